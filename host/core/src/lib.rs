@@ -1,0 +1,1 @@
+//! The pure supervision logic of Kennel.

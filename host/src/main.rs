@@ -1,0 +1,2 @@
+//! The `kennel` binary.
+fn main() {}
