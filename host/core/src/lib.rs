@@ -12,11 +12,52 @@
 //!                        ├─► poll_event ──► journal, API, people
 //!                        └─► next_deadline ─► "come back with Input::Tick"
 //! ```
+//!
+//! The life of an instance:
+//!
+//! ```text
+//!   down ─start─► waiting ─deps met─► starting ─ready─► up
+//!                                       │ │              │ exit / unhealthy
+//!                                       │ └─not in time──┤
+//!                                       ▼                ▼
+//!                                    stopping ───────► backoff ─delay─► waiting
+//!                                       │                └─limit─► failed
+//!                                       ▼
+//!                                    down | done
+//! ```
 
+mod command;
+mod core;
+mod due;
+mod effect;
+mod event;
+mod fact;
+mod graph;
+mod human;
+mod ids;
+mod input;
+mod instance;
+mod restart;
+mod rng;
+mod settle;
 mod signal;
 pub mod spec;
+mod stop;
+mod storm;
 mod time;
+mod topology;
+mod view;
 
+pub use crate::core::Core;
+pub use effect::{Effect, Recipient};
+pub use event::{Cause, DelayRule, Event, EventKind, GaveUp, Origin, Shutdown, StopReason, Wanted};
+pub use graph::{Graph, GraphError};
+pub use human::Human;
+pub use ids::{InstanceId, RunId};
+pub use input::{ExitStatus, Group, Health, Input};
+pub use restart::Counted;
 pub use signal::Signal;
 pub use spec::ServiceSpec;
+pub use storm::Limits;
 pub use time::Time;
+pub use view::{Course, InstanceView, State, View};

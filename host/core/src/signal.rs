@@ -80,7 +80,8 @@ impl Signal {
             return Signal::from_number(RTMIN.checked_add(offset)?);
         }
         if let Some(minus) = short.strip_prefix("RTMAX") {
-            let offset = if minus.is_empty() { 0 } else { minus.strip_prefix('-')?.parse().ok()? };
+            let offset =
+                if minus.is_empty() { 0 } else { minus.strip_prefix('-')?.parse().ok()? };
             return Signal::from_number(MAX.checked_sub(offset)?).filter(|s| s.0 >= RTMIN);
         }
         let alias = match short {

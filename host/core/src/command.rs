@@ -1,0 +1,278 @@
+//! Commands: what the operator wants and what the configuration says.
+//!
+//! Commands change what is wanted, counters and phases without a process. They never
+//! signal and never spawn; that follows when the core settles.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::core::{Core, Ending, EndingStage};
+use crate::effect::Recipient;
+use crate::event::{EventKind, Origin, Shutdown, StopReason, Wanted};
+use crate::instance::{
+    Entry, Instance, KILL_PATIENCE, Membership, Phase, Stage, Target, Waiting, WhyDown,
+};
+use crate::restart::Counters;
+use crate::spec::{Dependents, Enabled, Strength};
+use crate::topology::Topology;
+use crate::{Effect, Graph, Health, InstanceId, ServiceSpec, Signal};
+
+impl Core {
+    pub(crate) fn configure(&mut self, graph: &Graph, restart: &[Arc<str>]) {
+        let mut configured = BTreeSet::new();
+        for spec in graph.services() {
+            for index in 0..spec.replicas {
+                let known = self.instances.values().find(|instance| {
+                    instance.membership == Membership::Configured
+                        && instance.index == index
+                        && instance.spec.name == spec.name
+                });
+                let id = match known.map(|instance| instance.id) {
+                    Some(id) => {
+                        self.change(id, spec);
+                        id
+                    }
+                    None => self.add(spec, index),
+                };
+                configured.insert(id);
+            }
+        }
+        for instance in self.instances.values_mut() {
+            if !configured.contains(&instance.id) {
+                instance.membership = Membership::Removed;
+            }
+        }
+        self.topology = Topology::new(&self.instances);
+        for name in restart {
+            for id in self.configured_instances(name) {
+                self.renew(id, StopReason::Configuration);
+            }
+        }
+    }
+
+    fn add(&mut self, spec: &Arc<ServiceSpec>, index: u32) -> InstanceId {
+        let id = self.new_instance_id();
+        let wanted = match spec.enabled {
+            Enabled::Yes => Wanted::Up,
+            Enabled::No => Wanted::Down,
+        };
+        let instance = Instance {
+            id,
+            spec: spec.clone(),
+            index,
+            name: instance_name(spec, index),
+            wanted,
+            target: Target::Down(WhyDown::Unwanted),
+            membership: Membership::Configured,
+            renewal: None,
+            phase: Phase::Down,
+            since: self.now,
+            health: Health::Unknown,
+            counters: Counters::default(),
+            last_failure: None,
+            last_exit: None,
+        };
+        self.instances.insert(id, instance);
+        id
+    }
+
+    /// Puts a new spec in place. Timers that already run keep their end.
+    fn change(&mut self, id: InstanceId, spec: &Arc<ServiceSpec>) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let before = instance.spec.enabled;
+        instance.spec = spec.clone();
+        instance.name = instance_name(spec, instance.index);
+        match (before, spec.enabled) {
+            (Enabled::No, Enabled::Yes) => self.want(id, Wanted::Up, Origin::Configuration),
+            (Enabled::Yes, Enabled::No) => self.want(id, Wanted::Down, Origin::Configuration),
+            (Enabled::Yes, Enabled::Yes) | (Enabled::No, Enabled::No) => {}
+        }
+    }
+
+    pub(crate) fn start(&mut self, ids: &[InstanceId]) {
+        for &id in ids {
+            self.want_with_requirements(id);
+            self.begin_anew(id);
+        }
+    }
+
+    pub(crate) fn restart(&mut self, ids: &[InstanceId]) {
+        for &id in ids {
+            self.want_with_requirements(id);
+            self.renew(id, StopReason::Restart);
+        }
+    }
+
+    pub(crate) fn stop(&mut self, ids: &[InstanceId]) {
+        for &id in ids {
+            let Some(instance) = self.instances.get(&id) else { continue };
+            match instance.wanted {
+                Wanted::Up => self.want(id, Wanted::Down, Origin::Operator),
+                Wanted::Down => self.hurry(id),
+            }
+        }
+    }
+
+    pub(crate) fn reset(&mut self, ids: &[InstanceId]) {
+        for &id in ids {
+            let Some(instance) = self.instances.get_mut(&id) else { continue };
+            instance.counters = Counters::default();
+            instance.last_failure = None;
+            self.tell(id, EventKind::Reset);
+            self.wake(id);
+        }
+    }
+
+    pub(crate) fn signal(&mut self, ids: &[InstanceId], signal: Signal) {
+        for &id in ids {
+            let Some(run) = self.instances.get(&id).and_then(|instance| instance.phase.run())
+            else {
+                continue;
+            };
+            self.effect(Effect::Signal { run, signal, to: Recipient::Main });
+            self.tell(id, EventKind::Signalled { run, signal });
+        }
+    }
+
+    pub(crate) fn shut_down(&mut self, how: Shutdown) {
+        let code = match (self.ending, how) {
+            (Some(ending), _) => ending.code,
+            (None, Shutdown::GaveUp) => 1,
+            (None, Shutdown::Orderly | Shutdown::Now | Shutdown::TimedOut) => 0,
+        };
+        let stage = match (self.ending.map(|ending| ending.stage), how) {
+            (Some(EndingStage::Killing { .. } | EndingStage::Over), _) => return,
+            (Some(EndingStage::Orderly { .. }), Shutdown::Orderly | Shutdown::GaveUp) => return,
+            (None, Shutdown::Orderly | Shutdown::GaveUp) => {
+                EndingStage::Orderly { deadline: self.now + self.limits.shutdown_timeout }
+            }
+            (None | Some(EndingStage::Orderly { .. }), Shutdown::Now | Shutdown::TimedOut) => {
+                EndingStage::Killing { deadline: self.now + KILL_PATIENCE }
+            }
+        };
+        self.ending = Some(Ending { code, stage });
+        self.tell_all(EventKind::ShuttingDown(how));
+        if matches!(stage, EndingStage::Killing { .. }) {
+            self.kill_everything();
+        }
+    }
+
+    fn want(&mut self, id: InstanceId, wanted: Wanted, origin: Origin) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        if instance.wanted != wanted {
+            instance.wanted = wanted;
+            self.tell(id, EventKind::Wanted(wanted, origin));
+        }
+    }
+
+    /// Wants `id` up, and with it whatever it requires. What it requires and has failed
+    /// gets another chance.
+    fn want_with_requirements(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let name = instance.name.clone();
+        for required in self.topology.required_by(id) {
+            self.want(required, Wanted::Up, Origin::RequiredBy(name.clone()));
+            let phase = self.instances.get(&required).map(|instance| &instance.phase);
+            if matches!(phase, Some(Phase::Failed { .. })) {
+                self.begin_anew(required);
+            }
+        }
+        self.want(id, Wanted::Up, Origin::Operator);
+    }
+
+    /// Somebody wants a run now: earlier failures do not count and no delay holds.
+    fn begin_anew(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        if !instance.phase.is_live() {
+            instance.counters.forget();
+        }
+        self.wake(id);
+    }
+
+    /// Ends a phase that waits for time or for the operator.
+    fn wake(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        match instance.phase {
+            Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done | Phase::Waiting(_) => {
+                self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
+            }
+            Phase::Down | Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => {}
+        }
+    }
+
+    /// Replaces the run of `id` by a new one, and those of dependents that follow it.
+    fn renew(&mut self, id: InstanceId, reason: StopReason) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        instance.counters.forget();
+        if instance.phase.is_live() {
+            instance.renewal = Some(reason);
+            self.renew_dependents(id);
+        } else {
+            self.wake(id);
+        }
+    }
+
+    /// Where the spec of `id` wants it: those that require `id` start anew with it.
+    pub(crate) fn renew_dependents(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let name = instance.name.clone();
+        match instance.spec.restart.dependents {
+            Dependents::Keep => return,
+            Dependents::Restart => {}
+        }
+        for edge in self.topology.dependents(id).to_vec() {
+            let Some(dependent) = self.instances.get_mut(&edge.to) else { continue };
+            let follows = edge.strength == Strength::Required && dependent.phase.is_live();
+            if follows && dependent.renewal.is_none() {
+                dependent.renewal = Some(StopReason::DependencyRestarted(name.clone()));
+                self.renew_dependents(edge.to);
+            }
+        }
+    }
+
+    /// A second request to stop: go to the next step, here or, while `id` waits for
+    /// dependents to stop first, there.
+    fn hurry(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        match &instance.phase {
+            Phase::Stopping(_) => self.next_step(id, None),
+            Phase::Starting(_) | Phase::Up(_) => {
+                for edge in self.topology.dependents(id).to_vec() {
+                    self.hurry(edge.to);
+                }
+            }
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => {}
+        }
+    }
+
+    fn kill_everything(&mut self) {
+        let live: Vec<InstanceId> =
+            self.instances.values().filter(|i| i.phase.is_live()).map(|i| i.id).collect();
+        for id in live {
+            self.begin_stop(id, StopReason::Shutdown);
+            let Some(Phase::Stopping(stopping)) = self.instances.get(&id).map(|i| &i.phase) else {
+                continue;
+            };
+            match stopping.stage {
+                Stage::Unborn | Stage::Killed { .. } => {}
+                Stage::Command { .. } | Stage::Step { .. } => self.kill(id),
+            }
+        }
+    }
+
+    fn configured_instances(&self, service: &str) -> Vec<InstanceId> {
+        let of_service = self.instances.values().filter(|instance| {
+            instance.membership == Membership::Configured && &*instance.spec.name == service
+        });
+        of_service.map(|instance| instance.id).collect()
+    }
+}
+
+/// `web`, or `web/0` when there are several.
+fn instance_name(spec: &ServiceSpec, index: u32) -> Arc<str> {
+    if spec.replicas == 1 { spec.name.clone() } else { format!("{}/{index}", spec.name).into() }
+}

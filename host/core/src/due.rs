@@ -1,0 +1,94 @@
+//! What the time says: deadlines that have passed.
+
+use crate::core::{Core, EndingStage};
+use crate::effect::Effect;
+use crate::event::{EventKind, Shutdown, StopReason};
+use crate::instance::{Entry, Instance, Phase, Proof, Stage, Told, Waiting};
+use crate::{InstanceId, Time};
+
+impl Core {
+    pub(crate) fn do_what_is_due(&mut self) {
+        let now = self.now;
+        let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        if due(self.storm_opens_at) {
+            self.storm_opens_at = None;
+        }
+        let ids: Vec<InstanceId> = self
+            .instances
+            .values()
+            .filter(|instance| due(instance.deadline()))
+            .map(|instance| instance.id)
+            .collect();
+        for id in ids {
+            self.pass_deadline(id);
+        }
+        self.pass_ending_deadline();
+    }
+
+    fn pass_deadline(&mut self, id: InstanceId) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let not_ready = instance.ready_timeout();
+        match &mut instance.phase {
+            Phase::Starting(starting) => {
+                let run = starting.run;
+                match not_ready {
+                    Some(timeout) => self.begin_stop(id, StopReason::NotReady(timeout)),
+                    None => self.ready(run),
+                }
+            }
+            Phase::Up(up) => {
+                let run = up.run;
+                up.proof = Proof::Given;
+                let news = instance.counters.failures > 0;
+                instance.counters.forget();
+                instance.last_failure = None;
+                if news {
+                    self.tell(id, EventKind::Stable { run });
+                }
+            }
+            Phase::Stopping(stopping) => match &mut stopping.stage {
+                Stage::Killed { at, told } => {
+                    *told = Told::Yes;
+                    let (run, after) = (stopping.run, now.since(*at));
+                    self.tell(id, EventKind::Stuck { run, after });
+                }
+                Stage::Step { wait, .. } => {
+                    let waited = *wait;
+                    self.next_step(id, Some(waited));
+                }
+                Stage::Command { .. } | Stage::Unborn => self.next_step(id, None),
+            },
+            Phase::Backoff { .. } => {
+                let phase = Phase::Waiting(Waiting { entry: Entry::Automatic, told: None });
+                self.enter(id, phase);
+            }
+            Phase::Failed { .. } => {
+                instance.counters.forget();
+                let phase = Phase::Waiting(Waiting { entry: Entry::Automatic, told: None });
+                self.enter(id, phase);
+            }
+            Phase::Down | Phase::Waiting(_) | Phase::Done => {}
+        }
+    }
+
+    fn pass_ending_deadline(&mut self) {
+        let Some(ending) = &mut self.ending else { return };
+        let code = ending.code;
+        match ending.stage {
+            EndingStage::Orderly { deadline } if deadline <= self.now => {
+                self.shut_down(Shutdown::TimedOut);
+            }
+            EndingStage::Killing { deadline } if deadline <= self.now => {
+                ending.stage = EndingStage::Over;
+                let left = self.instances.values().filter(|i| i.phase.is_live());
+                let names: Vec<_> = left.map(|Instance { name, .. }| name.clone()).collect();
+                if !names.is_empty() {
+                    self.tell_all(EventKind::LeftBehind(names));
+                }
+                self.effect(Effect::Exit { code });
+            }
+            EndingStage::Orderly { .. } | EndingStage::Killing { .. } | EndingStage::Over => {}
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Facts: what the operating system and the checks say of a run.
+//!
+//! Each names a run. A fact about a run that is over finds no instance and is dropped:
+//! that is the whole defence against late news.
+
+use crate::core::{Core, EndingStage};
+use crate::effect::Effect;
+use crate::event::{Cause, EventKind, StopReason};
+use crate::input::Group;
+use crate::instance::{Instance, Phase, Proof, Stage, Stopping, Up};
+use crate::restart::Stability;
+use crate::spec::Kind;
+use crate::{ExitStatus, Health, InstanceId, RunId, Time};
+
+impl Core {
+    fn instance_and_run(&mut self, run: RunId) -> Option<&mut Instance> {
+        let id = self.instance_of(run)?;
+        self.instances.get_mut(&id)
+    }
+
+    pub(crate) fn spawned(&mut self, run: RunId) {
+        let now = self.now;
+        let killing = matches!(
+            self.ending.map(|ending| ending.stage),
+            Some(EndingStage::Killing { .. } | EndingStage::Over)
+        );
+        let Some(instance) = self.instance_and_run(run) else { return };
+        let id = instance.id;
+        let restarts = instance.counters.restarts;
+        match &mut instance.phase {
+            Phase::Starting(starting) => {
+                starting.spawned_at = Some(now);
+                self.tell(id, EventKind::Started { run, restarts });
+            }
+            Phase::Stopping(stopping) => {
+                stopping.spawned_at = Some(now);
+                self.tell(id, EventKind::Started { run, restarts });
+                if killing { self.kill(id) } else { self.first_step(id) }
+            }
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Up(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => {}
+        }
+    }
+
+    pub(crate) fn spawn_failed(&mut self, run: RunId, error: String) {
+        if let Some(id) = self.instance_of(run) {
+            self.end_run(id, Cause::StartFailed(error));
+        }
+    }
+
+    pub(crate) fn ready(&mut self, run: RunId) {
+        let now = self.now;
+        let Some(instance) = self.instance_and_run(run) else { return };
+        let (id, kind) = (instance.id, instance.spec.kind);
+        let Phase::Starting(starting) = &instance.phase else { return };
+        let Some(spawned_at) = starting.spawned_at else { return };
+        if kind == Kind::Oneshot {
+            return;
+        }
+        let proof = proof(instance, now);
+        self.enter(id, Phase::Up(Up { run, spawned_at, proof }));
+        self.tell(id, EventKind::Ready { run, after: now.since(spawned_at) });
+    }
+
+    pub(crate) fn health_changed(&mut self, run: RunId, health: Health, reason: String) {
+        let now = self.now;
+        let Some(instance) = self.instance_and_run(run) else { return };
+        let (id, from) = (instance.id, instance.health);
+        if from == health {
+            return;
+        }
+        instance.health = health;
+        let fresh_proof = proof(instance, now);
+        let restart = match &mut instance.phase {
+            Phase::Up(up) => {
+                if up.proof != Proof::Given && (up.proof == Proof::Interrupted || !passing(health))
+                {
+                    up.proof = fresh_proof;
+                }
+                health == Health::Unhealthy
+            }
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Starting(_)
+            | Phase::Stopping(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => false,
+        };
+        self.tell(id, EventKind::HealthChanged { run, from, to: health, reason: reason.clone() });
+        if restart {
+            self.begin_stop(id, StopReason::Unhealthy(reason));
+        }
+    }
+
+    pub(crate) fn exited(&mut self, run: RunId, status: ExitStatus, group: Group) {
+        let now = self.now;
+        let Some(instance) = self.instance_and_run(run) else { return };
+        let id = instance.id;
+        instance.last_exit = Some((status, now));
+        match (&mut instance.phase, group) {
+            (Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_), Group::Empty) => {
+                self.end_run(id, Cause::Exited(status));
+            }
+            (Phase::Stopping(stopping), Group::Left) => {
+                stopping.main = Some(status);
+                let stage = stopping.stage;
+                self.effect(Effect::WatchGroup { run });
+                match stage {
+                    Stage::Command { .. } => self.first_step(id),
+                    Stage::Unborn | Stage::Step { .. } | Stage::Killed { .. } => {}
+                }
+            }
+            (Phase::Starting(_) | Phase::Up(_), Group::Left) => {
+                self.effect(Effect::WatchGroup { run });
+                self.stop_remnants(id, status);
+            }
+            (
+                Phase::Down
+                | Phase::Waiting(_)
+                | Phase::Backoff { .. }
+                | Phase::Failed { .. }
+                | Phase::Done,
+                Group::Empty | Group::Left,
+            ) => {}
+        }
+    }
+
+    pub(crate) fn group_ended(&mut self, run: RunId) {
+        let Some(instance) = self.instance_and_run(run) else { return };
+        let id = instance.id;
+        let Phase::Stopping(Stopping { main: Some(status), stage, .. }) = &instance.phase else {
+            return;
+        };
+        let (status, stage) = (*status, *stage);
+        match stage {
+            Stage::Killed { .. } => self.tell(id, EventKind::Swept { run }),
+            Stage::Unborn | Stage::Command { .. } | Stage::Step { .. } => {}
+        }
+        self.end_run(id, Cause::Exited(status));
+    }
+
+    pub(crate) fn stop_command_ended(&mut self, run: RunId) {
+        let Some(id) = self.instance_of(run) else { return };
+        let Some(Phase::Stopping(stopping)) = self.instances.get(&id).map(|i| &i.phase) else {
+            return;
+        };
+        match stopping.stage {
+            Stage::Command { .. } => self.first_step(id),
+            Stage::Unborn | Stage::Step { .. } | Stage::Killed { .. } => {}
+        }
+    }
+
+    /// How stable the present run is, and since when its process exists.
+    pub(crate) fn standing(&self, id: InstanceId) -> (Stability, Option<Time>) {
+        let Some(instance) = self.instances.get(&id) else { return (Stability::Unproven, None) };
+        match &instance.phase {
+            Phase::Starting(starting) => (Stability::Unproven, starting.spawned_at),
+            Phase::Up(up) => match up.proof {
+                Proof::Given => (Stability::Stable, Some(up.spawned_at)),
+                Proof::Until(_) | Proof::Interrupted => (Stability::Unproven, Some(up.spawned_at)),
+            },
+            Phase::Stopping(stopping) => (stopping.stability, stopping.spawned_at),
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => (Stability::Unproven, None),
+        }
+    }
+}
+
+/// Whether a run of this health is on its way to being stable. Without any check,
+/// being ready is all there is to ask for.
+fn passing(health: Health) -> bool {
+    match health {
+        Health::Unknown | Health::Healthy => true,
+        Health::Degraded | Health::Unhealthy => false,
+    }
+}
+
+fn proof(instance: &Instance, now: Time) -> Proof {
+    if passing(instance.health) {
+        Proof::Until(now + instance.spec.restart.reset_after)
+    } else {
+        Proof::Interrupted
+    }
+}

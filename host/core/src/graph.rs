@@ -1,0 +1,191 @@
+//! A set of service specs that was checked as a whole: unique names, known
+//! dependencies, no cycle.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ServiceSpec;
+
+/// Service specs that fit together. The only way to make one is [`Graph::new`], so
+/// whoever holds one need not check again.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Graph {
+    /// Dependencies before dependents; otherwise as given.
+    services: Vec<Arc<ServiceSpec>>,
+}
+
+/// Why specs do not fit together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GraphError {
+    /// Two services have this name.
+    DuplicateName(Arc<str>),
+    /// A service asks for no instance at all.
+    NoReplicas(Arc<str>),
+    /// A service depends on one that does not exist.
+    UnknownDependency {
+        /// The dependent.
+        service: Arc<str>,
+        /// What it asks for.
+        dependency: Arc<str>,
+    },
+    /// Services wait for each other: each depends on the next, the last on the first.
+    /// A service that depends on itself is a cycle of one.
+    Cycle(Vec<Arc<str>>),
+}
+
+impl fmt::Display for GraphError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GraphError::DuplicateName(name) => write!(f, "two services are named \"{name}\""),
+            GraphError::NoReplicas(name) => write!(f, "service \"{name}\" has no replicas"),
+            GraphError::UnknownDependency { service, dependency } => {
+                write!(f, "service \"{service}\" depends on \"{dependency}\", which does not exist")
+            }
+            GraphError::Cycle(names) => {
+                f.write_str("services depend on each other in a circle: ")?;
+                for name in names {
+                    write!(f, "{name} → ")?;
+                }
+                f.write_str(names.first().map_or("", |name| name))
+            }
+        }
+    }
+}
+
+impl std::error::Error for GraphError {}
+
+impl Graph {
+    /// Checks `specs` and puts dependencies before dependents.
+    pub fn new(specs: Vec<ServiceSpec>) -> Result<Graph, GraphError> {
+        let mut by_name: BTreeMap<Arc<str>, Arc<ServiceSpec>> = BTreeMap::new();
+        let mut names = Vec::with_capacity(specs.len());
+        for spec in specs {
+            if spec.replicas == 0 {
+                return Err(GraphError::NoReplicas(spec.name));
+            }
+            let name = spec.name.clone();
+            names.push(name.clone());
+            if by_name.insert(name.clone(), Arc::new(spec)).is_some() {
+                return Err(GraphError::DuplicateName(name));
+            }
+        }
+        let mut walk =
+            Walk { by_name: &by_name, marks: BTreeMap::new(), path: vec![], order: vec![] };
+        for name in &names {
+            walk.visit(name)?;
+        }
+        Ok(Graph { services: walk.order })
+    }
+
+    /// The specs, dependencies before dependents.
+    pub fn services(&self) -> &[Arc<ServiceSpec>] {
+        &self.services
+    }
+
+    /// The spec of that name.
+    pub fn service(&self, name: &str) -> Option<&Arc<ServiceSpec>> {
+        self.services.iter().find(|spec| &*spec.name == name)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    OnPath,
+    Finished,
+}
+
+/// A depth-first walk along the dependencies.
+struct Walk<'a> {
+    by_name: &'a BTreeMap<Arc<str>, Arc<ServiceSpec>>,
+    marks: BTreeMap<Arc<str>, Mark>,
+    path: Vec<Arc<str>>,
+    order: Vec<Arc<ServiceSpec>>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, name: &Arc<str>) -> Result<(), GraphError> {
+        match self.marks.get(name) {
+            Some(Mark::Finished) => return Ok(()),
+            Some(Mark::OnPath) => {
+                let start = self.path.iter().position(|on_path| on_path == name).unwrap_or(0);
+                return Err(GraphError::Cycle(self.path[start..].to_vec()));
+            }
+            None => {}
+        }
+        let spec = self.by_name[name].clone();
+        self.marks.insert(name.clone(), Mark::OnPath);
+        self.path.push(name.clone());
+        for dependency in &spec.depends_on {
+            if !self.by_name.contains_key(&dependency.service) {
+                return Err(GraphError::UnknownDependency {
+                    service: name.clone(),
+                    dependency: dependency.service.clone(),
+                });
+            }
+            self.visit(&dependency.service)?;
+        }
+        self.path.pop();
+        self.marks.insert(name.clone(), Mark::Finished);
+        self.order.push(spec);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Graph, GraphError};
+    use crate::ServiceSpec;
+    use crate::spec::{Condition, Dependency, Strength};
+
+    fn service(name: &str, depends_on: &[&str]) -> ServiceSpec {
+        let mut spec = ServiceSpec::daemon(name);
+        spec.depends_on = depends_on
+            .iter()
+            .map(|on| Dependency {
+                service: (*on).into(),
+                condition: Condition::Ready,
+                strength: Strength::Required,
+            })
+            .collect();
+        spec
+    }
+
+    fn refusal(specs: Vec<ServiceSpec>) -> String {
+        Graph::new(specs).map(|_| ()).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn dependencies_come_before_dependents() {
+        let graph =
+            Graph::new(vec![service("web", &["app"]), service("app", &["db"]), service("db", &[])]);
+        let names: Vec<_> =
+            graph.expect("fits").services().iter().map(|s| s.name.to_string()).collect();
+        assert_eq!(names, ["db", "app", "web"]);
+    }
+
+    #[test]
+    fn a_cycle_is_refused_and_named_from_where_it_closes() {
+        let specs = vec![
+            service("a", &["b"]),
+            service("b", &["c"]),
+            service("c", &["d"]),
+            service("d", &["b"]),
+        ];
+        assert_eq!(refusal(specs), "services depend on each other in a circle: b → c → d → b");
+    }
+
+    #[test]
+    fn a_service_that_depends_on_itself_is_a_cycle_of_one() {
+        let error = Graph::new(vec![service("a", &["a"])]).expect_err("must be refused");
+        assert_eq!(error, GraphError::Cycle(vec!["a".into()]));
+    }
+
+    #[test]
+    fn unknown_dependencies_double_names_and_zero_replicas_are_refused() {
+        assert!(refusal(vec![service("a", &["b"])]).contains("\"b\", which does not exist"));
+        assert!(refusal(vec![service("a", &[]), service("a", &[])]).contains("two services"));
+        let none = ServiceSpec { replicas: 0, ..service("a", &[]) };
+        assert!(refusal(vec![none]).contains("no replicas"));
+    }
+}

@@ -1,0 +1,123 @@
+//! What the core is told: commands, facts of the operating system, and time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Graph, InstanceId, RunId, Signal};
+
+/// One thing that the core is told. Facts are past tense, commands imperative.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// Time has passed; see [`crate::Core::next_deadline`].
+    Tick,
+
+    /// These are the services from now on. New ones are added, missing ones stopped and
+    /// forgotten, others changed in place, and those named in `restart` started anew.
+    Configure {
+        /// Every service.
+        graph: Graph,
+        /// Services whose process must be replaced for the change to take effect.
+        restart: Vec<Arc<str>>,
+    },
+    /// The operator wants these up, and with them whatever they require.
+    Start(Vec<InstanceId>),
+    /// The operator wants these down. Given again during the stop: go to the next step.
+    Stop(Vec<InstanceId>),
+    /// The operator wants new runs of these.
+    Restart(Vec<InstanceId>),
+    /// Forget failures: counters start at zero and a failed service is tried again.
+    Reset(Vec<InstanceId>),
+    /// Send a signal to the main process of these.
+    Signal(Vec<InstanceId>, Signal),
+    /// Stop everything in order, then exit.
+    Shutdown,
+    /// Kill everything now, then exit.
+    ShutdownNow,
+
+    /// The process of the run exists and has executed its program.
+    Spawned(RunId),
+    /// There is no process: it could not be made, for this reason.
+    SpawnFailed(RunId, String),
+    /// The run is ready, as its service or a probe says.
+    Ready(RunId),
+    /// The health of the run is now this, for this reason.
+    HealthChanged(RunId, Health, String),
+    /// The main process of the run ended.
+    Exited {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: ExitStatus,
+        /// Whether that was the last process of its group.
+        group: Group,
+    },
+    /// After the main process, the rest of its group has ended too.
+    GroupEnded(RunId),
+    /// The stop command has ended, or could not be run.
+    StopCommandEnded(RunId),
+}
+
+/// How a process ended, `waitid(2)`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal {
+        /// The signal.
+        signal: Signal,
+        /// Whether a core dump was written.
+        core_dumped: bool,
+    },
+    /// Nobody can tell: the process was not a child when it ended.
+    Unknown,
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitStatus::Code(code) => write!(f, "exited with code {code}"),
+            ExitStatus::Signal { signal, core_dumped: false } => {
+                write!(f, "was killed by {signal}")
+            }
+            ExitStatus::Signal { signal, core_dumped: true } => {
+                write!(f, "was killed by {signal} (core dumped)")
+            }
+            ExitStatus::Unknown => f.write_str("ended with an unknown status"),
+        }
+    }
+}
+
+/// Whether anything is left of a process group whose main process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// Nothing is.
+    Empty,
+    /// Other processes are.
+    Left,
+}
+
+/// What the checks say of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Health {
+    /// There is no check, or none has said anything yet.
+    #[default]
+    Unknown,
+    /// All is well.
+    Healthy,
+    /// It works, but not well. Restarts nothing.
+    Degraded,
+    /// It does not work.
+    Unhealthy,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Health::Unknown => "unknown",
+            Health::Healthy => "healthy",
+            Health::Degraded => "degraded",
+            Health::Unhealthy => "unhealthy",
+        })
+    }
+}

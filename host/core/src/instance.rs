@@ -1,0 +1,237 @@
+//! One instance of a service and the phase of its life.
+//!
+//! What exists only in a phase lives inside that phase: a deadline is a field of the
+//! phase it belongs to, so leaving the phase cancels it. `wanted` stands beside the
+//! phase and is changed by commands only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::{Cause, GaveUp, StopReason, Wanted};
+use crate::restart::{Counters, Stability};
+use crate::spec::{Kind, Ready};
+use crate::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, Time};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: InstanceId,
+    pub(crate) spec: Arc<ServiceSpec>,
+    /// Which of the replicas, from 0.
+    pub(crate) index: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) wanted: Wanted,
+    /// What follows from `wanted` here and in the dependencies; see [`crate::settle`].
+    pub(crate) target: Target,
+    pub(crate) membership: Membership,
+    /// The present run is to be replaced by a new one, for this reason.
+    pub(crate) renewal: Option<StopReason>,
+    pub(crate) phase: Phase,
+    /// When the phase was entered.
+    pub(crate) since: Time,
+    pub(crate) health: Health,
+    pub(crate) counters: Counters,
+    /// How the last run that ended by itself ended.
+    pub(crate) last_failure: Option<Cause>,
+    /// How the last process ended, whoever wanted it.
+    pub(crate) last_exit: Option<(ExitStatus, Time)>,
+}
+
+/// Whether the instance is part of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Membership {
+    Configured,
+    /// It is gone as soon as its last run has ended.
+    Removed,
+}
+
+/// Where an instance has to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    Up,
+    Down(WhyDown),
+}
+
+/// Why an instance may not run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WhyDown {
+    Unwanted,
+    Removed,
+    Shutdown,
+    /// It requires this one, which may not run.
+    Dependency(InstanceId),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Phase {
+    Down,
+    Waiting(Waiting),
+    Starting(Starting),
+    Up(Up),
+    Stopping(Stopping),
+    Backoff { until: Time },
+    Failed { reason: GaveUp, retry_at: Option<Time> },
+    Done,
+}
+
+/// Wants to start and may not yet.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) entry: Entry,
+    /// The obstacle that was told last, so that it is told once.
+    pub(crate) told: Option<InstanceId>,
+}
+
+/// What brings the next run about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Entry {
+    /// Somebody's will. Not subject to storm control.
+    Fresh,
+    /// The restart policy.
+    Automatic,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Starting {
+    pub(crate) run: RunId,
+    /// When its process came to be; none while the driver makes it.
+    pub(crate) spawned_at: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Up {
+    pub(crate) run: RunId,
+    pub(crate) spawned_at: Time,
+    pub(crate) proof: Proof,
+}
+
+/// How far a run is on the way to being stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Proof {
+    /// Stable if it stays healthy until then.
+    Until(Time),
+    /// Not healthy: the time starts anew when it is.
+    Interrupted,
+    /// It was healthy for long enough.
+    Given,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Stopping {
+    pub(crate) run: RunId,
+    pub(crate) spawned_at: Option<Time>,
+    pub(crate) stability: Stability,
+    pub(crate) reason: StopReason,
+    pub(crate) stage: Stage,
+    /// How the main process ended; others of its group may be left.
+    pub(crate) main: Option<ExitStatus>,
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// The driver still makes the process; there is nothing to signal yet.
+    Unborn,
+    Command {
+        until: Time,
+    },
+    Step {
+        index: usize,
+        wait: Duration,
+        until: Time,
+    },
+    Killed {
+        at: Time,
+        told: Told,
+    },
+}
+
+/// Whether people were told that SIGKILL does not help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    No,
+    Yes,
+}
+
+/// How long after SIGKILL a process that is still there is news.
+pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Phase {
+    /// The run of this phase, if it has one: then a process exists or may exist.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        match self {
+            Phase::Starting(starting) => Some(starting.run),
+            Phase::Up(up) => Some(up.run),
+            Phase::Stopping(stopping) => Some(stopping.run),
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => None,
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.run().is_some()
+    }
+}
+
+impl Instance {
+    /// Why the present run has to end, if it has to.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.target != Target::Up || self.renewal.is_some()
+    }
+
+    /// Whether it holds one of the places of `max_concurrent_starts`.
+    pub(crate) fn holds_start_slot(&self) -> bool {
+        match &self.phase {
+            Phase::Starting(starting) => {
+                starting.spawned_at.is_none() || self.ready_timeout().is_some()
+            }
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Up(_)
+            | Phase::Stopping(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => false,
+        }
+    }
+
+    /// How long a run may take to become ready, if somebody has to say that it is.
+    pub(crate) fn ready_timeout(&self) -> Option<Duration> {
+        match (self.spec.kind, self.spec.ready) {
+            (Kind::Daemon, Ready::Reported { timeout }) => Some(timeout),
+            (Kind::Daemon, Ready::After(_)) | (Kind::Oneshot, _) => None,
+        }
+    }
+
+    /// How long a run must have lasted to count as ready, if nobody says so.
+    pub(crate) fn ready_after(&self) -> Option<Duration> {
+        match (self.spec.kind, self.spec.ready) {
+            (Kind::Daemon, Ready::After(delay)) => Some(delay),
+            (Kind::Daemon, Ready::Reported { .. }) | (Kind::Oneshot, _) => None,
+        }
+    }
+
+    /// When something is due in the present phase.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Starting(starting) => {
+                let wait = self.ready_after().or(self.ready_timeout())?;
+                Some(starting.spawned_at? + wait)
+            }
+            Phase::Up(up) => match up.proof {
+                Proof::Until(at) => Some(at),
+                Proof::Interrupted | Proof::Given => None,
+            },
+            Phase::Stopping(stopping) => match stopping.stage {
+                Stage::Unborn | Stage::Killed { told: Told::Yes, .. } => None,
+                Stage::Command { until } | Stage::Step { until, .. } => Some(until),
+                Stage::Killed { at, told: Told::No } => Some(at + KILL_PATIENCE),
+            },
+            Phase::Backoff { until } => Some(*until),
+            Phase::Failed { retry_at, .. } => *retry_at,
+            Phase::Down | Phase::Waiting(_) | Phase::Done => None,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The restart decision: what follows when a run ended by itself.
+//!
+//! A pure function of the spec, the counters and the way the run ended. It knows no
+//! mechanism: it neither spawns nor waits.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::event::DelayRule;
+use crate::rng::Rng;
+use crate::spec::{Kind, Policy, Restart, RestartLimit};
+use crate::{Cause, ExitStatus, Time};
+
+/// What is remembered of earlier runs. It forgets after `reset_after` of sustained
+/// health, on `reset`, and when the operator starts the service anew; nothing else
+/// makes it forget.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    /// Automatic restarts since the service was added or reset. For people; no
+    /// decision depends on it.
+    pub(crate) restarts: u32,
+    /// Failures that waited in the backoff since the last stable run: the exponent.
+    pub(crate) streak: u32,
+    /// Runs that ended by themselves since the last stable run.
+    pub(crate) failures: u32,
+    /// When the first of `failures` was.
+    pub(crate) failing_since: Option<Time>,
+    /// Restarts that the limit still counts, oldest first; never more than its `max`.
+    recent: VecDeque<Time>,
+}
+
+/// Whether the run that ended had been stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stability {
+    Unproven,
+    Stable,
+}
+
+/// What follows the end of a run.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Verdict {
+    /// Another run after `delay`.
+    Restart { delay: Duration, rule: DelayRule, counted: Option<Counted> },
+    /// It has ended with success, and that was all.
+    Done,
+    /// It has failed and its policy wants no other run.
+    Refused,
+    /// The limit is reached.
+    GiveUp(RestartLimit),
+}
+
+/// Where a restart stands in the limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted {
+    /// This is the how-manieth restart in the window.
+    pub number: u32,
+    /// The limit.
+    pub limit: RestartLimit,
+}
+
+impl Counters {
+    /// Forgets all but the total for people.
+    pub(crate) fn forget(&mut self) {
+        let Counters { restarts: _, streak, failures, failing_since, recent } = self;
+        *streak = 0;
+        *failures = 0;
+        *failing_since = None;
+        recent.clear();
+    }
+
+    /// Decides what follows a run that ended by itself at `now`.
+    pub(crate) fn decide(
+        &mut self,
+        kind: Kind,
+        spec: &Restart,
+        cause: &Cause,
+        stability: Stability,
+        now: Time,
+        rng: &mut Rng,
+    ) -> Verdict {
+        let success = is_success(spec, cause);
+        match (success, kind, spec.policy) {
+            (true, Kind::Oneshot, Policy::Always | Policy::OnFailure | Policy::Never)
+            | (true, Kind::Daemon, Policy::OnFailure | Policy::Never) => return Verdict::Done,
+            (false, Kind::Oneshot | Kind::Daemon, Policy::Never) => return Verdict::Refused,
+            (true, Kind::Daemon, Policy::Always)
+            | (false, Kind::Oneshot | Kind::Daemon, Policy::Always | Policy::OnFailure) => {}
+        }
+        self.failures += 1;
+        self.failing_since.get_or_insert(now);
+        let counted = match self.count(spec.limit, now) {
+            Ok(counted) => counted,
+            Err(limit) => return Verdict::GiveUp(limit),
+        };
+        match stability {
+            Stability::Stable => Verdict::Restart {
+                delay: Duration::ZERO,
+                rule: DelayRule::FirstAfterStable,
+                counted,
+            },
+            Stability::Unproven => {
+                let delay = rng.vary(self.next_wait(spec), spec.backoff.jitter);
+                Verdict::Restart { delay, rule: DelayRule::Backoff, counted }
+            }
+        }
+    }
+
+    /// Takes a place in the window of the limit; the limit itself when it is full.
+    fn count(
+        &mut self,
+        limit: Option<RestartLimit>,
+        now: Time,
+    ) -> Result<Option<Counted>, RestartLimit> {
+        let Some(limit) = limit else {
+            self.recent.clear();
+            return Ok(None);
+        };
+        while self.recent.front().is_some_and(|at| now.since(*at) >= limit.within) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= limit.max as usize {
+            return Err(limit);
+        }
+        self.recent.push_back(now);
+        Ok(Some(Counted { number: self.recent.len() as u32, limit }))
+    }
+
+    /// The wait of this failure, jitter aside, and a longer one for the next.
+    fn next_wait(&mut self, spec: &Restart) -> Duration {
+        let backoff = spec.backoff;
+        let seconds = backoff.initial.as_secs_f64() * backoff.factor.powf(f64::from(self.streak));
+        self.streak = self.streak.saturating_add(1);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(backoff.max)
+    }
+}
+
+/// Whether the run ended as its service meant it to.
+fn is_success(spec: &Restart, cause: &Cause) -> bool {
+    match cause {
+        Cause::Exited(ExitStatus::Code(code)) => spec.success_exit_codes.contains(code),
+        Cause::Exited(ExitStatus::Signal { .. } | ExitStatus::Unknown)
+        | Cause::StartFailed(_)
+        | Cause::NotReady(_)
+        | Cause::Unhealthy(_) => false,
+    }
+}

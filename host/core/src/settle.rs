@@ -1,0 +1,267 @@
+//! Settling: intent first spreads through the dependency graph, then follow the stops
+//! in reverse order, then the starts in order.
+//!
+//! One pass of each is enough: whether an instance may stop depends on dependents alone,
+//! which were visited before it; whether it may start, on dependencies alone.
+
+use crate::core::{Core, EndingStage};
+use crate::effect::Effect;
+use crate::event::{EventKind, StopReason, Wanted};
+use crate::instance::{Entry, Instance, Membership, Phase, Starting, Target, Waiting, WhyDown};
+use crate::spec::{Condition, Kind, Strength};
+use crate::topology::Edge;
+use crate::{InstanceId, RunId};
+
+/// What keeps an instance from starting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Obstacle {
+    /// This dependency has not reached that condition.
+    Dependency(InstanceId, Condition),
+    /// Too many others are starting.
+    Places,
+    /// Too many others restart.
+    Storm,
+}
+
+impl Core {
+    pub(crate) fn settle(&mut self) {
+        self.spread_intent();
+        self.stop_what_must();
+        self.start_what_can();
+        self.leave_when_over();
+    }
+
+    fn spread_intent(&mut self) {
+        let order = std::mem::take(&mut self.topology.order);
+        for &id in &order {
+            let target = self.target(id);
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.target = target;
+            }
+        }
+        self.topology.order = order;
+    }
+
+    fn target(&self, id: InstanceId) -> Target {
+        let Some(instance) = self.instances.get(&id) else {
+            return Target::Down(WhyDown::Removed);
+        };
+        if self.ending.is_some() {
+            return Target::Down(WhyDown::Shutdown);
+        }
+        if instance.membership == Membership::Removed {
+            return Target::Down(WhyDown::Removed);
+        }
+        if instance.wanted == Wanted::Down {
+            return Target::Down(WhyDown::Unwanted);
+        }
+        let blocking = self.topology.dependencies(id).iter().find(|edge| {
+            edge.strength == Strength::Required
+                && self.instances.get(&edge.to).is_some_and(|on| on.target != Target::Up)
+        });
+        match blocking {
+            Some(edge) => Target::Down(WhyDown::Dependency(edge.to)),
+            None => Target::Up,
+        }
+    }
+
+    fn stop_what_must(&mut self) {
+        let order = std::mem::take(&mut self.topology.order);
+        for &id in order.iter().rev() {
+            self.stop_if_must(id);
+        }
+        self.topology.order = order;
+        let instances = &self.instances;
+        self.topology.order.retain(|id| instances.contains_key(id));
+    }
+
+    fn stop_if_must(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let for_good = match instance.target {
+            Target::Up | Target::Down(WhyDown::Dependency(_)) => false,
+            Target::Down(WhyDown::Unwanted | WhyDown::Removed | WhyDown::Shutdown) => true,
+        };
+        match &instance.phase {
+            Phase::Starting(_) | Phase::Up(_) => {
+                if instance.must_stop()
+                    && self.dependent_to_stop_first(id).is_none()
+                    && let Some(reason) = self.stop_reason(id)
+                {
+                    self.begin_stop(id, reason);
+                }
+            }
+            Phase::Stopping(_) => {}
+            Phase::Down if for_good => {
+                if instance.membership == Membership::Removed {
+                    self.instances.remove(&id);
+                }
+            }
+            Phase::Down => {
+                self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
+            }
+            Phase::Waiting(_) | Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done => {
+                instance.renewal = None;
+                if for_good {
+                    self.tell(id, EventKind::Stopped);
+                    self.enter(id, Phase::Down);
+                    self.stop_if_must(id);
+                }
+            }
+        }
+    }
+
+    fn stop_reason(&self, id: InstanceId) -> Option<StopReason> {
+        let instance = self.instances.get(&id)?;
+        match instance.target {
+            Target::Up => instance.renewal.clone(),
+            Target::Down(why) => Some(match why {
+                WhyDown::Unwanted => StopReason::Operator,
+                WhyDown::Removed => StopReason::Removed,
+                WhyDown::Shutdown => StopReason::Shutdown,
+                WhyDown::Dependency(on) => StopReason::Dependency(self.name(on)),
+            }),
+        }
+    }
+
+    /// A dependent of `id` that has to stop too, and has not yet.
+    pub(crate) fn dependent_to_stop_first(&self, id: InstanceId) -> Option<&Instance> {
+        let dependents = self.topology.dependents(id).iter();
+        dependents
+            .filter_map(|edge| self.instances.get(&edge.to))
+            .find(|dependent| dependent.phase.is_live() && dependent.must_stop())
+    }
+
+    fn start_what_can(&mut self) {
+        self.storm_opens_at = None;
+        let mut waiting: Vec<InstanceId> = self
+            .topology
+            .order
+            .iter()
+            .copied()
+            .filter(|id| {
+                matches!(self.instances.get(id).map(|i| &i.phase), Some(Phase::Waiting(_)))
+            })
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        // Who came first goes first, so that storm control starves nobody.
+        waiting.sort_by_key(|id| self.instances.get(id).map(|instance| instance.since));
+        let mut places = self.instances.values().filter(|i| i.holds_start_slot()).count();
+        for id in waiting {
+            match self.obstacle(id, places) {
+                None => {
+                    self.begin_run(id);
+                    places += 1;
+                }
+                Some(Obstacle::Dependency(on, condition)) => self.tell_waiting(id, on, condition),
+                Some(Obstacle::Places | Obstacle::Storm) => {}
+            }
+        }
+    }
+
+    /// What keeps a waiting instance from starting. Passing storm control takes a place
+    /// there, so it is asked last.
+    fn obstacle(&mut self, id: InstanceId, places: usize) -> Option<Obstacle> {
+        if let Some(edge) = self.unmet_dependency(id) {
+            return Some(Obstacle::Dependency(edge.to, edge.condition));
+        }
+        if places >= self.limits.max_concurrent_starts.max(1) as usize {
+            return Some(Obstacle::Places);
+        }
+        let Phase::Waiting(waiting) = &self.instances.get(&id)?.phase else { return None };
+        match waiting.entry {
+            Entry::Fresh => None,
+            Entry::Automatic => {
+                match self.storm.admit(self.now, self.limits.max_restarts_per_second) {
+                    Ok(()) => None,
+                    Err(opens_at) => {
+                        self.storm_opens_at = Some(opens_at);
+                        Some(Obstacle::Storm)
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn unmet_dependency(&self, id: InstanceId) -> Option<Edge> {
+        let edges = self.topology.dependencies(id);
+        edges.iter().copied().find(|edge| !self.is_met(edge))
+    }
+
+    fn is_met(&self, edge: &Edge) -> bool {
+        let Some(on) = self.instances.get(&edge.to) else { return true };
+        let reached = match (&on.phase, edge.condition) {
+            (Phase::Starting(starting), Condition::Started) => starting.spawned_at.is_some(),
+            (Phase::Up(_), Condition::Started | Condition::Ready) => true,
+            (Phase::Done, Condition::Started | Condition::Done) => true,
+            (Phase::Done, Condition::Ready) => on.spec.kind == Kind::Oneshot,
+            (Phase::Starting(_), Condition::Ready | Condition::Done)
+            | (Phase::Up(_), Condition::Done)
+            | (
+                Phase::Down
+                | Phase::Waiting(_)
+                | Phase::Stopping(_)
+                | Phase::Backoff { .. }
+                | Phase::Failed { .. },
+                Condition::Started | Condition::Ready | Condition::Done,
+            ) => false,
+        };
+        match edge.strength {
+            Strength::Required => reached && !on.must_stop(),
+            Strength::Optional => (reached && !on.must_stop()) || self.is_hopeless(edge.to),
+        }
+    }
+
+    /// Whether there is no use in waiting for `id`: it is not on its way up.
+    fn is_hopeless(&self, id: InstanceId) -> bool {
+        let Some(instance) = self.instances.get(&id) else { return true };
+        if instance.target != Target::Up {
+            return true;
+        }
+        match &instance.phase {
+            Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done => true,
+            Phase::Waiting(_) => self.topology.dependencies(id).iter().any(|edge| {
+                edge.strength == Strength::Required
+                    && !self.is_met(edge)
+                    && self.is_hopeless(edge.to)
+            }),
+            Phase::Down | Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => false,
+        }
+    }
+
+    fn begin_run(&mut self, id: InstanceId) {
+        let run: RunId = self.new_run(id);
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        if let Phase::Waiting(Waiting { entry: Entry::Automatic, .. }) = instance.phase {
+            instance.counters.restarts = instance.counters.restarts.saturating_add(1);
+        }
+        instance.renewal = None;
+        self.enter(id, Phase::Starting(Starting { run, spawned_at: None }));
+        self.effect(Effect::Spawn { instance: id, run });
+    }
+
+    fn tell_waiting(&mut self, id: InstanceId, on: InstanceId, condition: Condition) {
+        let sentence = self.waits_for(on, condition);
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Phase::Waiting(waiting) = &mut instance.phase else { return };
+        if waiting.told != Some(on) {
+            waiting.told = Some(on);
+            self.tell(id, EventKind::Waiting(sentence));
+        }
+    }
+
+    fn leave_when_over(&mut self) {
+        let Some(ending) = &mut self.ending else { return };
+        if ending.stage == EndingStage::Over || self.instances.values().any(|i| i.phase.is_live()) {
+            return;
+        }
+        ending.stage = EndingStage::Over;
+        let code = ending.code;
+        self.effect(Effect::Exit { code });
+    }
+
+    pub(crate) fn name(&self, id: InstanceId) -> std::sync::Arc<str> {
+        self.instances.get(&id).map_or_else(|| "?".into(), |instance| instance.name.clone())
+    }
+}

@@ -1,0 +1,269 @@
+//! The way of a run to its end, and what follows.
+//!
+//! ```text
+//!   begin_stop ─► (stop command) ─► step 0 ─► step 1 … ─► SIGKILL ─► the kernel
+//!                       │             │          │           │
+//!                       └─────────────┴── group empty ───────┴──► end_run ─► next phase
+//! ```
+//!
+//! Signals go to the whole group, and the run is over only when the whole group is: a
+//! main process that ends first leaves its remnants to the remaining steps. So no new
+//! run can meet a worker of the old one.
+
+use crate::core::Core;
+use crate::effect::{Effect, Recipient};
+use crate::event::{Cause, DelayRule, EventKind, GaveUp, Shutdown, StopReason};
+use crate::instance::{Entry, Membership, Phase, Stage, Stopping, Target, Told, Waiting, WhyDown};
+use crate::restart::Verdict;
+use crate::spec::{GiveUp, StopCommand};
+use crate::{ExitStatus, Health, InstanceId, Signal};
+
+impl Core {
+    /// Begins to stop the run of `id`. Nothing happens when there is none, or when it is
+    /// being stopped already.
+    pub(crate) fn begin_stop(&mut self, id: InstanceId, reason: StopReason) {
+        let (stability, spawned_at) = self.standing(id);
+        let Some(instance) = self.instances.get(&id) else { return };
+        let run = match &instance.phase {
+            Phase::Starting(starting) => starting.run,
+            Phase::Up(up) => up.run,
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Stopping(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => return,
+        };
+        let command = instance.spec.stop.command;
+        self.tell(id, EventKind::Stopping { run, reason: reason.clone() });
+        let stopping =
+            Stopping { run, spawned_at, stability, reason, stage: Stage::Unborn, main: None };
+        self.enter(id, Phase::Stopping(stopping));
+        if spawned_at.is_none() {
+            return;
+        }
+        match command {
+            StopCommand::None => self.first_step(id),
+            StopCommand::Run { timeout } => {
+                self.effect(Effect::RunStopCommand { run, timeout });
+                let until = self.now + timeout;
+                self.set_stage(id, Stage::Command { until });
+            }
+        }
+    }
+
+    /// Goes through the stop steps for what a main process left behind in its group.
+    pub(crate) fn stop_remnants(&mut self, id: InstanceId, status: ExitStatus) {
+        let (stability, spawned_at) = self.standing(id);
+        let Some(run) = self.instances.get(&id).and_then(|instance| instance.phase.run()) else {
+            return;
+        };
+        let reason = StopReason::Remnants(status);
+        self.tell(id, EventKind::Stopping { run, reason: reason.clone() });
+        let main = Some(status);
+        let stopping = Stopping { run, spawned_at, stability, reason, stage: Stage::Unborn, main };
+        self.enter(id, Phase::Stopping(stopping));
+        self.first_step(id);
+    }
+
+    pub(crate) fn first_step(&mut self, id: InstanceId) {
+        self.end_stop_command(id);
+        self.step(id, 0);
+    }
+
+    /// Leaves the present stage for the next. `waited`: how long it was given; none when
+    /// it was cut by request.
+    pub(crate) fn next_step(&mut self, id: InstanceId, waited: Option<std::time::Duration>) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let Phase::Stopping(stopping) = &instance.phase else { return };
+        let run = stopping.run;
+        match stopping.stage {
+            Stage::Unborn | Stage::Killed { .. } => {}
+            Stage::Command { .. } => self.first_step(id),
+            Stage::Step { index, .. } => {
+                let next = instance.spec.stop.steps.get(index + 1);
+                let signal = next.map_or(Signal::KILL, |step| step.signal);
+                self.tell(id, EventKind::Escalated { run, signal, waited });
+                self.step(id, index + 1);
+            }
+        }
+    }
+
+    fn step(&mut self, id: InstanceId, index: usize) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let Some(run) = instance.phase.run() else { return };
+        match instance.spec.stop.steps.get(index).copied() {
+            Some(step) => {
+                let to = Recipient::Group;
+                self.effect(Effect::Signal { run, signal: step.signal, to });
+                self.effect(Effect::Signal { run, signal: Signal::CONT, to });
+                let until = self.now + step.wait;
+                self.set_stage(id, Stage::Step { index, wait: step.wait, until });
+            }
+            None => self.kill(id),
+        }
+    }
+
+    pub(crate) fn kill(&mut self, id: InstanceId) {
+        self.end_stop_command(id);
+        let Some(run) = self.instances.get(&id).and_then(|instance| instance.phase.run()) else {
+            return;
+        };
+        self.effect(Effect::Signal { run, signal: Signal::KILL, to: Recipient::Group });
+        self.set_stage(id, Stage::Killed { at: self.now, told: Told::No });
+    }
+
+    fn end_stop_command(&mut self, id: InstanceId) {
+        let Some(Phase::Stopping(stopping)) = self.instances.get(&id).map(|i| &i.phase) else {
+            return;
+        };
+        let run = stopping.run;
+        match stopping.stage {
+            Stage::Command { .. } => self.effect(Effect::EndStopCommand { run }),
+            Stage::Unborn | Stage::Step { .. } | Stage::Killed { .. } => {}
+        }
+    }
+
+    fn set_stage(&mut self, id: InstanceId, stage: Stage) {
+        if let Some(Phase::Stopping(stopping)) =
+            self.instances.get_mut(&id).map(|instance| &mut instance.phase)
+        {
+            stopping.stage = stage;
+        }
+    }
+
+    /// The run of `id` is over: its process and its group are gone, or never were.
+    /// `ended` is what the operating system said; the cause that people are told is why
+    /// it was being stopped, where it was.
+    pub(crate) fn end_run(&mut self, id: InstanceId, ended: Cause) {
+        self.end_stop_command(id);
+        let now = self.now;
+        let (stability, spawned_at) = self.standing(id);
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Some(run) = instance.phase.run() else { return };
+        let reason = match &instance.phase {
+            Phase::Stopping(stopping) => Some(stopping.reason.clone()),
+            Phase::Starting(_) | Phase::Up(_) => None,
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => None,
+        };
+        let renewed = instance.renewal.take().is_some();
+        instance.health = Health::Unknown;
+        let cause = match reason.as_ref() {
+            Some(StopReason::NotReady(timeout)) => Cause::NotReady(*timeout),
+            Some(StopReason::Unhealthy(why)) => Cause::Unhealthy(why.clone()),
+            Some(_) | None => ended,
+        };
+        let planned = renewed || reason.is_some_and(|reason| is_planned(&reason));
+        self.runs.remove(&run);
+        self.effect(Effect::Release { run });
+        let uptime = spawned_at.map_or_else(Default::default, |at| now.since(at));
+        self.tell(id, EventKind::Ended { run, cause: cause.clone(), uptime });
+        if planned || self.may_not_run(id) {
+            self.rest(id);
+        } else {
+            self.decide(id, cause, stability);
+        }
+    }
+
+    /// Whether the operator, the configuration or the end of the supervisor stands
+    /// against another run.
+    fn may_not_run(&self, id: InstanceId) -> bool {
+        self.instances.get(&id).is_none_or(|instance| {
+            instance.wanted == crate::Wanted::Down
+                || instance.membership == Membership::Removed
+                || self.ending.is_some()
+        })
+    }
+
+    /// The phase of an instance whose last run ended as wanted.
+    fn rest(&mut self, id: InstanceId) {
+        if self.may_not_run(id) {
+            self.tell(id, EventKind::Stopped);
+            self.enter(id, Phase::Down);
+        } else {
+            let blocked = self.instances.get(&id).is_some_and(|instance| {
+                matches!(instance.target, Target::Down(WhyDown::Dependency(_)))
+            });
+            if blocked {
+                self.tell(id, EventKind::Stopped);
+            }
+            self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
+        }
+    }
+
+    /// What follows a run that ended by itself, or was stopped for its own failure.
+    fn decide(&mut self, id: InstanceId, cause: Cause, stability: crate::restart::Stability) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let spec = instance.spec.clone();
+        let verdict = instance.counters.decide(
+            spec.kind,
+            &spec.restart,
+            &cause,
+            stability,
+            now,
+            &mut self.rng,
+        );
+        match verdict {
+            Verdict::Restart { delay, rule, counted } => {
+                instance.last_failure = Some(cause);
+                self.tell(id, EventKind::Backoff { delay, rule, counted });
+                match rule {
+                    DelayRule::FirstAfterStable => {
+                        let waiting = Waiting { entry: Entry::Automatic, told: None };
+                        self.enter(id, Phase::Waiting(waiting));
+                    }
+                    DelayRule::Backoff => self.enter(id, Phase::Backoff { until: now + delay }),
+                }
+                self.renew_dependents(id);
+            }
+            Verdict::Done => {
+                instance.last_failure = None;
+                self.tell(id, EventKind::Done);
+                self.enter(id, Phase::Done);
+            }
+            Verdict::Refused => {
+                instance.last_failure = Some(cause);
+                self.give_up(id, GaveUp::Policy);
+            }
+            Verdict::GiveUp(limit) => {
+                instance.last_failure = Some(cause);
+                self.give_up(id, GaveUp::Limit(limit));
+            }
+        }
+    }
+
+    fn give_up(&mut self, id: InstanceId, reason: GaveUp) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let then = instance.spec.restart.on_give_up;
+        self.tell(id, EventKind::Failed { reason: reason.clone(), then });
+        let retry_at = match then {
+            GiveUp::Stay | GiveUp::Exit => None,
+            GiveUp::RetryAfter(delay) => Some(self.now + delay),
+        };
+        self.enter(id, Phase::Failed { reason, retry_at });
+        self.renew_dependents(id);
+        match then {
+            GiveUp::Exit => self.shut_down(Shutdown::GaveUp),
+            GiveUp::Stay | GiveUp::RetryAfter(_) => {}
+        }
+    }
+}
+
+/// Whether a stop for this reason says nothing against the service.
+fn is_planned(reason: &StopReason) -> bool {
+    match reason {
+        StopReason::Operator
+        | StopReason::Removed
+        | StopReason::Shutdown
+        | StopReason::Dependency(_)
+        | StopReason::Restart
+        | StopReason::Configuration
+        | StopReason::DependencyRestarted(_) => true,
+        StopReason::NotReady(_) | StopReason::Unhealthy(_) | StopReason::Remnants(_) => false,
+    }
+}

@@ -1,0 +1,95 @@
+//! Who depends on whom, instance by instance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::InstanceId;
+use crate::instance::Instance;
+use crate::spec::{Condition, Strength};
+
+/// The dependency graph of all instances that exist, those on their way out included.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Topology {
+    /// Dependencies before dependents.
+    pub(crate) order: Vec<InstanceId>,
+    dependencies: BTreeMap<InstanceId, Vec<Edge>>,
+    dependents: BTreeMap<InstanceId, Vec<Edge>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    /// The other end.
+    pub(crate) to: InstanceId,
+    pub(crate) condition: Condition,
+    pub(crate) strength: Strength,
+}
+
+impl Topology {
+    pub(crate) fn new(instances: &BTreeMap<InstanceId, Instance>) -> Topology {
+        let mut by_service: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
+        for instance in instances.values() {
+            by_service.entry(instance.spec.name.clone()).or_default().push(instance.id);
+        }
+        let mut topology = Topology::default();
+        for instance in instances.values() {
+            let edges = topology.dependencies.entry(instance.id).or_default();
+            for dependency in &instance.spec.depends_on {
+                for &to in by_service.get(&dependency.service).into_iter().flatten() {
+                    let (condition, strength) = (dependency.condition, dependency.strength);
+                    edges.push(Edge { to, condition, strength });
+                    let back = Edge { to: instance.id, condition, strength };
+                    topology.dependents.entry(to).or_default().push(back);
+                }
+            }
+        }
+        let mut order = Order { topology: &topology, seen: BTreeMap::new(), order: Vec::new() };
+        for &id in instances.keys() {
+            order.visit(id);
+        }
+        topology.order = order.order;
+        topology
+    }
+
+    pub(crate) fn dependencies(&self, id: InstanceId) -> &[Edge] {
+        self.dependencies.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn dependents(&self, id: InstanceId) -> &[Edge] {
+        self.dependents.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything that `id` requires, directly or not; without `id`.
+    pub(crate) fn required_by(&self, id: InstanceId) -> Vec<InstanceId> {
+        let mut found = Vec::new();
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            for edge in self.dependencies(next) {
+                if edge.strength == Strength::Required && !found.contains(&edge.to) {
+                    found.push(edge.to);
+                    open.push(edge.to);
+                }
+            }
+        }
+        found
+    }
+}
+
+struct Order<'a> {
+    topology: &'a Topology,
+    seen: BTreeMap<InstanceId, ()>,
+    order: Vec<InstanceId>,
+}
+
+impl Order<'_> {
+    /// Cycles cannot occur here: a configured graph has none, and nothing configured
+    /// depends on what was removed.
+    fn visit(&mut self, id: InstanceId) {
+        if self.seen.insert(id, ()).is_some() {
+            return;
+        }
+        for edge in self.topology.dependencies(id) {
+            self.visit(edge.to);
+        }
+        self.order.push(id);
+    }
+}
