@@ -1,0 +1,194 @@
+//! The handle: what others can ask of a running supervisor.
+//!
+//! Cheap to clone, usable from any task. Every verb is a message to the driver and a
+//! reply from it; nobody but the driver touches the core.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kennel_core::{Signal, State};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::{ConfigErrors, Plan};
+use crate::journal::Journal;
+use crate::logs::Logs;
+use crate::status::Status;
+
+/// A way to a running supervisor.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) ended: watch::Receiver<Option<i32>>,
+    pub(crate) journal: Journal,
+    pub(crate) logs: Logs,
+}
+
+/// What can be done to services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verb {
+    /// Want them up, and with them what they require. A oneshot that is done runs again.
+    Start,
+    /// Want them down. Given again during a stop: go to the next stop step.
+    Stop,
+    /// Want new runs of them.
+    Restart,
+    /// Forget their failures; a failed one is tried again.
+    Reset,
+    /// Send a signal to their main processes.
+    Signal(Signal),
+}
+
+/// Whether a verb returns at once or when what was wanted is so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// At once.
+    No,
+    /// When it is so, has failed, or that much time has passed.
+    UpTo(Duration),
+}
+
+/// What became of one instance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// `web`, or `web/0` when there are several.
+    pub name: String,
+    /// Whether it is as it was wanted; without waiting: whether it was accepted.
+    pub success: bool,
+    /// Its state now.
+    pub state: State,
+    /// Its main process now.
+    pub pid: Option<i32>,
+    /// What happened, as in `up in 0.4 s, pid 4711`.
+    pub message: String,
+}
+
+/// Why a verb could not be carried out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum VerbError {
+    /// No service has this name.
+    #[error("no service is named \"{name}\"")]
+    UnknownService {
+        /// What was asked for.
+        name: String,
+        /// Names that look like it, best first.
+        near: Vec<String>,
+    },
+    /// The supervisor is shutting down and takes no orders but to hurry.
+    #[error("the supervisor is shutting down")]
+    ShuttingDown,
+    /// The supervisor has ended.
+    #[error("the supervisor has stopped")]
+    Stopped,
+}
+
+/// Why a configuration was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It has errors. Nothing was changed.
+    #[error("{0}")]
+    Invalid(ConfigErrors),
+    /// This supervisor was not started from a file.
+    #[error("this supervisor has no configuration file")]
+    NoFile,
+    /// The supervisor is shutting down.
+    #[error("the supervisor is shutting down")]
+    ShuttingDown,
+    /// The supervisor has ended.
+    #[error("the supervisor has stopped")]
+    Stopped,
+}
+
+/// How to come to the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShutdownMode {
+    /// In reverse dependency order; asked for a second time: [`ShutdownMode::Now`].
+    Orderly,
+    /// Kill everything at once.
+    Now,
+}
+
+/// A message to the driver.
+pub(crate) enum Request {
+    Status { reply: oneshot::Sender<Status> },
+    Act {
+        verb: Verb,
+        names: Vec<String>,
+        wait: Wait,
+        reply: oneshot::Sender<Result<Vec<Outcome>, VerbError>>,
+    },
+    Plan { file: Option<PathBuf>, reply: oneshot::Sender<Result<Plan, ReloadError>> },
+    Reload { reply: oneshot::Sender<Result<Plan, ReloadError>> },
+    Shutdown(ShutdownMode),
+}
+
+impl Handle {
+    /// Everything there is to see, memory and CPU use included.
+    pub async fn status(&self) -> Result<Status, VerbError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Status { reply }).await.map_err(|_| VerbError::Stopped)?;
+        let mut status = answer.await.map_err(|_| VerbError::Stopped)?;
+        // Reading /proc takes its time and must not take the driver's.
+        let measured = tokio::task::spawn_blocking(move || {
+            crate::usage::fill_in(&mut status);
+            status
+        });
+        measured.await.map_err(|_| VerbError::Stopped)
+    }
+
+    /// Carries out `verb` on the services or instances called `names`, and tells what
+    /// became of each.
+    pub async fn act(
+        &self,
+        verb: Verb,
+        names: Vec<String>,
+        wait: Wait,
+    ) -> Result<Vec<Outcome>, VerbError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Act { verb, names, wait, reply };
+        self.requests.send(request).await.map_err(|_| VerbError::Stopped)?;
+        answer.await.map_err(|_| VerbError::Stopped)?
+    }
+
+    /// What [`Handle::reload`] would do, or what it would do were `file` the
+    /// configuration.
+    pub async fn plan(&self, file: Option<PathBuf>) -> Result<Plan, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Plan { file, reply };
+        self.requests.send(request).await.map_err(|_| ReloadError::Stopped)?;
+        answer.await.map_err(|_| ReloadError::Stopped)?
+    }
+
+    /// Reads the configuration file again and changes what has changed. On an error
+    /// nothing is changed.
+    pub async fn reload(&self) -> Result<Plan, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Reload { reply }).await.map_err(|_| ReloadError::Stopped)?;
+        answer.await.map_err(|_| ReloadError::Stopped)?
+    }
+
+    /// Asks the supervisor to stop everything and end. Returns at once; see
+    /// [`Handle::ended`].
+    pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), VerbError> {
+        self.requests.send(Request::Shutdown(mode)).await.map_err(|_| VerbError::Stopped)
+    }
+
+    /// Returns when the supervisor has ended and nothing of it is left, with its exit
+    /// code.
+    pub async fn ended(&self) -> i32 {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(code) => code.unwrap_or(1),
+            Err(_) => 1,
+        }
+    }
+
+    /// The numbered events of this supervisor.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The output of its services.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+}
