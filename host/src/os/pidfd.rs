@@ -1,10 +1,14 @@
 //! The calls on a pidfd that have no wrapper elsewhere.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::wait::ExitStatus;
 
@@ -61,6 +65,13 @@ pub(super) fn kill_group(group: i32, signal: i32) -> Result<(), Errno> {
 pub(super) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
     matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
+}
+
+/// Registers the pidfd with the runtime's reactor: it becomes readable at the exit.
+pub(super) fn watch(pidfd: Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    // SAFETY: the registration owns a share of the descriptor, so that stays open and the
+    // same until after the registration ends, and its number never changes.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
 }
 
 /// `struct pidfd_info` of `linux/pidfd.h` in its first size.

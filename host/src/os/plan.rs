@@ -148,40 +148,32 @@ impl Plan {
 
     /// What the child could not do, if anything.
     pub(super) fn failure(&self) -> Option<(Step, Cause)> {
-        let at = self.failed_at.load(Relaxed);
-        if at == 0 {
-            return None;
-        }
+        let at = At::from_number(self.failed_at.load(Relaxed))?;
         let index = self.failed_index.load(Relaxed);
         let path = |text: &CString| PathBuf::from(OsString::from_vec(text.as_bytes().to_vec()));
-        let is = |step: At| at == step as i32;
         let (uid, gid) = self.identity.as_ref().map_or((0, 0), |who| (who.uid, who.gid));
-        let step = if is(At::Session) {
-            Step::Session
-        } else if is(At::Descriptor) {
-            Step::Descriptor(index)
-        } else if is(At::CloseRest) {
-            Step::CloseRest
-        } else if is(At::OomScoreAdj) {
-            let text = self.oom_score_adj.as_deref().unwrap_or_default();
-            Step::OomScoreAdj(String::from_utf8_lossy(text).parse().unwrap_or(0))
-        } else if is(At::Nice) {
-            Step::Nice(self.nice.unwrap_or(0))
-        } else if is(At::Groups) {
-            Step::Groups
-        } else if is(At::Group) {
-            Step::Group(gid)
-        } else if is(At::User) {
-            Step::User(uid)
-        } else if is(At::WorkingDir) {
-            Step::WorkingDir(self.working_dir.as_ref().map(path).unwrap_or_default())
-        } else if let (true, Some(limit)) =
-            (is(At::Limit), usize::try_from(index).ok().and_then(|index| self.rlimits.get(index)))
-        {
-            let (soft, hard) = (limit.value.rlim_cur, limit.value.rlim_max);
-            Step::Limit { resource: limit.resource, soft, hard }
-        } else {
-            Step::Execute(path(&self.program))
+        let step = match at {
+            At::Session => Step::Session,
+            At::Descriptor => Step::Descriptor(index),
+            At::CloseRest => Step::CloseRest,
+            At::OomScoreAdj => {
+                let text = self.oom_score_adj.as_deref().unwrap_or_default();
+                Step::OomScoreAdj(String::from_utf8_lossy(text).parse().unwrap_or(0))
+            }
+            At::Nice => Step::Nice(self.nice.unwrap_or(0)),
+            At::Limit => {
+                let limit = usize::try_from(index).ok().and_then(|index| self.rlimits.get(index));
+                let limit = limit.expect("the child sets the index before each limit");
+                let (soft, hard) = (limit.value.rlim_cur, limit.value.rlim_max);
+                Step::Limit { resource: limit.resource, soft, hard }
+            }
+            At::Groups => Step::Groups,
+            At::Group => Step::Group(gid),
+            At::User => Step::User(uid),
+            At::WorkingDir => {
+                Step::WorkingDir(self.working_dir.as_ref().map(path).unwrap_or_default())
+            }
+            At::Execute => Step::Execute(path(&self.program)),
         };
         Some((step, Cause(Errno::from_raw(self.failed_errno.load(Relaxed)))))
     }

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use super::children::{self, Known};
 use super::pidfd::{self, Scope};
@@ -294,7 +294,7 @@ impl Process {
         if let Some(reactor) = self.reactor.get() {
             return Ok(reactor);
         }
-        let reactor = AsyncFd::register_with_interest(Arc::clone(&self.pidfd), Interest::READABLE)?;
+        let reactor = pidfd::watch(Arc::clone(&self.pidfd))?;
         Ok(self.reactor.get_or_init(|| reactor))
     }
 

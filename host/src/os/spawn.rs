@@ -140,6 +140,26 @@ pub(super) enum At {
     Execute,
 }
 
+impl At {
+    const ALL: [Self; 11] = [
+        Self::Session,
+        Self::Descriptor,
+        Self::CloseRest,
+        Self::OomScoreAdj,
+        Self::Nice,
+        Self::Limit,
+        Self::Groups,
+        Self::Group,
+        Self::User,
+        Self::WorkingDir,
+        Self::Execute,
+    ];
+
+    pub(super) fn from_number(number: c_int) -> Option<Self> {
+        Self::ALL.into_iter().find(|&at| at as c_int == number)
+    }
+}
+
 extern "C" fn child(argument: *mut c_void) -> c_int {
     // SAFETY: `start` passes a live plan, which nobody changes while its thread sleeps.
     let plan = unsafe { &*argument.cast::<Plan>() };

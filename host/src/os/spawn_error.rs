@@ -121,6 +121,38 @@ impl fmt::Display for Step {
     }
 }
 
+impl Step {
+    fn hint(&self, errno: Errno) -> Option<&'static str> {
+        const PROCESSES: &str =
+            "the user's limit of processes (nproc), pids_max or kernel.pid_max is reached";
+        match self {
+            Self::Execute(_) => match errno {
+                Errno::ENOEXEC => Some(
+                    "a script needs a first line such as #!/bin/sh, a binary must be made for this machine",
+                ),
+                Errno::EACCES => Some(
+                    "its user must be allowed to execute the file and to enter every directory above it",
+                ),
+                Errno::EAGAIN => Some(PROCESSES),
+                _ => None,
+            },
+            Self::Create => (errno == Errno::EAGAIN).then_some(PROCESSES),
+            Self::Limit { .. } | Self::Nice(_) | Self::OomScoreAdj(_) => {
+                matches!(errno, Errno::EPERM | Errno::EACCES)
+                    .then_some("only root may go beyond what the supervisor itself was given")
+            }
+            Self::OpenNull
+            | Self::Session
+            | Self::Descriptor(_)
+            | Self::CloseRest
+            | Self::Groups
+            | Self::Group(_)
+            | Self::User(_)
+            | Self::WorkingDir(_) => None,
+        }
+    }
+}
+
 fn write_limit(f: &mut fmt::Formatter<'_>, limit: u64) -> fmt::Result {
     if limit == UNLIMITED { f.write_str("unlimited") } else { write!(f, "{limit}") }
 }
@@ -131,21 +163,7 @@ impl SpawnError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Program(error) => error.hint(),
-            Self::Refused { step, cause: Cause(errno) } => match (step, errno) {
-                (Step::Execute(_), Errno::ENOEXEC) => Some(
-                    "a script needs a first line such as #!/bin/sh; a binary must be made for this machine".into(),
-                ),
-                (Step::Execute(_), Errno::EACCES) => {
-                    Some("the user it runs as must be able to execute the file and to enter every directory above it".into())
-                }
-                (Step::Execute(_) | Step::Create, Errno::EAGAIN) => {
-                    Some("the user's limit of processes (nproc), pids_max or kernel.pid_max is reached".into())
-                }
-                (Step::Limit { .. } | Step::Nice(_) | Step::OomScoreAdj(_), Errno::EPERM | Errno::EACCES) => {
-                    Some("only root may go beyond what the supervisor itself was given".into())
-                }
-                _ => None,
-            },
+            Self::Refused { step, cause } => step.hint(cause.0).map(str::to_owned),
             Self::EmptyCommand
             | Self::Nul { .. }
             | Self::DescriptorNumber { .. }
