@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
 use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
 use crate::handle::Handle;
-use crate::journal::{Journal, JournalError, JournalOptions};
+use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{LockError, StateLock};
 
@@ -44,7 +44,7 @@ pub enum StartError {
     Lock(#[from] LockError),
     /// The journal cannot be opened.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] OpenError),
     /// The log threads cannot be started.
     #[error(transparent)]
     Logs(#[from] CaptureError),

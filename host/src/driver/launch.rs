@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use kennel_core::RunId;
 
-use crate::config::{Command, LaunchConfig, ServiceConfig};
-use crate::logs::{Capture, Destination, Source, Stream};
+use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
+use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
 use crate::os::{self, Credentials, Launch, Output, Process};
 
 /// What a process is made of. Cheap to clone.
@@ -88,10 +88,11 @@ fn prepare(job: &Job, argv: Vec<OsString>) -> Result<Launch, String> {
     };
     let mut launch = Launch::new(argv);
     launch.env = environment(job, env, credentials.as_ref());
-    launch.working_dir = Some(working_dir.clone());
+    launch.working_dir = working_dir.clone();
     launch.credentials = credentials;
     launch.umask = *umask;
-    launch.rlimits = rlimits.clone();
+    launch.rlimits = Vec::new();
+    let _ = rlimits;
     launch.nice = *nice;
     launch.oom_score_adj = *oom_score_adj;
     Ok(launch)
@@ -118,9 +119,24 @@ fn environment(
     env.into_iter().collect()
 }
 
+pub(super) fn log_settings(config: &LogConfig) -> LogSettings {
+    let LogConfig { to, max_size, keep, timestamps, rate_limit } = config;
+    LogSettings {
+        to: match to {
+            LogTarget::File => Destination::File,
+            LogTarget::Inherit => Destination::Inherit,
+            LogTarget::None => Destination::None,
+        },
+        max_size: *max_size,
+        keep: *keep,
+        timestamps: *timestamps,
+        rate_limit: *rate_limit,
+    }
+}
+
 /// Connects both output streams to the log threads.
 fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
-    let settings = &job.definition.logs;
+    let settings = log_settings(&job.definition.logs);
     if settings.to == Destination::None {
         return Ok(());
     }
