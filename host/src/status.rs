@@ -81,6 +81,9 @@ pub struct ServiceStatus {
     pub cpu: Option<Duration>,
     /// How long the present or last run took from its spawn until it was ready.
     pub start_time: Option<Duration>,
+    /// Automatic restarts by what made them necessary: `exit`, `signal`, `start-failed`,
+    /// `not-ready`, `unhealthy`.
+    pub restarts_by_cause: BTreeMap<&'static str, u64>,
     /// Labels of the configuration.
     pub labels: BTreeMap<String, String>,
 }
@@ -88,21 +91,25 @@ pub struct ServiceStatus {
 impl ServiceStatus {
     /// The plain status line: `Service web: UP (pid 1234, restarts 0)`.
     pub fn plain_line(&self) -> String {
-        let name = &self.name;
-        let restarts = self.restarts;
-        match (self.state, self.pid) {
-            (State::Up, Some(pid)) => format!("Service {name}: UP (pid {pid}, restarts {restarts})"),
-            (State::Up, None) => format!("Service {name}: UP (restarts {restarts})"),
-            (State::Down, _) => format!("Service {name}: DOWN (restarts {restarts})"),
-            (
-                State::Waiting
-                | State::Starting
-                | State::Stopping
-                | State::Backoff
-                | State::Failed
-                | State::Done,
-                _,
-            ) => format!("Service {name}: DOWN (restarts {restarts}, {})", self.state),
-        }
+        plain_line(&self.name, self.state, self.pid, self.restarts)
+    }
+}
+
+/// `Service web: UP (pid 1234, restarts 0)`, `Service worker: DOWN (restarts 5, failed)`.
+/// Only a service that is ready is UP.
+pub(crate) fn plain_line(name: &str, state: State, pid: Option<i32>, restarts: u32) -> String {
+    match (state, pid) {
+        (State::Up, Some(pid)) => format!("Service {name}: UP (pid {pid}, restarts {restarts})"),
+        (State::Up, None) => format!("Service {name}: UP (restarts {restarts})"),
+        (State::Down, _) => format!("Service {name}: DOWN (restarts {restarts})"),
+        (
+            State::Waiting
+            | State::Starting
+            | State::Stopping
+            | State::Backoff
+            | State::Failed
+            | State::Done,
+            _,
+        ) => format!("Service {name}: DOWN (restarts {restarts}, {state})"),
     }
 }

@@ -1,2 +1,26 @@
-//! `cargo xtask`: the project's chores.
-fn main() {}
+//! `cargo xtask`: the project's chores, in Rust rather than in a maze of shell.
+
+mod runner;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run every check there is.
+    Test(test::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Xtask::parse().chore {
+        Chore::Test(args) => test::test(&args),
+    }
+}

@@ -1,1 +1,50 @@
-//! os
+//! The operating system: starting processes, telling how they end, signalling them.
+//!
+//! This is the only part of the crate with `unsafe` in it, and the only one that knows
+//! pids. One noun per file:
+//!
+//!     Launch ──► plan ──► spawn ──► Process ──► exit status
+//!        │         │        │          └─ pidfd, group signals
+//!        │         │        └─ children: the runs that an orphan sweep leaves alone
+//!        │         └─ program: the file to execute, or what was meant
+//!        └─ credentials, rlimits, output pipe
+//!
+//! Nothing here changes anything global in an embedding program, with three exceptions
+//! that only the binary calls: [`become_subreaper`], [`reap_orphans`] and
+//! [`raise_nofile`].
+
+pub mod proc;
+
+mod cause;
+mod children;
+mod credentials;
+mod fds;
+mod launch;
+mod lock;
+mod orphans;
+mod pidfd;
+mod pipe;
+mod plan;
+mod process;
+mod program;
+mod rlimit;
+mod spawn;
+mod spawn_error;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+pub use cause::Cause;
+pub use credentials::{Credentials, CredentialsError};
+pub use fds::{open_count, original_nofile, raise_nofile};
+pub use launch::{Inherited, Launch, Output};
+pub use lock::{LockError, StateLock};
+pub use orphans::{Orphan, become_subreaper, reap_orphans};
+pub use pipe::{OutputPipe, output_pipe, reopen_output};
+pub use process::{GroupSignals, Process};
+pub use program::{ProgramError, find as find_program, near_names};
+pub use rlimit::{Resource, Rlimit, UNLIMITED};
+pub use spawn::{spawn, spawn_with};
+pub use spawn_error::{SpawnError, Step};
+pub use wait::ExitStatus;

@@ -1,0 +1,145 @@
+//! From a definition to a process: everything that may block or fail on the way.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use kennel_core::RunId;
+
+use crate::config::{Command, LaunchConfig, ServiceConfig};
+use crate::logs::{Capture, Destination, Source, Stream};
+use crate::os::{self, Credentials, Launch, Output, Process};
+
+/// What a process is made of. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Job {
+    pub(super) definition: Arc<ServiceConfig>,
+    /// The name of the instance.
+    pub(super) name: Arc<str>,
+    /// Which of the replicas it is.
+    pub(super) index: u32,
+    pub(super) run: RunId,
+    pub(super) capture: Capture,
+}
+
+/// A process and what it was made of.
+pub(crate) struct Made {
+    pub(super) process: Process,
+    pub(super) job: Job,
+}
+
+/// Variables that speak of the supervisor itself and would mislead a service.
+const NOT_INHERITED: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "KENNEL_SOCKET",
+];
+
+/// Makes the process of a run. Blocks for as long as the file system takes.
+pub(super) fn make(job: Job) -> Result<Made, String> {
+    let mut launch = prepare(&job, argv(&job.definition.launch.command))?;
+    attach_output(&mut launch, &job)?;
+    let process = os::spawn(launch).map_err(|error| match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    })?;
+    Ok(Made { process, job })
+}
+
+/// Makes the process of the stop command, which is told the main process as `MAINPID`.
+pub(super) fn make_stop_command(job: &Job, main_pid: i32) -> Result<Process, String> {
+    let Some(command) = &job.definition.stop_command else {
+        return Err("there is none".into());
+    };
+    let mut launch = prepare(job, command.iter().map(OsString::from).collect())?;
+    launch.env.push(("MAINPID".into(), main_pid.to_string().into()));
+    attach_output(&mut launch, job)?;
+    os::spawn(launch).map_err(|error| error.to_string())
+}
+
+fn argv(command: &Command) -> Vec<OsString> {
+    match command {
+        Command::Argv(argv) => argv.iter().map(OsString::from).collect(),
+        Command::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.into()],
+    }
+}
+
+fn prepare(job: &Job, argv: Vec<OsString>) -> Result<Launch, String> {
+    let LaunchConfig {
+        command: _,
+        working_dir,
+        env,
+        user,
+        group,
+        umask,
+        rlimits,
+        nice,
+        oom_score_adj,
+    } = &job.definition.launch;
+    let credentials = match (user, group) {
+        (None, None) => None,
+        (user, group) => Some(
+            Credentials::resolve(user.as_deref(), group.as_deref()).map_err(|e| e.to_string())?,
+        ),
+    };
+    let mut launch = Launch::new(argv);
+    launch.env = environment(job, env, credentials.as_ref());
+    launch.working_dir = Some(working_dir.clone());
+    launch.credentials = credentials;
+    launch.umask = *umask;
+    launch.rlimits = rlimits.clone();
+    launch.nice = *nice;
+    launch.oom_score_adj = *oom_score_adj;
+    Ok(launch)
+}
+
+/// The supervisor's own environment, then what follows from the user, then what is
+/// configured, then what tells the process who it is.
+fn environment(
+    job: &Job,
+    configured: &BTreeMap<String, String>,
+    credentials: Option<&Credentials>,
+) -> Vec<(OsString, OsString)> {
+    let mut env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    for name in NOT_INHERITED {
+        env.remove(&OsString::from(name));
+    }
+    if let Some(credentials) = credentials {
+        env.extend(credentials.env());
+    }
+    env.extend(configured.iter().map(|(name, value)| (name.into(), value.into())));
+    env.insert("KENNEL_SERVICE".into(), (&*job.definition.spec.name).into());
+    env.insert("KENNEL_INSTANCE".into(), job.index.to_string().into());
+    env.insert("KENNEL_RUN".into(), job.run.to_string().into());
+    env.into_iter().collect()
+}
+
+/// Connects both output streams to the log threads.
+fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
+    let settings = &job.definition.logs;
+    if settings.to == Destination::None {
+        return Ok(());
+    }
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        let pipe = os::output_pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+        job.capture.add(Source {
+            service: job.name.clone(),
+            run: job.run.0,
+            stream,
+            fd: pipe.reader,
+            settings: settings.clone(),
+            tap: None,
+        });
+        let end = Output::Descriptor(pipe.service);
+        match stream {
+            Stream::Stdout => launch.stdout = end,
+            Stream::Stderr => launch.stderr = end,
+            Stream::Kennel => {}
+        }
+    }
+    Ok(())
+}

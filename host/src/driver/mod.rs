@@ -1,0 +1,312 @@
+//! The driver: the one loop that owns the core.
+//!
+//! ```text
+//!   requests (Handle, API, CLI) ──┐                       ┌─► spawn   (blocking pool)
+//!   facts (exits, spawns, files) ─┼─► Core ──► effects ───┼─► signal  (pidfd, at once)
+//!   time (next_deadline) ─────────┘      │                └─► watch   (one task a run)
+//!                                        └──► events ─────► journal, status lines, waiters
+//! ```
+//!
+//! It owns the core, the run table (which process stands behind which run), the
+//! definitions (how a process of a service is made) and the requests that wait for an
+//! outcome. It is the only place with concurrency, and it never waits for anything but
+//! its three inputs: making a process, reading a file and asking `/proc` happen on the
+//! blocking pool and come back as facts.
+//!
+//! What can go wrong is a fact like any other: a process that cannot be made is
+//! [`Input::SpawnFailed`]; a signal that finds nobody is no error, the exit is on its
+//! way. When every [`Handle`](crate::Handle) is gone the driver goes on supervising.
+//!
+//! Deliberately absent: timers of its own, retries, and any decision about services.
+
+mod launch;
+mod news;
+mod reload;
+mod runs;
+mod snapshot;
+mod waiters;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use kennel_core::{Core, Course, Effect, Input, InstanceId, Recipient, RunId, Time};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::config::{Config, ServiceConfig};
+use crate::handle::{Request, ShutdownMode};
+use crate::journal::Journal;
+use crate::logs::{Capture, LogFact};
+use crate::os::StateLock;
+
+use launch::Made;
+use news::News;
+use reload::Loaded;
+use runs::Runs;
+use waiters::Waiters;
+
+/// Something that happened outside the loop.
+pub(crate) enum Fact {
+    /// A process was made for the run, or was not.
+    Made(RunId, Result<Made, String>),
+    /// Something the core is to be told as it is.
+    Input(Input),
+    /// A configuration was read.
+    Loaded(Loaded),
+    /// The log threads report.
+    Log(LogFact),
+}
+
+/// Where facts go. Not bounded by itself: each run has a handful of facts in its life,
+/// and runs are bounded by the configuration.
+pub(crate) type Facts = mpsc::UnboundedSender<Fact>;
+
+/// What the driver is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) source: Option<Source>,
+    pub(crate) journal: Journal,
+    pub(crate) capture: Capture,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
+    pub(crate) ended: watch::Sender<Option<i32>>,
+    pub(crate) status_lines: Option<StatusLines>,
+    pub(crate) seed: u64,
+}
+
+/// Where the configuration came from, to read it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) file: PathBuf,
+    pub(crate) environment: crate::config::Environment,
+}
+
+/// Is given a plain status line at every change. Must not block.
+pub type StatusLines = Box<dyn Fn(&str) + Send>;
+
+pub(crate) struct Driver {
+    core: Core,
+    clock: Clock,
+    config: Config,
+    source: Option<Source>,
+    definitions: HashMap<Arc<str>, Arc<ServiceConfig>>,
+    runs: Runs,
+    waiters: Waiters,
+    news: News,
+    capture: Capture,
+    requests: mpsc::Receiver<Request>,
+    facts: Facts,
+    incoming: mpsc::UnboundedReceiver<Fact>,
+    ended: watch::Sender<Option<i32>>,
+    exit: Option<i32>,
+}
+
+/// The driver's clock: monotonic for the core, translated for people.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    origin: Instant,
+    started_at: SystemTime,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { origin: Instant::now(), started_at: SystemTime::now() }
+    }
+
+    fn now(self) -> Time {
+        Time::from_origin(self.origin.elapsed())
+    }
+
+    fn instant(self, time: Time) -> Instant {
+        self.origin.checked_add(time.since_origin()).unwrap_or_else(far_future)
+    }
+
+    /// The wall-clock time of `time`, by the wall clock as it goes now.
+    fn wall(self, time: Time) -> SystemTime {
+        let ago = self.now().since(time);
+        SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// A day that never comes, for deadlines past what the clock can express.
+fn far_future() -> Instant {
+    Instant::now() + std::time::Duration::from_secs(86_400 * 365 * 30)
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Driver {
+        let Parts { config, source, journal, capture, requests, facts, ended, status_lines, seed } =
+            parts;
+        // Every run has at least one event, so the number of the next event is above
+        // every run that was ever named here.
+        let first_run = RunId(journal.last_seq() + 1);
+        let core = Core::new(config.supervisor.limits(), seed, first_run);
+        let mut driver = Driver {
+            core,
+            clock: Clock::start(),
+            definitions: HashMap::new(),
+            runs: Runs::default(),
+            waiters: Waiters::default(),
+            news: News::new(journal, status_lines),
+            source,
+            capture,
+            requests,
+            facts: facts.0,
+            incoming: facts.1,
+            ended,
+            exit: None,
+            config,
+        };
+        driver.news.supervisor_started(&driver.config.supervisor.name);
+        driver.define_services();
+        let graph = driver.config.graph();
+        driver.tell_core(Input::Configure { graph, restart: Vec::new() });
+        driver
+    }
+
+    /// Supervises until everything has ended, then lets go of the state directory.
+    pub(crate) async fn run(mut self, lock: StateLock) {
+        loop {
+            self.settle();
+            if let Some(code) = self.exit {
+                return self.end(code, lock).await;
+            }
+            let wake = self.core.next_deadline().map(|deadline| self.clock.instant(deadline));
+            let wake = [wake, self.waiters.next_deadline()].into_iter().flatten().min();
+            tokio::select! {
+                Some(fact) = self.incoming.recv() => self.take_fact(fact),
+                Some(request) = self.requests.recv() => self.take_request(request),
+                () = sleep_until(wake), if wake.is_some() => self.tell_core(Input::Tick),
+            }
+        }
+    }
+
+    fn tell_core(&mut self, input: Input) {
+        self.core.handle(self.clock.now(), input);
+    }
+
+    /// Does what the core wants done, tells what it wants told, answers who waits.
+    fn settle(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            self.perform(effect);
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.news.publish(&event, &self.runs);
+        }
+        self.news.status_lines(self.core.view(), &self.runs);
+        self.waiters.answer(self.core.view(), self.clock.now(), &self.runs);
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn { instance, run } => self.spawn(instance, run),
+            Effect::RunStopCommand { run, timeout } => {
+                self.runs.run_stop_command(run, timeout, &self.facts);
+            }
+            Effect::EndStopCommand { run } => self.runs.end_stop_command(run),
+            Effect::Signal { run, signal, to: Recipient::Main } => self.runs.signal(run, signal),
+            Effect::Signal { run, signal, to: Recipient::Group } => {
+                self.runs.signal_group(run, signal);
+            }
+            Effect::WatchGroup { run } => self.runs.watch_group(run, &self.facts),
+            Effect::Release { run } => self.runs.release(run),
+            Effect::Exit { code } => self.exit = Some(code),
+        }
+    }
+
+    fn spawn(&mut self, instance: InstanceId, run: RunId) {
+        let view = self.core.view().instance(instance);
+        let known = view.and_then(|view| {
+            let definition = self.definitions.get(&view.spec().name)?.clone();
+            Some((definition, view.name().clone(), view.index()))
+        });
+        let Some((definition, name, index)) = known else {
+            let error = "its definition is gone".to_owned();
+            return self.tell_core(Input::SpawnFailed(run, error));
+        };
+        let job = launch::Job { definition, name, index, run, capture: self.capture.clone() };
+        let facts = self.facts.clone();
+        tokio::task::spawn_blocking(move || {
+            let made = launch::make(job);
+            // Without a receiver there is no supervisor any more.
+            let _ = facts.send(Fact::Made(run, made));
+        });
+    }
+
+    fn take_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Made(run, Ok(made)) => {
+                self.runs.add(run, made, &self.facts);
+                self.tell_core(Input::Spawned(run));
+            }
+            Fact::Made(run, Err(error)) => self.tell_core(Input::SpawnFailed(run, error)),
+            Fact::Input(input) => self.tell_core(input),
+            Fact::Loaded(loaded) => self.take_loaded(loaded),
+            Fact::Log(fact) => self.news.log_fact(&fact),
+        }
+    }
+
+    fn take_request(&mut self, request: Request) {
+        match request {
+            Request::Status { reply } => {
+                let status = snapshot::status(
+                    self.core.view(),
+                    self.clock,
+                    &self.config,
+                    &self.definitions,
+                    &self.runs,
+                    &self.news,
+                );
+                let _ = reply.send(status);
+            }
+            Request::Act { verb, names, wait, reply } => {
+                match waiters::resolve(self.core.view(), &names) {
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                    }
+                    Ok(ids) => {
+                        let order = self.waiters.order(verb, &ids, self.core.view());
+                        self.tell_core(waiters::input(verb, ids));
+                        let now = self.clock.now();
+                        self.waiters.wait(order, wait, now, reply);
+                    }
+                }
+            }
+            Request::Plan { file, reply } => self.read_config(file, reload::Purpose::Plan, reply),
+            Request::Reload { reply } => self.read_config(None, reload::Purpose::Reload, reply),
+            Request::Shutdown(mode) => {
+                let again = self.core.view().course() == Course::ShuttingDown;
+                self.tell_core(match (mode, again) {
+                    (ShutdownMode::Orderly, false) => Input::Shutdown,
+                    (ShutdownMode::Now, _) | (ShutdownMode::Orderly, true) => Input::ShutdownNow,
+                });
+            }
+        }
+    }
+
+    /// The last things: no output is lost, the journal is on disk, then whoever waits for
+    /// the end is told.
+    async fn end(mut self, code: i32, lock: StateLock) {
+        self.waiters.give_up();
+        self.news.supervisor_stopped(code);
+        let (capture, journal) = (self.capture.clone(), self.news.journal().clone());
+        let flushed = tokio::task::spawn_blocking(move || {
+            if let Err(error) = capture.shutdown(std::time::Duration::from_secs(5)) {
+                tracing::warn!("{error}");
+            }
+            journal.close();
+        });
+        let _ = flushed.await;
+        drop(lock);
+        let _ = self.ended.send(Some(code));
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

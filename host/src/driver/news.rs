@@ -1,0 +1,282 @@
+//! From events of the core to the journal, the plain status lines and the counters.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_core::{
+    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Origin, StopReason, View,
+};
+use serde_json::{Map, Value, json};
+
+use super::runs::Runs;
+use super::{Source, StatusLines};
+use crate::config::{ConfigErrors, Plan};
+use crate::journal::{Journal, NewRecord};
+use crate::logs::LogFact;
+use crate::status::plain_line;
+
+/// Attributes of an event on the wire.
+type Attributes = Map<String, Value>;
+
+pub(crate) struct News {
+    journal: Journal,
+    lines: Option<StatusLines>,
+    /// The last plain line of each instance, to print changes only.
+    printed: HashMap<InstanceId, String>,
+    touched: HashSet<InstanceId>,
+    facts: HashMap<InstanceId, Facts>,
+}
+
+/// What events said of an instance that its view does not keep.
+#[derive(Default)]
+struct Facts {
+    ready_after: Option<Duration>,
+    last_cause: Option<&'static str>,
+    restarts_by_cause: BTreeMap<&'static str, u64>,
+}
+
+impl News {
+    pub(super) fn new(journal: Journal, lines: Option<StatusLines>) -> News {
+        News {
+            journal,
+            lines,
+            printed: HashMap::new(),
+            touched: HashSet::new(),
+            facts: HashMap::new(),
+        }
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(super) fn ready_after(&self, id: InstanceId) -> Option<Duration> {
+        self.facts.get(&id)?.ready_after
+    }
+
+    pub(super) fn restarts_by_cause(&self, id: InstanceId) -> BTreeMap<&'static str, u64> {
+        self.facts.get(&id).map(|facts| facts.restarts_by_cause.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn publish(&mut self, event: &Event, runs: &Runs) {
+        if let Some(id) = event.instance {
+            self.touched.insert(id);
+            self.count(id, &event.kind);
+        }
+        let service = event.name.as_ref().map(ToString::to_string);
+        let message = event.kind.to_string();
+        tracing::debug!(service = service.as_deref(), "{message}");
+        self.append(event.kind.name(), service, message, attributes(&event.kind, runs));
+    }
+
+    fn count(&mut self, id: InstanceId, kind: &EventKind) {
+        let facts = self.facts.entry(id).or_default();
+        match kind {
+            EventKind::Ready { after, .. } => facts.ready_after = Some(*after),
+            EventKind::Ended { cause, .. } => facts.last_cause = Some(cause_word(cause)),
+            EventKind::Backoff { .. } => {
+                if let Some(cause) = facts.last_cause {
+                    *facts.restarts_by_cause.entry(cause).or_default() += 1;
+                }
+            }
+            EventKind::Wanted(..)
+            | EventKind::Waiting(_)
+            | EventKind::Started { .. }
+            | EventKind::Stopping { .. }
+            | EventKind::Escalated { .. }
+            | EventKind::Stuck { .. }
+            | EventKind::Swept { .. }
+            | EventKind::Stopped
+            | EventKind::Done
+            | EventKind::Failed { .. }
+            | EventKind::Stable { .. }
+            | EventKind::HealthChanged { .. }
+            | EventKind::Signalled { .. }
+            | EventKind::Reset
+            | EventKind::ShuttingDown(_)
+            | EventKind::LeftBehind(_) => {}
+        }
+    }
+
+    /// Prints the plain status line of each instance that events touched, where it is
+    /// another one than before.
+    pub(super) fn status_lines(&mut self, view: View<'_>, runs: &Runs) {
+        for id in self.touched.drain() {
+            let Some(instance) = view.instance(id) else {
+                self.printed.remove(&id);
+                self.facts.remove(&id);
+                continue;
+            };
+            let Some(lines) = &self.lines else { continue };
+            let pid = instance.run().and_then(|run| runs.pid(run));
+            let line = plain_line(instance.name(), instance.state(), pid, instance.restarts());
+            if self.printed.get(&id) != Some(&line) {
+                lines(&line);
+                self.printed.insert(id, line);
+            }
+        }
+    }
+
+    pub(super) fn supervisor_started(&mut self, name: &str) {
+        let mut attributes = Attributes::new();
+        attributes.insert("pid".into(), std::process::id().into());
+        attributes.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+        self.append("supervisor.started", None, format!("supervisor {name} started"), attributes);
+    }
+
+    pub(super) fn supervisor_stopped(&mut self, code: i32) {
+        let attributes = Attributes::from_iter([("code".to_owned(), Value::from(code))]);
+        self.append("supervisor.stopped", None, "supervisor stopped".into(), attributes);
+    }
+
+    pub(super) fn config_reloaded(&mut self, source: &Source, plan: &Plan) {
+        let message = plan.to_string().trim_end().replace('\n', "; ");
+        let file = source.file.display().to_string();
+        let attributes = Attributes::from_iter([("file".to_owned(), Value::from(file))]);
+        self.append("config.reloaded", None, message, attributes);
+    }
+
+    pub(super) fn config_rejected(&mut self, source: &Source, errors: &ConfigErrors) {
+        let message = format!("nothing was changed: {} errors", errors.count());
+        let attributes = Attributes::from_iter([
+            ("file".to_owned(), Value::from(source.file.display().to_string())),
+            ("errors".to_owned(), Value::from(errors.to_string())),
+        ]);
+        self.append("config.rejected", None, message, attributes);
+    }
+
+    pub(super) fn log_fact(&mut self, fact: &LogFact) {
+        let (kind, service, message) = match fact {
+            LogFact::Stalled { service, error } => {
+                let message = format!("output cannot be written and is kept back: {error}");
+                ("logs.stalled", Some(service), message)
+            }
+            LogFact::Resumed { service } => {
+                ("logs.resumed", Some(service), "output is written again, nothing was lost".into())
+            }
+            LogFact::Abandoned { service, bytes } => {
+                let message = format!("{bytes} bytes of output could not be written and are lost");
+                ("logs.abandoned", Some(service), message)
+            }
+            LogFact::ConsoleLost { error } => {
+                ("logs.console_lost", None, format!("standard output is gone: {error}"))
+            }
+            LogFact::Closed { .. } => return,
+        };
+        self.append(kind, service.map(Arc::clone).map(|s| s.to_string()), message, Map::new());
+    }
+
+    fn append(
+        &mut self,
+        kind: &'static str,
+        service: Option<String>,
+        message: String,
+        attributes: Attributes,
+    ) {
+        self.journal.append(NewRecord { kind: kind.into(), service, message, attributes });
+    }
+}
+
+/// The one word for a cause, in metrics and events.
+fn cause_word(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Exited(ExitStatus::Code(_)) => "exit",
+        Cause::Exited(ExitStatus::Signal { .. }) => "signal",
+        Cause::Exited(ExitStatus::Unknown) => "unknown",
+        Cause::StartFailed(_) => "start-failed",
+        Cause::NotReady(_) => "not-ready",
+        Cause::Unhealthy(_) => "unhealthy",
+    }
+}
+
+fn stop_word(reason: &StopReason) -> &'static str {
+    match reason {
+        StopReason::Operator => "operator",
+        StopReason::Removed => "removed",
+        StopReason::Shutdown => "shutdown",
+        StopReason::Dependency(_) => "dependency",
+        StopReason::Restart => "restart",
+        StopReason::Configuration => "configuration",
+        StopReason::DependencyRestarted(_) => "dependency-restarted",
+        StopReason::NotReady(_) => "not-ready",
+        StopReason::Unhealthy(_) => "unhealthy",
+        StopReason::Remnants(_) => "remnants",
+    }
+}
+
+fn millis(duration: Duration) -> Value {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
+    let value = match kind {
+        EventKind::Wanted(wanted, origin) => match origin {
+            Origin::Configuration => json!({"wanted": wanted.to_string(), "by": "configuration"}),
+            Origin::Operator => json!({"wanted": wanted.to_string(), "by": "operator"}),
+            Origin::RequiredBy(name) => {
+                json!({"wanted": wanted.to_string(), "by": "dependent", "dependent": &**name})
+            }
+        },
+        EventKind::Waiting(_) | EventKind::Stopped | EventKind::Done | EventKind::Reset => json!({}),
+        EventKind::Started { run, restarts } => {
+            json!({"run": run.0, "pid": runs.pid(*run), "restarts": restarts})
+        }
+        EventKind::Ready { run, after } => json!({"run": run.0, "after_ms": millis(*after)}),
+        EventKind::Ended { run, cause, uptime } => {
+            let mut value =
+                json!({"run": run.0, "cause": cause_word(cause), "uptime_ms": millis(*uptime)});
+            match cause {
+                Cause::Exited(ExitStatus::Code(code)) => value["code"] = (*code).into(),
+                Cause::Exited(ExitStatus::Signal { signal, core_dumped }) => {
+                    value["signal"] = signal.to_string().into();
+                    value["core_dumped"] = (*core_dumped).into();
+                }
+                Cause::Exited(ExitStatus::Unknown)
+                | Cause::StartFailed(_)
+                | Cause::NotReady(_)
+                | Cause::Unhealthy(_) => {}
+            }
+            value
+        }
+        EventKind::Stopping { run, reason } => json!({"run": run.0, "reason": stop_word(reason)}),
+        EventKind::Escalated { run, signal, waited } => {
+            json!({"run": run.0, "signal": signal.to_string(), "waited_ms": waited.map(millis)})
+        }
+        EventKind::Stuck { run, after } => json!({"run": run.0, "after_ms": millis(*after)}),
+        EventKind::Swept { run } | EventKind::Stable { run } => json!({"run": run.0}),
+        EventKind::Backoff { delay, rule, counted } => json!({
+            "delay_ms": millis(*delay),
+            "rule": match rule {
+                DelayRule::FirstAfterStable => "first-after-stable",
+                DelayRule::Backoff => "backoff",
+            },
+            "restart": counted.map(|counted| counted.number),
+            "limit": counted.map(|counted| counted.limit.max),
+            "within_ms": counted.map(|counted| millis(counted.limit.within)),
+        }),
+        EventKind::Failed { reason, .. } => json!({
+            "reason": match reason {
+                GaveUp::Limit(_) => "limit",
+                GaveUp::Policy => "policy",
+            },
+        }),
+        EventKind::HealthChanged { run, from, to, .. } => {
+            json!({"run": run.0, "from": from.to_string(), "to": to.to_string()})
+        }
+        EventKind::Signalled { run, signal } => json!({"run": run.0, "signal": signal.to_string()}),
+        EventKind::ShuttingDown(how) => json!({"how": match how {
+            kennel_core::Shutdown::Orderly => "orderly",
+            kennel_core::Shutdown::GaveUp => "gave-up",
+            kennel_core::Shutdown::Now => "now",
+            kennel_core::Shutdown::TimedOut => "timed-out",
+        }}),
+        EventKind::LeftBehind(names) => json!({"services": names}),
+    };
+    match value {
+        Value::Object(map) => map,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    }
+}

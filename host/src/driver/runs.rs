@@ -1,0 +1,162 @@
+//! The run table: which process stands behind which run.
+//!
+//! The only place of the driver that holds processes. A run is entered when its process
+//! exists and leaves when the core releases it; a task per run waits for the exit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
+use tokio::task::JoinHandle;
+
+use super::launch::{Job, Made};
+use super::{Fact, Facts, launch};
+use crate::os::Process;
+
+/// How often a group is looked at whose main process has ended: soon at first, since
+/// most are gone within a moment.
+const GROUP_POLL_FIRST: Duration = Duration::from_millis(2);
+const GROUP_POLL_MAX: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+pub(crate) struct Runs {
+    runs: HashMap<RunId, Run>,
+}
+
+struct Run {
+    process: Arc<Process>,
+    job: Job,
+    group_watch: Option<JoinHandle<()>>,
+    stop_command: Option<JoinHandle<()>>,
+}
+
+impl Runs {
+    pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
+        let Made { process, job } = made;
+        let process = Arc::new(process);
+        tokio::spawn(wait_for_exit(run, process.clone(), facts.clone()));
+        self.runs.insert(run, Run { process, job, group_watch: None, stop_command: None });
+    }
+
+    /// The main process of the run, to be shown.
+    pub(super) fn pid(&self, run: RunId) -> Option<i32> {
+        self.runs.get(&run).map(|run| run.process.pid())
+    }
+
+    pub(super) fn signal(&self, run: RunId, signal: Signal) {
+        if let Some(run) = self.runs.get(&run) {
+            report(run, signal, run.process.signal(signal.number()));
+        }
+    }
+
+    pub(super) fn signal_group(&self, run: RunId, signal: Signal) {
+        if let Some(run) = self.runs.get(&run) {
+            report(run, signal, run.process.signal_group(signal.number()));
+        }
+    }
+
+    pub(super) fn watch_group(&mut self, id: RunId, facts: &Facts) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            let (process, facts) = (run.process.clone(), facts.clone());
+            run.group_watch = Some(tokio::spawn(async move {
+                wait_for_group(process).await;
+                let _ = facts.send(Fact::Input(Input::GroupEnded(id)));
+            }));
+        }
+    }
+
+    pub(super) fn run_stop_command(&mut self, id: RunId, timeout: Duration, facts: &Facts) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let (job, pid, facts) = (run.job.clone(), run.process.pid(), facts.clone());
+        run.stop_command = Some(tokio::spawn(async move {
+            stop_command(job, pid, timeout).await;
+            let _ = facts.send(Fact::Input(Input::StopCommandEnded(id)));
+        }));
+    }
+
+    pub(super) fn end_stop_command(&mut self, run: RunId) {
+        // Dropping the command's process on the way out kills its group.
+        let command = self.runs.get_mut(&run).and_then(|run| run.stop_command.take());
+        if let Some(command) = command {
+            command.abort();
+        }
+    }
+
+    pub(super) fn release(&mut self, run: RunId) {
+        self.end_stop_command(run);
+        if let Some(run) = self.runs.remove(&run) {
+            if let Some(watch) = run.group_watch {
+                watch.abort();
+            }
+            run.process.release();
+        }
+    }
+}
+
+/// A signal that finds nobody is no error: the exit is on its way.
+fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
+    match sent {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+            tracing::warn!(service = &*run.job.name, "cannot send {signal}: {error}");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+async fn wait_for_exit(run: RunId, process: Arc<Process>, facts: Facts) {
+    let status = match process.exited().await {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::debug!("cannot tell how run {run} ended: {error}");
+            ExitStatus::Unknown
+        }
+    };
+    // Most groups are empty by now, and the kernel says so without a look at /proc.
+    let empty = process.signal_group(0).is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
+    let group = if empty || !group_alive(&process).await { Group::Empty } else { Group::Left };
+    let _ = facts.send(Fact::Input(Input::Exited { run, status, group }));
+}
+
+async fn wait_for_group(process: Arc<Process>) {
+    let mut pause = GROUP_POLL_FIRST;
+    while group_alive(&process).await {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(GROUP_POLL_MAX);
+    }
+}
+
+/// Looks through /proc, so not on a thread that supervises.
+async fn group_alive(process: &Arc<Process>) -> bool {
+    let process = process.clone();
+    tokio::task::spawn_blocking(move || process.group_alive()).await.unwrap_or(false)
+}
+
+/// Kills the group of a stop command that is not let finish.
+struct KillOnDrop(Process);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.signal_group(Signal::KILL.number());
+        self.0.release();
+    }
+}
+
+async fn stop_command(job: Job, pid: i32, timeout: Duration) {
+    let name = job.name.clone();
+    let made = tokio::task::spawn_blocking(move || launch::make_stop_command(&job, pid)).await;
+    let process = match made {
+        Ok(Ok(process)) => KillOnDrop(process),
+        Ok(Err(error)) => {
+            tracing::warn!(service = &*name, "cannot run the stop command: {error}");
+            return;
+        }
+        Err(_) => return,
+    };
+    match tokio::time::timeout(timeout, process.0.exited()).await {
+        Ok(Ok(ExitStatus::Code(0))) => {}
+        Ok(Ok(status)) => tracing::warn!(service = &*name, "the stop command {status}"),
+        Ok(Err(error)) => tracing::warn!(service = &*name, "the stop command is lost: {error}"),
+        Err(_) => tracing::warn!(service = &*name, "the stop command took longer than {timeout:?}"),
+    }
+}

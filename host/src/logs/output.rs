@@ -1,0 +1,242 @@
+//! What one service writes to: its settings, its limit, its file, and the formatted lines
+//! that are not on disk yet.
+//!
+//! The backlog is never longer than what one read gave: a stream is only read again when
+//! it is empty. While the disk refuses, the service is *stalled* and its streams rest.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::feed::{LineState, Piece};
+use super::file::{Backlog, LogFile};
+use super::limit::{Limiter, rate_text};
+use super::line::{self, Ending, STAMP_LEN, Stream};
+use super::registry::{Entry, LogCounters};
+use super::settings::{Destination, LogSettings};
+
+/// The owner of an unfinished line that was found on disk.
+const UNKNOWN_OWNER: u64 = u64::MAX;
+
+pub(crate) struct Output {
+    pub(crate) service: Arc<str>,
+    pub(crate) settings: LogSettings,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) backlog: Backlog,
+    /// The tokens of the streams that write here.
+    pub(crate) tokens: Vec<u64>,
+    /// Whether the disk refused, and streams rest.
+    pub(crate) stalled: bool,
+    /// Whether a timer for the rate limit is running.
+    pub(crate) limit_timer: bool,
+    /// What stands before a line on the console.
+    pub(crate) label: String,
+    file: Option<LogFile>,
+    limiter: Option<Limiter>,
+    /// For each stream, who wrote a piece last that no record has ended.
+    open_line: [Option<u64>; 3],
+    counted: LogCounters,
+}
+
+impl Output {
+    pub(crate) fn new(
+        service: Arc<str>,
+        settings: LogSettings,
+        entry: Arc<Entry>,
+        now: Instant,
+    ) -> Self {
+        let limiter = settings.rate_limit.map(|rate| Limiter::new(rate, now));
+        Output {
+            service,
+            settings,
+            entry,
+            backlog: Backlog::default(),
+            tokens: Vec::new(),
+            stalled: false,
+            limit_timer: false,
+            label: String::new(),
+            file: None,
+            limiter,
+            open_line: [None; 3],
+            counted: LogCounters::default(),
+        }
+    }
+
+    /// Takes over changed settings.
+    ///
+    /// # Errors
+    /// Files past a lower `keep` cannot be removed; everything else holds.
+    pub(crate) fn apply(&mut self, settings: LogSettings, now: Instant) -> io::Result<()> {
+        if settings.rate_limit != self.settings.rate_limit {
+            self.limiter = settings.rate_limit.map(|rate| Limiter::new(rate, now));
+        }
+        self.settings = settings;
+        match &mut self.file {
+            Some(file) => file.set_limits(self.settings.max_size, self.settings.keep),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the file if lines go to one. Must succeed before a stream is read: how the
+    /// file ends decides how the first line is written.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn prepare(&mut self, dir: &Path) -> io::Result<()> {
+        let wanted = self.settings.to == Destination::File || !self.backlog.is_empty();
+        if self.file.is_none() && wanted {
+            let LogSettings { max_size, keep, .. } = self.settings;
+            let file = LogFile::open(dir, &self.service, max_size, keep)?;
+            if self.backlog.is_empty() {
+                self.open_line = file.open_pieces().map(|open| open.then_some(UNKNOWN_OWNER));
+            }
+            self.file = Some(file);
+        }
+        Ok(())
+    }
+
+    /// Writes the backlog to the file.
+    ///
+    /// # Errors
+    /// The first one; what is not written stays.
+    pub(crate) fn write(&mut self, dir: &Path) -> io::Result<()> {
+        self.prepare(dir)?;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let result = file.append(&mut self.backlog);
+        self.counted.rotations += file.take_rotations();
+        result
+    }
+
+    /// Closes the file when no stream is left that could write to it.
+    pub(crate) fn rest(&mut self) {
+        if self.tokens.is_empty() && self.backlog.is_empty() {
+            self.file = None;
+            self.open_line = [None; 3];
+        }
+    }
+
+    /// Publishes what was counted, and wakes up followers.
+    pub(crate) fn tell(&mut self) {
+        let counted = std::mem::take(&mut self.counted);
+        if counted != LogCounters::default() {
+            self.entry.add(counted);
+        }
+        self.entry.tell();
+    }
+
+    /// Formats one line or piece of the stream `owner` into the backlog.
+    pub(crate) fn emit(
+        &mut self,
+        owner: u64,
+        stream: Stream,
+        piece: &Piece<'_>,
+        stamp: &[u8; STAMP_LEN],
+        line: &mut LineState,
+    ) {
+        let ended = piece.ending == Ending::Full;
+        let len = piece.head.len() + piece.tail.len() + usize::from(ended);
+        if self.settings.to != Destination::None
+            && let Some(limiter) = &mut self.limiter
+            && !limiter.admit(len)
+        {
+            if !line.counted {
+                limiter.count();
+                self.counted.dropped += 1;
+                line.counted = true;
+            }
+            // What was written of this line ends here, or it would run into the next one.
+            self.end_line(stream, stamp);
+        } else {
+            self.push(owner, stream, piece, stamp, *line);
+            self.counted.bytes += len as u64;
+            self.counted.lines += u64::from(ended && !line.counted);
+        }
+        *line = LineState { continues: !ended, counted: !ended && line.counted };
+    }
+
+    /// A stream is at its end: the line it left unfinished, if it did, ends.
+    pub(crate) fn end_stream(&mut self, stream: Stream, stamp: &[u8; STAMP_LEN], line: LineState) {
+        self.counted.lines += u64::from(line.continues && !line.counted);
+        self.end_line(stream, stamp);
+    }
+
+    /// Lets time pass for the rate limit, and notes what it dropped if it lets go.
+    pub(crate) fn refill(&mut self, now: Instant, stamp: &[u8; STAMP_LEN]) {
+        let dropped = self.limiter.as_mut().and_then(|limiter| limiter.refill(now));
+        self.note_dropped(dropped.unwrap_or(0), stamp);
+    }
+
+    /// Notes what was dropped so far although the limit still holds: nothing more comes.
+    pub(crate) fn finish_note(&mut self, stamp: &[u8; STAMP_LEN]) {
+        let dropped = self.limiter.as_mut().map_or(0, Limiter::take_count);
+        self.note_dropped(dropped, stamp);
+    }
+
+    /// When the rate limit must be looked at again, unless a timer for it runs already.
+    pub(crate) fn limit_deadline(&self) -> Option<Instant> {
+        if self.limit_timer { None } else { self.limiter.as_ref()?.lets_go_at() }
+    }
+
+    fn note_dropped(&mut self, dropped: u64, stamp: &[u8; STAMP_LEN]) {
+        if dropped == 0 {
+            return;
+        }
+        let rate = rate_text(self.settings.rate_limit.unwrap_or(0));
+        let lines = if dropped == 1 { "line" } else { "lines" };
+        let text = format!("kennel: {dropped} {lines} dropped (rate_limit {rate})");
+        let piece = Piece { ending: Ending::Full, head: text.as_bytes(), tail: b"" };
+        self.push(UNKNOWN_OWNER, Stream::Kennel, &piece, stamp, LineState::default());
+    }
+
+    fn push(
+        &mut self,
+        owner: u64,
+        stream: Stream,
+        piece: &Piece<'_>,
+        stamp: &[u8; STAMP_LEN],
+        line: LineState,
+    ) {
+        let Piece { ending, head, tail } = *piece;
+        match self.settings.to {
+            Destination::None => return,
+            Destination::File if self.settings.timestamps => {
+                if self.open_line[stream.index()].is_some_and(|other| other != owner) {
+                    self.end_line(stream, stamp);
+                }
+                line::push_record(self.backlog.end(), stamp, stream, ending, head, tail);
+                self.open_line[stream.index()] = (ending == Ending::Piece).then_some(owner);
+                return;
+            }
+            Destination::File => {}
+            Destination::Inherit => {
+                if !is_only_the_end(piece, line) {
+                    self.backlog.end().extend_from_slice(self.label.as_bytes());
+                }
+            }
+        }
+        // The end of a line whose pieces stand as lines of their own already: an empty
+        // line here would be one that the service never wrote.
+        if !is_only_the_end(piece, line) {
+            line::push_text(self.backlog.end(), head, tail);
+        }
+    }
+
+    /// Ends what is unfinished on any stream: what follows goes elsewhere.
+    pub(crate) fn end_lines(&mut self, stamp: &[u8; STAMP_LEN]) {
+        for stream in Stream::ALL {
+            self.end_line(stream, stamp);
+        }
+    }
+
+    /// Ends the last record of `stream` if it was a piece.
+    fn end_line(&mut self, stream: Stream, stamp: &[u8; STAMP_LEN]) {
+        if self.open_line[stream.index()].take().is_some() {
+            line::push_record(self.backlog.end(), stamp, stream, Ending::Full, b"", b"");
+        }
+    }
+}
+
+fn is_only_the_end(piece: &Piece<'_>, line: LineState) -> bool {
+    line.continues && piece.ending == Ending::Full && piece.head.is_empty() && piece.tail.is_empty()
+}

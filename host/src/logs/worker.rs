@@ -1,0 +1,559 @@
+//! A log thread: one epoll, all its streams, all its outputs.
+//!
+//! # One turn
+//!
+//! `epoll_wait` sleeps until a stream is readable, the bell rings, or the first timer is
+//! due. A readable stream is read once, 64 KiB at most, and what came is written before
+//! the next stream has its turn: no stream can keep the others waiting for longer, and no
+//! more than one read of each service is ever in memory.
+//!
+//! Timers exist only while something is pending: an unfinished line, an output to be tried
+//! again, a rate limit that holds.
+//!
+//! # Stalls
+//!
+//! An output that cannot be written keeps its backlog; its streams leave the epoll set (a
+//! level-triggered one would spin) and come back when the write works.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::unistd::{gettid, read};
+
+use super::capture::{LogFact, Source};
+use super::console::ConsoleSink;
+use super::feed::{self, Feed, HOLD, Piece};
+use super::line::{Ending, Stamper};
+use super::mailbox::{Command, Mailbox};
+use super::output::Output;
+use super::registry::Registry;
+use super::settings::{Destination, LogSettings};
+
+/// How much of one stream is read in one turn: what a pipe holds by default.
+const READ: usize = 64 * 1024;
+
+/// When an output that could not be written is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The token of the bell; streams count up from 1.
+const BELL: u64 = 0;
+
+/// Where the lines of a log thread go.
+pub(crate) enum Sink {
+    Files(PathBuf),
+    Console(ConsoleSink),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A line of this stream has been unfinished for long.
+    Held(u64),
+    /// The output of this service may work again.
+    Retry(Arc<str>),
+    /// The rate limit of this service lets go.
+    LetGo(Arc<str>),
+}
+
+/// What one read of a stream gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Read(usize),
+    /// Nothing there, or nothing to be read now.
+    Nothing,
+    /// The stream is gone.
+    Ended,
+}
+
+/// A log thread before and while it runs.
+pub(crate) struct Worker {
+    sink: Sink,
+    mailbox: Arc<Mailbox>,
+    peer: Arc<Mailbox>,
+    registry: Arc<Registry>,
+    facts: Arc<Mutex<Box<dyn Fn(LogFact) + Send>>>,
+    epoll: Epoll,
+    feeds: HashMap<u64, Feed>,
+    outputs: HashMap<Arc<str>, Output>,
+    next_token: u64,
+    timers: BTreeSet<(Instant, Timer)>,
+    stamper: Stamper,
+    buffer: Vec<u8>,
+    flushes: Vec<SyncSender<()>>,
+    closing: Option<SyncSender<()>>,
+}
+
+impl Worker {
+    /// # Errors
+    /// No epoll to be had.
+    pub(crate) fn new(
+        sink: Sink,
+        mailbox: Arc<Mailbox>,
+        peer: Arc<Mailbox>,
+        registry: Arc<Registry>,
+        facts: Arc<Mutex<Box<dyn Fn(LogFact) + Send>>>,
+    ) -> nix::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(mailbox.bell(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        Ok(Worker {
+            sink,
+            mailbox,
+            peer,
+            registry,
+            facts,
+            epoll,
+            feeds: HashMap::new(),
+            outputs: HashMap::new(),
+            next_token: BELL + 1,
+            timers: BTreeSet::new(),
+            stamper: Stamper::new(),
+            buffer: vec![0; READ],
+            flushes: Vec::new(),
+            closing: None,
+        })
+    }
+
+    /// Runs until told to shut down.
+    pub(crate) fn run(mut self) {
+        self.mailbox.set_thread_id(gettid().as_raw());
+        let mut events = [EpollEvent::empty(); 64];
+        while !self.is_done() {
+            let count = match self.epoll.wait(&mut events, self.timeout()) {
+                Ok(count) => count,
+                Err(_) => 0, // EINTR; the set and the buffer are ours and valid
+            };
+            for event in &events[..count] {
+                if event.data() == BELL {
+                    self.obey();
+                } else {
+                    self.turn(event.data());
+                }
+            }
+            self.fire_timers();
+            self.answer_flushes();
+        }
+        self.mailbox.end();
+        self.abandon_all();
+    }
+
+    /// How long to sleep, rounded up to the milliseconds that epoll knows.
+    fn timeout(&self) -> EpollTimeout {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let closing = self.closing.is_some().then(|| self.mailbox.deadline()).flatten();
+        let Some(next) = timer.into_iter().chain(closing).min() else {
+            return EpollTimeout::NONE;
+        };
+        let left = next.saturating_duration_since(Instant::now());
+        EpollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(EpollTimeout::MAX)
+    }
+
+    fn obey(&mut self) {
+        for command in self.mailbox.take() {
+            match command {
+                Command::Add(source) => self.add(source),
+                Command::Adopt(feed, settings) => self.adopt(*feed, settings),
+                Command::Update(service, settings) => self.update(&service, settings),
+                Command::Remove(service) => self.remove(&service),
+                Command::Flush(done) => self.flushes.push(done),
+                Command::Shutdown(done) => self.closing = Some(done),
+            }
+        }
+    }
+
+    fn add(&mut self, source: Source) {
+        let settings = source.settings.clone();
+        self.adopt(Feed::new(source), settings);
+    }
+
+    fn adopt(&mut self, mut feed: Feed, settings: LogSettings) {
+        let now = Instant::now();
+        let token = self.next_token;
+        self.next_token += 1;
+        let service = Arc::clone(&feed.service);
+        let registry = &self.registry;
+        let output = self.outputs.entry(Arc::clone(&service)).or_insert_with(|| {
+            Output::new(Arc::clone(&service), settings.clone(), registry.entry(&service), now)
+        });
+        if output.settings != settings {
+            // Files that stay too long are no reason to lose the stream.
+            let _ = output.apply(settings, now);
+        }
+        set_nonblocking(&feed);
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
+        if !output.stalled && self.epoll.add(&feed.fd, event).is_err() {
+            // Not a pipe, or no memory: nothing can be read from it.
+            self.report(closed(&feed));
+            return;
+        }
+        output.tokens.push(token);
+        feed.timer = feed.held_at.is_some();
+        if let Some(held_at) = feed.held_at {
+            self.timers.insert((held_at + HOLD, Timer::Held(token)));
+        }
+        self.feeds.insert(token, feed);
+    }
+
+    fn update(&mut self, service: &Arc<str>, settings: LogSettings) {
+        let Some(output) = self.outputs.get_mut(service) else { return };
+        let is_mine = match settings.to {
+            Destination::File | Destination::None => matches!(self.sink, Sink::Files(_)),
+            Destination::Inherit => matches!(self.sink, Sink::Console(_)),
+        };
+        if is_mine {
+            let _ = output.apply(settings, Instant::now());
+            return;
+        }
+        let stamp = self.stamper.stamp(Timestamp::now());
+        output.finish_note(&stamp);
+        output.end_lines(&stamp);
+        for token in std::mem::take(&mut output.tokens) {
+            if let Some(feed) = self.feeds.remove(&token) {
+                let _ = self.epoll.delete(&feed.fd);
+                self.peer.post(Command::Adopt(Box::new(feed), settings.clone()));
+            }
+        }
+        self.settle(service);
+        if let Some(output) = self.outputs.get_mut(service) {
+            output.settings.to = settings.to;
+        }
+        self.forget_if_empty(service);
+    }
+
+    fn remove(&mut self, service: &Arc<str>) {
+        let tokens = self.outputs.get(service).map(|output| output.tokens.clone());
+        for token in tokens.unwrap_or_default() {
+            self.drain(token);
+            self.close(token);
+        }
+        if let Some(output) = self.outputs.remove(service) {
+            self.abandon(&output);
+        }
+    }
+
+    /// Reads a stream once, and writes what came.
+    fn turn(&mut self, token: u64) -> Turn {
+        let Some(feed) = self.feeds.get_mut(&token) else { return Turn::Nothing };
+        let Some(output) = self.outputs.get_mut(&feed.service) else { return Turn::Nothing };
+        if output.stalled {
+            return Turn::Nothing;
+        }
+        let service = Arc::clone(&feed.service);
+        match &mut self.sink {
+            Sink::Files(dir) => {
+                if let Err(error) = output.prepare(dir) {
+                    self.stall(&service, &error);
+                    return Turn::Nothing;
+                }
+            }
+            Sink::Console(console) => output.label = console.label(&service),
+        }
+        let count = match read(&feed.fd, &mut self.buffer) {
+            Ok(0) => {
+                let fact = closed(feed);
+                self.close(token);
+                self.report(fact);
+                return Turn::Ended;
+            }
+            Ok(count) => count,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Turn::Nothing,
+            Err(_) => {
+                let fact = closed(feed);
+                self.close(token);
+                self.report(fact);
+                return Turn::Ended;
+            }
+        };
+        let now = Instant::now();
+        let stamp = self.stamper.stamp(Timestamp::now());
+        output.refill(now, &stamp);
+        let Feed { partial, tap, line, stream, .. } = feed;
+        let fresh = feed::split(partial, &self.buffer[..count], |piece| {
+            if let Some(tap) = tap {
+                match piece.head {
+                    [] => tap(*stream, piece.tail),
+                    head => tap(*stream, &[head, piece.tail].concat()),
+                }
+            }
+            output.emit(token, *stream, &piece, &stamp, line);
+        });
+        if feed.partial.is_empty() {
+            feed.held_at = None;
+        } else if fresh {
+            feed.held_at = Some(now);
+            if !feed.timer {
+                feed.timer = true;
+                self.timers.insert((now + HOLD, Timer::Held(token)));
+            }
+        }
+        self.settle(&service);
+        Turn::Read(count)
+    }
+
+    /// Writes the backlog of `service`; on failure it rests.
+    fn settle(&mut self, service: &Arc<str>) {
+        let Some(output) = self.outputs.get_mut(service) else { return };
+        if let Some(at) = output.limit_deadline() {
+            output.limit_timer = true;
+            self.timers.insert((at, Timer::LetGo(Arc::clone(service))));
+        }
+        if output.stalled {
+            return;
+        }
+        let result = match &mut self.sink {
+            Sink::Files(dir) => output.write(dir),
+            Sink::Console(console) => {
+                let lost = console.write(&mut output.backlog, &self.mailbox);
+                if let Some(error) = lost {
+                    report(&self.facts, LogFact::ConsoleLost { error });
+                }
+                Ok(())
+            }
+        };
+        output.rest();
+        output.tell();
+        if let Err(error) = result {
+            self.stall(service, &error);
+        }
+    }
+
+    fn stall(&mut self, service: &Arc<str>, error: &std::io::Error) {
+        self.timers.insert((Instant::now() + RETRY, Timer::Retry(Arc::clone(service))));
+        let Some(output) = self.outputs.get_mut(service) else { return };
+        if output.stalled {
+            return;
+        }
+        output.stalled = true;
+        for token in &output.tokens {
+            if let Some(feed) = self.feeds.get(token) {
+                let _ = self.epoll.delete(&feed.fd);
+            }
+        }
+        self.report(LogFact::Stalled { service: Arc::clone(service), error: error.to_string() });
+    }
+
+    fn retry(&mut self, service: &Arc<str>) {
+        let (Some(output), Sink::Files(dir)) = (self.outputs.get_mut(service), &self.sink) else {
+            return;
+        };
+        if !output.stalled {
+            return;
+        }
+        if let Err(error) = output.write(dir) {
+            self.stall(service, &error);
+            return;
+        }
+        output.stalled = false;
+        output.rest();
+        output.tell();
+        for token in &output.tokens {
+            if let Some(feed) = self.feeds.get(token) {
+                let _ = self.epoll.add(&feed.fd, EpollEvent::new(EpollFlags::EPOLLIN, *token));
+            }
+        }
+        self.report(LogFact::Resumed { service: Arc::clone(service) });
+        self.forget_if_empty(service);
+    }
+
+    fn fire_timers(&mut self) {
+        let now = Instant::now();
+        while self.timers.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, timer)) = self.timers.pop_first() else { return };
+            match timer {
+                Timer::Held(token) => self.release_held(token, now),
+                Timer::Retry(service) => self.retry(&service),
+                Timer::LetGo(service) => {
+                    let stamp = self.stamper.stamp(Timestamp::now());
+                    if let Some(output) = self.outputs.get_mut(&service) {
+                        output.limit_timer = false;
+                        self.relabel(&service);
+                        if let Some(output) = self.outputs.get_mut(&service) {
+                            output.refill(now, &stamp);
+                        }
+                        self.settle(&service);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what has been unfinished for long enough.
+    fn release_held(&mut self, token: u64, now: Instant) {
+        let Some(feed) = self.feeds.get_mut(&token) else { return };
+        feed.timer = false;
+        let Some(held_at) = feed.held_at else { return };
+        if held_at + HOLD > now {
+            feed.timer = true;
+            self.timers.insert((held_at + HOLD, Timer::Held(token)));
+            return;
+        }
+        let service = Arc::clone(&feed.service);
+        self.write_partial(token);
+        self.settle(&service);
+    }
+
+    /// Formats the unfinished line of a stream as a piece.
+    fn write_partial(&mut self, token: u64) {
+        let stamp = self.stamper.stamp(Timestamp::now());
+        let Some(feed) = self.feeds.get_mut(&token) else { return };
+        feed.held_at = None;
+        if feed.partial.is_empty() {
+            return;
+        }
+        let service = Arc::clone(&feed.service);
+        self.relabel(&service);
+        let Some(feed) = self.feeds.get_mut(&token) else { return };
+        let Some(output) = self.outputs.get_mut(&service) else { return };
+        if let Some(tap) = &feed.tap {
+            tap(feed.stream, &feed.partial);
+        }
+        let piece = Piece { ending: Ending::Piece, head: &feed.partial, tail: b"" };
+        output.emit(token, feed.stream, &piece, &stamp, &mut feed.line);
+        feed.partial.clear();
+    }
+
+    fn relabel(&mut self, service: &Arc<str>) {
+        if let (Sink::Console(console), Some(output)) =
+            (&mut self.sink, self.outputs.get_mut(service))
+        {
+            output.label = console.label(service);
+        }
+    }
+
+    /// Lets go of a stream; what it left unfinished is written.
+    fn close(&mut self, token: u64) {
+        self.write_partial(token);
+        let stamp = self.stamper.stamp(Timestamp::now());
+        let Some(feed) = self.feeds.remove(&token) else { return };
+        let _ = self.epoll.delete(&feed.fd);
+        let Some(output) = self.outputs.get_mut(&feed.service) else { return };
+        output.tokens.retain(|other| *other != token);
+        output.end_stream(feed.stream, &stamp, feed.line);
+        if output.tokens.is_empty() {
+            output.finish_note(&stamp);
+        }
+        self.settle(&feed.service);
+    }
+
+    /// Reads a stream empty, but no more than a pipe can hold: its writer may be fast.
+    fn drain(&mut self, token: u64) {
+        let Some(feed) = self.feeds.get(&token) else { return };
+        let size = fcntl(&feed.fd, FcntlArg::F_GETPIPE_SZ).ok();
+        let mut left = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(READ);
+        while left > 0
+            && let Turn::Read(count) = self.turn(token)
+        {
+            left = left.saturating_sub(count);
+        }
+    }
+
+    fn drain_all(&mut self) {
+        let tokens: Vec<u64> = self.feeds.keys().copied().collect();
+        for token in tokens {
+            self.drain(token);
+        }
+    }
+
+    fn answer_flushes(&mut self) {
+        if self.flushes.is_empty() || self.outputs.values().any(|output| output.stalled) {
+            return;
+        }
+        self.drain_all();
+        if self.outputs.values().any(|output| output.stalled) {
+            return;
+        }
+        for done in self.flushes.drain(..) {
+            let _ = done.send(());
+        }
+    }
+
+    /// When shutting down: reads and closes what can be; whether the thread may end.
+    fn is_done(&mut self) -> bool {
+        if self.closing.is_none() {
+            return false;
+        }
+        let tokens: Vec<u64> = self.feeds.keys().copied().collect();
+        for token in tokens {
+            self.drain(token);
+            let stalled = self.feeds.get(&token).is_some_and(|feed| {
+                self.outputs.get(&feed.service).is_some_and(|output| output.stalled)
+            });
+            if !stalled {
+                self.leave(token);
+            }
+        }
+        let written = self.outputs.values().all(|output| output.backlog.is_empty());
+        (self.feeds.is_empty() && written)
+            || self.mailbox.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Lets go of a stream that is not at its end. Its line stays open: a supervisor that
+    /// takes over may go on reading it.
+    fn leave(&mut self, token: u64) {
+        self.write_partial(token);
+        let stamp = self.stamper.stamp(Timestamp::now());
+        let Some(feed) = self.feeds.remove(&token) else { return };
+        let _ = self.epoll.delete(&feed.fd);
+        if let Some(output) = self.outputs.get_mut(&feed.service) {
+            output.tokens.retain(|other| *other != token);
+            output.finish_note(&stamp);
+        }
+        self.settle(&feed.service);
+    }
+
+    /// Forgets an output that another thread has taken over.
+    fn forget_if_empty(&mut self, service: &Arc<str>) {
+        let is_foreign = |output: &Output| match &self.sink {
+            Sink::Files(_) => output.settings.to == Destination::Inherit,
+            Sink::Console(_) => output.settings.to != Destination::Inherit,
+        };
+        if self.outputs.get(service).is_some_and(|output| {
+            is_foreign(output) && output.tokens.is_empty() && output.backlog.is_empty()
+        }) {
+            self.outputs.remove(service);
+        }
+    }
+
+    fn abandon_all(&mut self) {
+        let outputs: Vec<Output> = self.outputs.drain().map(|(_, output)| output).collect();
+        for output in &outputs {
+            self.abandon(output);
+        }
+        if let Some(done) = self.closing.take() {
+            let _ = done.send(());
+        }
+    }
+
+    fn abandon(&self, output: &Output) {
+        let bytes = output.backlog.rest().len();
+        if bytes > 0 {
+            self.report(LogFact::Abandoned { service: Arc::clone(&output.service), bytes });
+        }
+    }
+
+    fn report(&self, fact: LogFact) {
+        report(&self.facts, fact);
+    }
+}
+
+fn report(facts: &Mutex<Box<dyn Fn(LogFact) + Send>>, fact: LogFact) {
+    let facts = facts.lock().unwrap_or_else(PoisonError::into_inner);
+    facts(fact);
+}
+
+fn closed(feed: &Feed) -> LogFact {
+    LogFact::Closed { service: Arc::clone(&feed.service), run: feed.run, stream: feed.stream }
+}
+
+/// A stream that blocks would block all others. Only fails on what is no open file.
+fn set_nonblocking(feed: &Feed) {
+    if let Ok(flags) = fcntl(&feed.fd, FcntlArg::F_GETFL) {
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+        let _ = fcntl(&feed.fd, FcntlArg::F_SETFL(flags));
+    }
+}

@@ -1,0 +1,123 @@
+//! Which children of this program are runs: the table the orphan reaper asks.
+//!
+//! One program may have children of three kinds: runs that a [`Process`](super::Process)
+//! stands for, orphans that the kernel gave to a subreaper, and children that an
+//! embedding program started by other means. Only the holder of a run may collect its
+//! exit status, so every run is entered here before anybody else can look:
+//!
+//!     spawn:    lock birth · clone · enter pid        · unlock birth
+//!     orphans:  lock birth · list children − entries · reap · unlock birth
+//!     exit:     waitid · remove entry                  (no birth lock)
+//!
+//! The birth lock is held until the new process has executed its program, which a dead
+//! network mount can make long. An exit therefore never takes it. A number that is
+//! reused between `waitid` and the removal of its entry belongs to the newer entry;
+//! tokens tell the two apart.
+//!
+//! A `Process` that is dropped while it runs leaves its pidfd here, and the next spawn
+//! or orphan sweep collects it: no zombie outlives that.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::wait::{Child, Patience, Zombie, wait};
+
+static BIRTH: Mutex<()> = Mutex::new(());
+static TABLE: Mutex<Table> = Mutex::new(Table { known: BTreeMap::new(), next_token: 0 });
+static ABANDONED: Mutex<Vec<Abandoned>> = Mutex::new(Vec::new());
+
+struct Table {
+    /// Pid to the token of its entry.
+    known: BTreeMap<i32, u64>,
+    next_token: u64,
+}
+
+struct Abandoned {
+    pidfd: Arc<OwnedFd>,
+    _known: Known,
+}
+
+/// An entry in the table, removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Known {
+    pid: i32,
+    token: u64,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let mut table = lock(&TABLE);
+        if table.known.get(&self.pid) == Some(&self.token) {
+            table.known.remove(&self.pid);
+        }
+    }
+}
+
+/// Makes a child and enters it, with no moment in between at which an orphan sweep
+/// could see it.
+pub(super) fn register<T, E>(
+    give_birth: impl FnOnce() -> Result<(i32, T), E>,
+) -> Result<(Known, T), E> {
+    collect_abandoned();
+    let _birth = lock(&BIRTH);
+    let (pid, value) = give_birth()?;
+    let mut table = lock(&TABLE);
+    let token = table.next_token;
+    table.next_token = token.wrapping_add(1);
+    table.known.insert(pid, token);
+    Ok((Known { pid, token }, value))
+}
+
+/// Runs `sweep` while no child can be made; it gets a function that tells runs.
+pub(super) fn between_births<T>(sweep: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -> T {
+    collect_abandoned();
+    let _birth = lock(&BIRTH);
+    sweep(&|pid| lock(&TABLE).known.contains_key(&pid))
+}
+
+/// Takes over a running child that nobody holds any more.
+pub(super) fn abandon(pidfd: Arc<OwnedFd>, known: Known) {
+    lock(&ABANDONED).push(Abandoned { pidfd, _known: known });
+}
+
+/// Reaps abandoned children that have ended since.
+pub(super) fn collect_abandoned() {
+    lock(&ABANDONED).retain(|child| {
+        let result = wait(Child::Pidfd(child.pidfd.as_fd()), Zombie::Reap, Patience::Poll);
+        matches!(result, Ok(None))
+    });
+}
+
+/// A panic elsewhere leaves these tables whole: every change is a single operation.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Numbers beyond pid_max, so that no real child is meant.
+    const PID: i32 = i32::MAX - 7;
+
+    fn is_known(pid: i32) -> bool {
+        between_births(|known| known(pid))
+    }
+
+    #[test]
+    fn an_entry_lasts_as_long_as_its_holder_and_not_longer_than_a_newer_one() {
+        let (first, ()) = register(|| Ok::<_, ()>((PID, ()))).unwrap();
+        assert!(is_known(PID));
+        let (second, ()) = register(|| Ok::<_, ()>((PID, ()))).unwrap();
+        drop(first);
+        assert!(is_known(PID), "the number belongs to the second now");
+        drop(second);
+        assert!(!is_known(PID));
+    }
+
+    #[test]
+    fn a_failed_birth_leaves_no_entry() {
+        assert_eq!(register(|| Err::<(i32, ()), _>("no")).unwrap_err(), "no");
+    }
+}

@@ -1,0 +1,189 @@
+//! What `/proc` says about processes (`proc_pid_stat(5)`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+/// The fields of `/proc/pid/stat` that supervision needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The number of the process.
+    pub pid: i32,
+    /// One letter: `R` running, `S` sleeping, `Z` zombie, `X` dead, and others.
+    pub state: u8,
+    /// The number of the parent.
+    pub parent: i32,
+    /// The number of the process group.
+    pub group: i32,
+    /// The number of the session.
+    pub session: i32,
+    /// User and system time, own and of children that were waited for, in clock ticks.
+    pub cpu_ticks: u64,
+    /// Threads.
+    pub threads: u64,
+    /// When the process began, in clock ticks since boot.
+    pub start_time: u64,
+    /// Resident set, in pages.
+    pub rss_pages: u64,
+}
+
+impl Stat {
+    /// Whether some thread of the process can still run: a main thread that has ended
+    /// shows as a zombie while others go on.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The name may hold spaces and parentheses, so the last one ends it.
+        let (head, tail) = text.rsplit_once(')')?;
+        let pid = head.split_once(' ')?.0.parse().ok()?;
+        // From here on index 0 is field 3 of the page.
+        let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+        let unsigned = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        let signed = |index: usize| fields.get(index)?.parse::<i64>().ok();
+        let id = |index: usize| fields.get(index)?.parse::<i32>().ok();
+        let waited_for = signed(13)?.saturating_add(signed(14)?);
+        Some(Self {
+            pid,
+            state: *fields.first()?.as_bytes().first()?,
+            parent: id(1)?,
+            group: id(2)?,
+            session: id(3)?,
+            cpu_ticks: unsigned(11)? + unsigned(12)? + u64::try_from(waited_for).unwrap_or(0),
+            threads: unsigned(17)?,
+            start_time: unsigned(19)?,
+            rss_pages: signed(21)?.max(0).cast_unsigned(),
+        })
+    }
+}
+
+/// What the processes of one session use together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processes, zombies not counted.
+    pub processes: u64,
+    /// Resident memory in bytes; a page that several share counts once for each.
+    pub memory_bytes: u64,
+    /// User and system time, also of children that ended and were waited for.
+    pub cpu: Duration,
+    /// Threads.
+    pub threads: u64,
+}
+
+/// The process with this number.
+///
+/// # Errors
+/// `NotFound` (or `ESRCH`) when there is none.
+pub fn stat(pid: i32) -> io::Result<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    Stat::parse(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cannot read /proc/pid/stat"))
+}
+
+/// Every process, in one pass; those that end meanwhile are left out.
+///
+/// # Errors
+/// When `/proc` cannot be listed.
+pub fn processes() -> io::Result<Vec<Stat>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
+            found.extend(stat(pid));
+        }
+    }
+    Ok(found)
+}
+
+/// What each session uses, by session number: a service is the session of its pid.
+///
+/// # Errors
+/// When `/proc` cannot be listed.
+pub fn usage_by_session() -> io::Result<BTreeMap<i32, Usage>> {
+    let constant = |name| sysconf(name).ok().flatten().and_then(|value| u64::try_from(value).ok());
+    let page_bytes = constant(SysconfVar::PAGE_SIZE).unwrap_or(4096);
+    let ticks_per_second = constant(SysconfVar::CLK_TCK).unwrap_or(100).max(1);
+    let mut sessions: BTreeMap<i32, Usage> = BTreeMap::new();
+    for process in processes()? {
+        let usage = sessions.entry(process.session).or_default();
+        usage.cpu += ticks(process.cpu_ticks, ticks_per_second);
+        if process.runs() {
+            usage.processes += 1;
+            usage.threads += process.threads;
+            usage.memory_bytes += process.rss_pages.saturating_mul(page_bytes);
+        }
+    }
+    Ok(sessions)
+}
+
+/// When a process began, in clock ticks since boot.
+///
+/// # Errors
+/// As [`stat`].
+pub fn start_time(pid: i32) -> io::Result<u64> {
+    stat(pid).map(|stat| stat.start_time)
+}
+
+/// The id of this boot of the machine (`random(4)`).
+///
+/// # Errors
+/// When `/proc` is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(id.trim_end().to_owned())
+}
+
+/// How many descriptors a process has open.
+///
+/// # Errors
+/// `PermissionDenied` for a process of another user.
+pub fn open_fds(pid: i32) -> io::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
+fn ticks(ticks: u64, per_second: u64) -> Duration {
+    let rest_nanos = (ticks % per_second) * 1_000_000_000 / per_second;
+    Duration::from_secs(ticks / per_second) + Duration::from_nanos(rest_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let text = "42 (a) b (c) S 7 42 41 0 -1 4194560 1 2 3 4 50 60 7 8 20 0 3 0 9001 \
+                    2703360 250 18446744073709551615 1";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.pid, stat.state, stat.parent), (42, b'S', 7));
+        assert_eq!((stat.group, stat.session, stat.threads), (42, 41, 3));
+        assert_eq!((stat.cpu_ticks, stat.start_time, stat.rss_pages), (125, 9001, 250));
+        assert_eq!(Stat::parse("42 (short) S 1"), None);
+        assert_eq!(Stat::parse(""), None);
+    }
+
+    #[test]
+    fn our_own_session_uses_memory() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let stat = stat(own).unwrap();
+        assert!(stat.runs() && stat.start_time > 0);
+        let usage = usage_by_session().unwrap()[&stat.session];
+        assert!(usage.processes >= 1 && usage.threads >= 1 && usage.memory_bytes > 100_000);
+        assert!(open_fds(own).unwrap() >= 3);
+    }
+
+    #[test]
+    fn the_boot_has_an_id() {
+        assert_eq!(boot_id().unwrap().len(), 36);
+    }
+
+    #[test]
+    fn ticks_become_time() {
+        assert_eq!(ticks(250, 100), Duration::from_millis(2500));
+    }
+}

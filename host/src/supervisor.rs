@@ -1,0 +1,182 @@
+//! Starting a supervisor inside a program.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
+use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
+use crate::handle::Handle;
+use crate::journal::{Journal, JournalError, JournalOptions};
+use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
+use crate::os::{LockError, StateLock};
+
+/// Requests that may wait for the driver before who asks has to wait.
+const REQUESTS: usize = 256;
+
+/// A running supervisor. It goes on when this is dropped; what ends it is
+/// [`Handle::shutdown`].
+pub struct Supervisor {
+    handle: Handle,
+    driver: JoinHandle<()>,
+}
+
+/// Why a supervisor could not be started. Nothing was started then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has errors.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The state directory cannot be made.
+    #[error("cannot make the state directory \"{}\": {error}", path.display())]
+    StateDir {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another supervisor has the state directory, or it cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The log threads cannot be started.
+    #[error(transparent)]
+    Logs(#[from] CaptureError),
+}
+
+/// What a supervisor is started with.
+pub struct Builder {
+    config: Config,
+    warnings: Vec<ConfigError>,
+    source: Option<Source>,
+    status_lines: Option<StatusLines>,
+    console: Console,
+}
+
+impl Builder {
+    /// The services of a configuration file, which [`Handle::reload`] reads again.
+    ///
+    /// `environment` is what `${VAR}` in the file is looked up in.
+    ///
+    /// # Errors
+    /// Every error of the file and of those it includes.
+    pub fn from_file(file: &Path, environment: Environment) -> Result<Builder, ConfigErrors> {
+        let loaded = config::load(file, &environment)?;
+        Ok(Builder {
+            config: loaded.config,
+            warnings: loaded.warnings,
+            source: Some(Source { file: file.to_owned(), environment }),
+            status_lines: None,
+            console: Console::default(),
+        })
+    }
+
+    /// What looks wrong in the configuration and is no error.
+    pub fn warnings(&self) -> &[ConfigError] {
+        &self.warnings
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Keeps state, journal and logs there rather than where the configuration says.
+    #[must_use]
+    pub fn state_dir(mut self, dir: PathBuf) -> Builder {
+        self.config.supervisor.state_dir = dir;
+        self
+    }
+
+    /// Is given a plain status line at every change of a service. Must not block.
+    #[must_use]
+    pub fn status_lines(mut self, lines: StatusLines) -> Builder {
+        self.status_lines = Some(lines);
+        self
+    }
+
+    /// Where the output of services with `logs.to: inherit` goes.
+    #[must_use]
+    pub fn console(mut self, console: Console) -> Builder {
+        self.console = console;
+        self
+    }
+
+    /// Starts to supervise, on the present tokio runtime, which needs I/O and time.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used, or another supervisor uses it.
+    pub fn start(self) -> Result<Supervisor, StartError> {
+        let Builder { config, warnings: _, source, status_lines, console } = self;
+        let state_dir = config.supervisor.state_dir.clone();
+        make_private_dir(&state_dir)
+            .map_err(|error| StartError::StateDir { path: state_dir.clone(), error })?;
+        let lock = StateLock::acquire(&state_dir)?;
+        let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
+        let (facts, incoming) = mpsc::unbounded_channel();
+        let log_facts = facts.clone();
+        let log_dir = state_dir.join("logs");
+        let capture = Capture::start(CaptureOptions {
+            dir: log_dir.clone(),
+            console,
+            facts: Box::new(move |fact| {
+                // Without a receiver there is no supervisor any more.
+                let _ = log_facts.send(Fact::Log(fact));
+            }),
+        })?;
+        let (requests, orders) = mpsc::channel(REQUESTS);
+        let (ended_sender, ended) = watch::channel(None);
+        let handle = Handle {
+            requests,
+            ended,
+            journal: journal.clone(),
+            logs: Logs::new(capture.clone(), log_dir),
+        };
+        let driver = Driver::new(Parts {
+            config,
+            source,
+            journal,
+            capture,
+            requests: orders,
+            facts: (facts, incoming),
+            ended: ended_sender,
+            status_lines,
+            seed: seed(),
+        });
+        let driver = tokio::spawn(async move {
+            driver.run(lock).await;
+        });
+        Ok(Supervisor { handle, driver })
+    }
+}
+
+impl Supervisor {
+    /// A way to it.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Returns when it has ended and nothing of it is left, with its exit code.
+    pub async fn ended(self) -> i32 {
+        let code = self.handle.ended().await;
+        // The lock is free when the task is over.
+        let _ = self.driver.await;
+        code
+    }
+}
+
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// A seed for jitter that differs between supervisors: std's hasher is keyed at random.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

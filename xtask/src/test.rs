@@ -1,0 +1,134 @@
+//! `cargo xtask test`: every check there is, with one summary at the end.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::runner::{Tally, cargo, run, run_tests, step};
+
+/// Virtual service-years that the simulation of the core goes through.
+const SIMULATED_YEARS: &str = "1000";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out what takes minutes: the mutants and the long simulation.
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) fn test(args: &Args) -> Result<()> {
+    let mut tally = Tally::default();
+    step("format");
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    step("lints");
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step("documentation");
+    run(cargo()
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"]))?;
+    step("tests");
+    run_tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
+    if nix_is_root() {
+        step("tests as an ordinary user");
+        test_as_ordinary_user(&mut tally)?;
+    }
+    if !args.quick {
+        step("long simulation of the core");
+        run_tests(
+            cargo().env("KENNEL_SIM_YEARS", SIMULATED_YEARS).args([
+                "test",
+                "--package=kennel-core",
+                "--test=simulation",
+                "--",
+                "--nocapture",
+            ]),
+            &mut tally,
+        )?;
+        step("mutants of the core");
+        // mutants
+    }
+    tally.finish()
+}
+
+fn nix_is_root() -> bool {
+    // Who owns /proc/self is who we are.
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Most users are not root, and much behaves differently then. The same executables are
+/// run again as `nobody`, from a folder that it can read.
+fn test_as_ordinary_user(tally: &mut Tally) -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("kennel-tests-").tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    let home = folder.path().join("home");
+    fs::create_dir(&home)?;
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777))?;
+    let executables = test_executables()?;
+    let kennel = copy(&executables.kennel, folder.path())?;
+    let sample = copy(Path::new("services.yaml"), folder.path())?;
+    for test in &executables.tests {
+        let test = copy(test, folder.path())?;
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(test)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &home)
+            .env("TMPDIR", &home)
+            .env("KENNEL_BIN", &kennel)
+            .env("KENNEL_SAMPLE", &sample)
+            .env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))
+            .current_dir(&home);
+        if let Some(forbidden) = std::env::var_os("KENNEL_FORBID_SKIPS") {
+            command.env("KENNEL_FORBID_SKIPS", forbidden);
+        }
+        run_tests(&mut command, tally)?;
+    }
+    Ok(())
+}
+
+struct Executables {
+    kennel: PathBuf,
+    /// Those whose tests touch the system.
+    tests: Vec<PathBuf>,
+}
+
+/// Asks cargo where the executables of the package `kennel` are.
+fn test_executables() -> Result<Executables> {
+    let output = cargo()
+        .args(["test", "--package=kennel", "--no-run", "--message-format=json"])
+        .output()
+        .context("cannot run cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut kennel = None;
+    let mut tests = Vec::new();
+    for line in text.lines().filter(|line| line.contains("\"reason\":\"compiler-artifact\"")) {
+        let Some(path) = field(line, "\"executable\":\"") else { continue };
+        if line.contains("\"kind\":[\"bin\"]") && line.contains("\"test\":false") {
+            kennel = Some(PathBuf::from(path));
+        } else if line.contains("\"test\":true},") || line.contains("\"kind\":[\"test\"]") {
+            tests.push(PathBuf::from(path));
+        }
+    }
+    let Some(kennel) = kennel else { bail!("cargo names no kennel executable") };
+    Ok(Executables { kennel, tests })
+}
+
+/// The text after `key` up to the next quote: paths of executables hold none.
+fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let start = line.find(key)? + key.len();
+    line[start..].split('"').next()
+}
+
+fn copy(file: &Path, folder: &Path) -> Result<PathBuf> {
+    let name = file.file_name().context("a file has a name")?;
+    let copy = folder.join(name);
+    fs::copy(file, &copy).with_context(|| format!("cannot copy {}", file.display()))?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    Ok(copy)
+}
