@@ -1,0 +1,188 @@
+//! The query of a request: `?service=web&lines=10`.
+//!
+//! Every route names the parameters it takes; another one is an error, so that a slip in
+//! a script does not silently mean something else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kennel_core::Signal;
+
+use super::problem::{Problem, quoted};
+
+/// The query of one request, checked against what its route takes.
+#[derive(Debug)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// # Errors
+    /// A parameter that is not among `known`.
+    pub(crate) fn check(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Params, Problem> {
+        match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(Params(pairs)),
+            Some((name, _)) => {
+                let problem =
+                    Problem::bad_request(format!("unknown query parameter {}", quoted(name)));
+                Err(match known {
+                    [] => problem.hint("none is known here"),
+                    known => problem.hint(format!("known here: {}", known.join(", "))),
+                })
+            }
+        }
+    }
+
+    /// All values of a parameter that may be given several times.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The value of a parameter; the last one when it is given twice.
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A truth value; `?follow` alone is yes.
+    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Problem> {
+        match self.one(name) {
+            None => Ok(default),
+            Some("" | "true" | "1" | "yes") => Ok(true),
+            Some("false" | "0" | "no") => Ok(false),
+            Some(other) => Err(Problem::bad_request(format!(
+                "{name} is {}, which is neither true nor false",
+                quoted(other)
+            ))),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        self.one(name).map_or(Ok(None), |value| match value.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Problem::bad_request(format!(
+                "{name} is {}, which is no whole number",
+                quoted(value)
+            ))),
+        })
+    }
+
+    /// A duration.
+    pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>, Problem> {
+        self.one(name).map_or(Ok(None), |value| match parse_duration(value) {
+            Some(duration) => Ok(Some(duration)),
+            None => Err(Problem::bad_request(format!(
+                "{name} is {}, which is no duration",
+                quoted(value)
+            ))
+            .hint("write 250ms, 10s, 5m, 2h or 1d")),
+        })
+    }
+
+    /// A time: RFC 3339, or how long ago.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        self.one(name).map_or(Ok(None), |value| match parse_time(value, Timestamp::now()) {
+            Some(time) => Ok(Some(time)),
+            None => {
+                Err(Problem::bad_request(format!("{name} is {}, which is no time", quoted(value)))
+                    .hint(format!("write how long ago, as in 10m, or {}", TIME_EXAMPLE)))
+            }
+        })
+    }
+
+    /// A signal by name or number.
+    pub(crate) fn signal(&self, name: &str) -> Result<Signal, Problem> {
+        let Some(value) = self.one(name) else {
+            return Err(Problem::bad_request(format!("{name} is missing"))
+                .hint(format!("add ?{name}=SIGUSR1")));
+        };
+        Signal::parse(value).ok_or_else(|| {
+            let near = super::problem::near(&value.to_uppercase(), signal_names());
+            let problem = Problem::bad_request(format!("no signal is named {}", quoted(value)));
+            match near.first() {
+                Some(name) => problem.hint(format!("did you mean {name}?")),
+                None => problem.hint("write a name as in signal(7), or a number"),
+            }
+        })
+    }
+}
+
+fn signal_names() -> impl Iterator<Item = &'static str> {
+    Signal::names().flat_map(|name| [name, name.trim_start_matches("SIG")])
+}
+
+/// How an absolute time is written, for hints.
+pub(crate) const TIME_EXAMPLE: &str = "2026-11-21T08:00:00Z";
+
+/// No wait is longer: a year.
+const MAX_DURATION_MS: u64 = 366 * 86_400_000;
+
+/// Reads `250ms`, `10s`, `5m`, `2h`, `1d` and several of them as in `1h30m`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut total) = (text, 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let factor = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        rest = &rest[letters..];
+        total = number.checked_mul(factor)?.checked_add(total)?;
+    }
+    let valid = !text.is_empty() && total <= MAX_DURATION_MS;
+    valid.then(|| Duration::from_millis(total))
+}
+
+/// Reads an RFC 3339 time, or how long before `now`.
+pub(crate) fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
+    match parse_duration(text) {
+        Some(ago) => now.checked_sub(ago).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        for (text, millis) in [
+            ("250ms", Some(250)),
+            ("10s", Some(10_000)),
+            ("1h30m", Some(5_400_000)),
+            ("2d", Some(172_800_000)),
+            ("", None),
+            ("10", None),
+            ("s", None),
+            ("10 s", None),
+            ("-1s", None),
+            ("1s2", None),
+            ("99999999999999999999s", None),
+            ("400d", None),
+        ] {
+            assert_eq!(parse_duration(text), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_given_as_such_or_as_how_long_ago() {
+        let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+        let read = |text| parse_time(text, now).map(|time| time.to_string());
+        assert_eq!(read("10m").as_deref(), Some("2026-11-21T07:50:00Z"));
+        assert_eq!(read("2026-11-20T00:00:00+01:00").as_deref(), Some("2026-11-19T23:00:00Z"));
+        assert_eq!(read("yesterday"), None);
+    }
+
+    #[test]
+    fn a_parameter_that_a_route_does_not_take_is_an_error() {
+        let pairs = vec![("line".to_owned(), "1".to_owned())];
+        let problem = Params::check(pairs, &["lines", "since"]).unwrap_err();
+        assert!(format!("{problem:?}").contains("known here: lines, since"));
+    }
+}

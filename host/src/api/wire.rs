@@ -1,0 +1,426 @@
+//! The JSON on the wire: what clients of the API see, and nothing else serialises.
+//!
+//! Names and shapes are a contract. Fields are only ever added; a client ignores those it
+//! does not know. Times are RFC 3339 in UTC with milliseconds, durations are whole
+//! milliseconds and say so in their names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use kennel_core as core;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{handle, status};
+
+/// A supervisor and its services at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The supervisor itself.
+    pub supervisor: Supervisor,
+    /// Every instance of every service, dependencies before dependents.
+    pub services: Vec<Service>,
+}
+
+/// The supervisor itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Supervisor {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// When it started.
+    pub started_at: String,
+    /// Its place in a failover group: leader, standby or single.
+    pub role: String,
+    /// Whether it is shutting down.
+    #[serde(default)]
+    pub stopping: bool,
+}
+
+/// One instance of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    /// `web`, or `web/0` when there are several.
+    pub name: String,
+    /// Where it is.
+    pub state: State,
+    /// What the operator wants.
+    pub wanted: Wanted,
+    /// Its main process, while there is one.
+    pub pid: Option<i32>,
+    /// Whether it is up.
+    pub ready: bool,
+    /// What its checks say.
+    pub health: Health,
+    /// Automatic restarts since it was added or reset.
+    pub restarts: u32,
+    /// When it came into this state.
+    pub since: String,
+    /// How its last process ended.
+    pub exit: Option<Exit>,
+    /// One sentence on why it is so; empty when there is nothing to say.
+    pub reason: String,
+    /// How long until the next run is due.
+    pub next_restart_in_ms: Option<u64>,
+    /// Resident memory of all its processes, while it runs.
+    pub memory_bytes: Option<u64>,
+    /// User and system time of its processes, while it runs.
+    pub cpu_ms: Option<u64>,
+    /// Labels of the configuration.
+    pub labels: BTreeMap<String, String>,
+    /// The service it is an instance of.
+    pub service: String,
+    /// How long the present or last run took to become ready.
+    pub start_ms: Option<u64>,
+}
+
+/// Where an instance is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum State {
+    /// Not running, and nobody wants it to.
+    Down,
+    /// Wants to start, and waits for a dependency or its turn.
+    Waiting,
+    /// Its process runs and is not ready yet; a oneshot: at work.
+    Starting,
+    /// Ready.
+    Up,
+    /// On its way down.
+    Stopping,
+    /// It ended by itself and starts again after a wait.
+    Backoff,
+    /// It ended by itself and does not start again by itself.
+    Failed,
+    /// It ended with success, and that was all.
+    Done,
+}
+
+/// What the operator wants of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Wanted {
+    /// It should run.
+    Up,
+    /// It should not run.
+    Down,
+}
+
+/// What the checks of an instance say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Health {
+    /// There is no check, or none has said anything yet.
+    Unknown,
+    /// All is well.
+    Healthy,
+    /// It works, but not well.
+    Degraded,
+    /// It does not work.
+    Unhealthy,
+}
+
+/// How a process ended. With neither code nor signal, nobody could tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Exit {
+    /// It exited with this code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// This signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// When.
+    pub at: String,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Its number; each event has a higher one than the one before.
+    pub seq: u64,
+    /// When.
+    pub at: String,
+    /// Its dotted kind, as in `service.started`.
+    pub kind: String,
+    /// The instance it concerns; none when it concerns the supervisor.
+    pub service: Option<String>,
+    /// One sentence.
+    pub message: String,
+    /// Facts for programs.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Stands in an event stream where events are missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gap {
+    /// How many events are no longer there.
+    pub missed: u64,
+}
+
+/// One line of an event stream in the form `ndjson`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum EventLine {
+    /// An event.
+    Event(Event),
+    /// Events are missing here.
+    Gap(Gap),
+}
+
+/// One line of output of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LogLine {
+    /// The instance that wrote it.
+    pub service: String,
+    /// When; none where the log is kept without time stamps.
+    pub at: Option<String>,
+    /// `stdout`, `stderr`, or `kennel` for a note of the supervisor.
+    pub stream: Option<String>,
+    /// The line without its newline; what is not UTF-8 is replaced.
+    pub text: String,
+}
+
+/// What became of a verb.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcomes {
+    /// Whether every instance is as it was wanted.
+    pub success: bool,
+    /// Each instance.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of one instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// `web`, or `web/0` when there are several.
+    pub name: String,
+    /// Whether it is as it was wanted; without waiting: whether it was accepted.
+    pub success: bool,
+    /// Its state now.
+    pub state: State,
+    /// Its main process now.
+    pub pid: Option<i32>,
+    /// What happened, as in `up in 0.4 s, pid 4711`.
+    pub message: String,
+}
+
+/// The supervisor has taken an order that it carries out from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Accepted {
+    /// Always true: a refusal is an error.
+    pub accepted: bool,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Error {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// A wall-clock time as it stands on the wire; times that no calendar has are clamped.
+pub(crate) fn time(at: SystemTime) -> String {
+    let stamp = Timestamp::try_from(at).unwrap_or_else(|_| {
+        if at < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX }
+    });
+    format!("{stamp:.3}")
+}
+
+impl From<&status::Status> for Status {
+    fn from(status: &status::Status) -> Status {
+        let status::Status { supervisor, services } = status;
+        let status::SupervisorStatus { name, pid, version, started_at, role, stopping } =
+            supervisor;
+        Status {
+            supervisor: Supervisor {
+                name: name.clone(),
+                pid: *pid,
+                version: (*version).to_owned(),
+                started_at: time(*started_at),
+                role: role.as_str().to_owned(),
+                stopping: *stopping,
+            },
+            services: services.iter().map(Service::from).collect(),
+        }
+    }
+}
+
+impl From<&status::ServiceStatus> for Service {
+    fn from(status: &status::ServiceStatus) -> Service {
+        let status::ServiceStatus {
+            name,
+            service,
+            state,
+            wanted,
+            pid,
+            ready,
+            health,
+            restarts,
+            since,
+            exit,
+            reason,
+            next_restart_in,
+            memory_bytes,
+            cpu,
+            start_time,
+            labels,
+        } = status;
+        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Service {
+            name: name.clone(),
+            state: (*state).into(),
+            wanted: (*wanted).into(),
+            pid: *pid,
+            ready: *ready,
+            health: (*health).into(),
+            restarts: *restarts,
+            since: time(*since),
+            exit: exit.map(|(status, at)| Exit::new(status, at)),
+            reason: reason.clone(),
+            next_restart_in_ms: next_restart_in.map(millis),
+            memory_bytes: *memory_bytes,
+            cpu_ms: cpu.map(millis),
+            labels: labels.clone(),
+            service: service.clone(),
+            start_ms: start_time.map(millis),
+        }
+    }
+}
+
+impl Exit {
+    fn new(status: core::ExitStatus, at: SystemTime) -> Exit {
+        let at = time(at);
+        match status {
+            core::ExitStatus::Code(code) => Exit { code: Some(code), signal: None, at },
+            core::ExitStatus::Signal { signal, core_dumped: _ } => {
+                Exit { code: None, signal: Some(signal.to_string()), at }
+            }
+            core::ExitStatus::Unknown => Exit { code: None, signal: None, at },
+        }
+    }
+}
+
+impl From<&handle::Outcome> for Outcome {
+    fn from(outcome: &handle::Outcome) -> Outcome {
+        let handle::Outcome { name, success, state, pid, message } = outcome;
+        Outcome {
+            name: name.clone(),
+            success: *success,
+            state: (*state).into(),
+            pid: *pid,
+            message: message.clone(),
+        }
+    }
+}
+
+impl Outcomes {
+    pub(crate) fn new(outcomes: &[handle::Outcome]) -> Outcomes {
+        Outcomes {
+            success: outcomes.iter().all(|outcome| outcome.success),
+            outcomes: outcomes.iter().map(Outcome::from).collect(),
+        }
+    }
+}
+
+impl From<core::State> for State {
+    fn from(state: core::State) -> State {
+        match state {
+            core::State::Down => State::Down,
+            core::State::Waiting => State::Waiting,
+            core::State::Starting => State::Starting,
+            core::State::Up => State::Up,
+            core::State::Stopping => State::Stopping,
+            core::State::Backoff => State::Backoff,
+            core::State::Failed => State::Failed,
+            core::State::Done => State::Done,
+        }
+    }
+}
+
+impl State {
+    /// Every state, in the order of a life.
+    pub const ALL: [State; 8] = [
+        State::Down,
+        State::Waiting,
+        State::Starting,
+        State::Up,
+        State::Stopping,
+        State::Backoff,
+        State::Failed,
+        State::Done,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Down => "down",
+            State::Waiting => "waiting",
+            State::Starting => "starting",
+            State::Up => "up",
+            State::Stopping => "stopping",
+            State::Backoff => "backoff",
+            State::Failed => "failed",
+            State::Done => "done",
+        }
+    }
+}
+
+impl From<core::Wanted> for Wanted {
+    fn from(wanted: core::Wanted) -> Wanted {
+        match wanted {
+            core::Wanted::Up => Wanted::Up,
+            core::Wanted::Down => Wanted::Down,
+        }
+    }
+}
+
+impl From<core::Health> for Health {
+    fn from(health: core::Health) -> Health {
+        match health {
+            core::Health::Unknown => Health::Unknown,
+            core::Health::Healthy => Health::Healthy,
+            core::Health::Degraded => Health::Degraded,
+            core::Health::Unhealthy => Health::Unhealthy,
+        }
+    }
+}
+
+impl Health {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Unknown => "unknown",
+            Health::Healthy => "healthy",
+            Health::Degraded => "degraded",
+            Health::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
+    }
+}
