@@ -88,11 +88,10 @@ fn prepare(job: &Job, argv: Vec<OsString>) -> Result<Launch, String> {
     };
     let mut launch = Launch::new(argv);
     launch.env = environment(job, env, credentials.as_ref());
-    launch.working_dir = working_dir.clone();
+    launch.working_dir = Some(working_dir.clone());
     launch.credentials = credentials;
     launch.umask = *umask;
-    launch.rlimits = Vec::new();
-    let _ = rlimits;
+    launch.rlimits = rlimits.clone();
     launch.nice = *nice;
     launch.oom_score_adj = *oom_score_adj;
     Ok(launch)
