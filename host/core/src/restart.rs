@@ -128,7 +128,8 @@ impl Counters {
     /// The wait of this failure, jitter aside, and a longer one for the next.
     fn next_wait(&mut self, spec: &Restart) -> Duration {
         let backoff = spec.backoff;
-        let seconds = backoff.initial.as_secs_f64() * backoff.factor.powf(f64::from(self.streak));
+        let growth = backoff.factor.powf(f64::from(self.streak)).min(f64::MAX);
+        let seconds = backoff.initial.as_secs_f64() * growth;
         self.streak = self.streak.saturating_add(1);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(backoff.max)
     }
