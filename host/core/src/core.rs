@@ -140,6 +140,14 @@ impl Core {
         self.limits = limits;
     }
 
+    /// Whether nothing is asked politely any more.
+    pub(crate) fn is_killing(&self) -> bool {
+        match self.ending.map(|ending| ending.stage) {
+            Some(EndingStage::Killing { .. } | EndingStage::Over) => true,
+            Some(EndingStage::Orderly { .. }) | None => false,
+        }
+    }
+
     pub(crate) fn effect(&mut self, effect: Effect) {
         self.effects.push_back(effect);
     }
