@@ -88,6 +88,8 @@ pub(crate) enum Entry {
     Fresh,
     /// The restart policy.
     Automatic,
+    /// `on_give_up: retry_after`: like the restart policy, but nothing is counted yet.
+    Retry,
 }
 
 #[derive(Clone, PartialEq, Debug)]

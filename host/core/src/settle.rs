@@ -172,7 +172,7 @@ impl Core {
         let Phase::Waiting(waiting) = &self.instances.get(&id)?.phase else { return None };
         match waiting.entry {
             Entry::Fresh => None,
-            Entry::Automatic => {
+            Entry::Automatic | Entry::Retry => {
                 match self.storm.admit(self.now, self.limits.max_restarts_per_second) {
                     Ok(()) => None,
                     Err(opens_at) => {
@@ -231,10 +231,15 @@ impl Core {
     }
 
     fn begin_run(&mut self, id: InstanceId) {
+        let now = self.now;
         let run: RunId = self.new_run(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        if let Phase::Waiting(Waiting { entry: Entry::Automatic, .. }) = instance.phase {
-            instance.counters.restarts = instance.counters.restarts.saturating_add(1);
+        if let Phase::Waiting(Waiting { entry, .. }) = instance.phase {
+            match entry {
+                Entry::Fresh => {}
+                Entry::Automatic => instance.counters.restarted(now, &instance.spec.restart),
+                Entry::Retry => instance.counters.retried(),
+            }
         }
         instance.renewal = None;
         self.enter(id, Phase::Starting(Starting { run, spawned_at: None }));
