@@ -19,16 +19,24 @@ use crate::{Effect, Graph, Health, InstanceId, ServiceSpec, Signal};
 
 impl Core {
     pub(crate) fn configure(&mut self, graph: &Graph, restart: &[Arc<str>]) {
+        self.configurations += 1;
+        let by = self.configurations;
         let mut configured = BTreeSet::new();
+        let mut back = Vec::new();
         for spec in graph.services() {
             for index in 0..spec.replicas {
-                let known = self.instances.values().find(|instance| {
-                    instance.membership == Membership::Configured
-                        && instance.index == index
-                        && instance.spec.name == spec.name
-                });
-                let id = match known.map(|instance| instance.id) {
-                    Some(id) => {
+                let known = self
+                    .instances
+                    .values_mut()
+                    .find(|instance| instance.index == index && instance.spec.name == spec.name);
+                let id = match known {
+                    Some(instance) => {
+                        let id = instance.id;
+                        match instance.membership {
+                            Membership::Configured => {}
+                            Membership::Removed { .. } => back.push(id),
+                        }
+                        instance.membership = Membership::Configured;
                         self.change(id, spec);
                         id
                     }
@@ -38,11 +46,16 @@ impl Core {
             }
         }
         for instance in self.instances.values_mut() {
-            if !configured.contains(&instance.id) {
-                instance.membership = Membership::Removed;
+            let gone = !configured.contains(&instance.id);
+            if gone && instance.membership == Membership::Configured {
+                instance.membership = Membership::Removed { by };
             }
         }
         self.topology = Topology::new(&self.instances);
+        // Its process is of a configuration that nobody compared with this one.
+        for id in back {
+            self.renew(id, StopReason::Configuration);
+        }
         for name in restart {
             for id in self.configured_instances(name) {
                 self.renew(id, StopReason::Configuration);

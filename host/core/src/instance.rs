@@ -36,12 +36,16 @@ pub(crate) struct Instance {
     pub(crate) last_exit: Option<(ExitStatus, Time)>,
 }
 
-/// Whether the instance is part of the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Whether the instance is part of the configuration. The order is that of leaving it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Membership {
+    /// It is gone as soon as its last run has ended, unless a later configuration
+    /// brings it back before.
+    Removed {
+        /// The configuration that no longer had it.
+        by: u32,
+    },
     Configured,
-    /// It is gone as soon as its last run has ended.
-    Removed,
 }
 
 /// Where an instance has to go.

@@ -49,7 +49,7 @@ impl Core {
         if self.ending.is_some() {
             return Target::Down(WhyDown::Shutdown);
         }
-        if instance.membership == Membership::Removed {
+        if instance.membership != Membership::Configured {
             return Target::Down(WhyDown::Removed);
         }
         if instance.wanted == Wanted::Down {
@@ -91,11 +91,12 @@ impl Core {
                 }
             }
             Phase::Stopping(_) => {}
-            Phase::Down if for_good => {
-                if instance.membership == Membership::Removed {
+            Phase::Down if for_good => match instance.membership {
+                Membership::Removed { .. } => {
                     self.instances.remove(&id);
                 }
-            }
+                Membership::Configured => {}
+            },
             Phase::Down => {
                 self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
             }

@@ -184,7 +184,7 @@ impl Core {
     fn may_not_run(&self, id: InstanceId) -> bool {
         self.instances.get(&id).is_none_or(|instance| {
             instance.wanted == crate::Wanted::Down
-                || instance.membership == Membership::Removed
+                || instance.membership != Membership::Configured
                 || self.ending.is_some()
         })
     }
