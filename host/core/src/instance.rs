@@ -182,7 +182,23 @@ impl Phase {
 }
 
 impl Instance {
-    /// Why the present run has to end, if it has to.
+    /// The present run, if its main process is known to exist.
+    pub(crate) fn run_with_process(&self) -> Option<RunId> {
+        match &self.phase {
+            Phase::Starting(Starting { run, spawned_at: Some(_) }) => Some(*run),
+            Phase::Up(up) => Some(up.run),
+            Phase::Stopping(Stopping { run, spawned_at: Some(_), main: None, .. }) => Some(*run),
+            Phase::Starting(_)
+            | Phase::Stopping(_)
+            | Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => None,
+        }
+    }
+
+    /// Whether the present run has to end.
     pub(crate) fn must_stop(&self) -> bool {
         self.target != Target::Up || self.renewal.is_some()
     }

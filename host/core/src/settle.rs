@@ -4,6 +4,8 @@
 //! One pass of each is enough: whether an instance may stop depends on dependents alone,
 //! which were visited before it; whether it may start, on dependencies alone.
 
+use std::collections::BTreeSet;
+
 use crate::core::{Core, EndingStage};
 use crate::effect::Effect;
 use crate::event::{EventKind, StopReason, Wanted};
@@ -126,10 +128,29 @@ impl Core {
 
     /// A dependent of `id` that has to stop too, and has not yet.
     pub(crate) fn dependent_to_stop_first(&self, id: InstanceId) -> Option<&Instance> {
-        let dependents = self.topology.dependents(id).iter();
-        dependents
-            .filter_map(|edge| self.instances.get(&edge.to))
-            .find(|dependent| dependent.phase.is_live() && dependent.must_stop())
+        self.dependents_to_stop_first(id).first().copied()
+    }
+
+    /// The dependents of `id` that have to stop too, and have not yet. Behind a dependent
+    /// that does not run may stand others that still do.
+    pub(crate) fn dependents_to_stop_first(&self, id: InstanceId) -> Vec<&Instance> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![id];
+        let mut first = Vec::new();
+        while let Some(next) = open.pop() {
+            for edge in self.topology.dependents(next) {
+                let Some(dependent) = self.instances.get(&edge.to) else { continue };
+                if !seen.insert(edge.to) {
+                    continue;
+                }
+                if !dependent.phase.is_live() {
+                    open.push(edge.to);
+                } else if dependent.must_stop() {
+                    first.push(dependent);
+                }
+            }
+        }
+        first
     }
 
     fn start_what_can(&mut self) {
