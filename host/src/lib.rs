@@ -18,4 +18,4 @@ mod usage;
 pub use driver::StatusLines;
 pub use handle::{Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use status::{Role, ServiceStatus, Status, SupervisorStatus};
-pub use supervisor::{Builder, StartError, Supervisor};
+pub use supervisor::{Builder, Prepared, StartError, Supervisor};
