@@ -31,9 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kennel_core::{
-    Core, Course, Effect, Graph, Input, InstanceId, Limits, Recipient, RunId, Time,
-};
+use kennel_core::{Core, Course, Effect, Graph, Input, InstanceId, Limits, Recipient, RunId, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 

@@ -218,7 +218,9 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
                 json!({"wanted": wanted.to_string(), "by": "dependent", "dependent": &**name})
             }
         },
-        EventKind::Waiting(_) | EventKind::Stopped | EventKind::Done | EventKind::Reset => json!({}),
+        EventKind::Waiting(_) | EventKind::Stopped | EventKind::Done | EventKind::Reset => {
+            json!({})
+        }
         EventKind::Started { run, restarts } => {
             json!({"run": run.0, "pid": runs.pid(*run), "restarts": restarts})
         }
