@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::os::{Resource, Rlimit, UNLIMITED};
 use kennel_core::spec::{
     Condition, Dependents, Enabled, GiveUp, Kind, Policy, RestartLimit, StopCommand, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
+use nix::sys::resource::Resource;
 
-use super::super::{Command, LogConfig, LogTarget, load, load_str};
+use super::super::{Command, LogConfig, LogTarget, Rlimit, load, load_str};
 use super::{config, environment, service};
 
 #[test]
@@ -71,16 +71,15 @@ services:
     let web = service(&config, "web");
     let argv = ["/conf/bin/web", "-p", "8080"].map(str::to_owned).to_vec();
     assert_eq!(web.launch.command, Command::Argv(argv));
-    assert_eq!(web.launch.working_dir, Path::new("/"));
-    assert_eq!(migrate.launch.working_dir, Path::new("/conf"));
+    assert_eq!(web.launch.working_dir.as_deref(), Some(Path::new("/")));
     assert_eq!((web.launch.user.as_deref(), web.launch.group.as_deref()), (Some("0"), Some("0")));
     assert_eq!((web.launch.umask, web.launch.nice), (Some(0o22), Some(-5)));
     assert_eq!(web.launch.oom_score_adj, Some(500));
     assert_eq!(
         web.launch.rlimits,
         [
-            Rlimit { resource: Resource::Core, soft: 0, hard: 0 },
-            Rlimit { resource: Resource::Nofile, soft: 1024, hard: UNLIMITED },
+            Rlimit { resource: Resource::RLIMIT_CORE, soft: Some(0), hard: Some(0) },
+            Rlimit { resource: Resource::RLIMIT_NOFILE, soft: Some(1024), hard: None },
         ]
     );
     let spec = &web.spec;
@@ -133,7 +132,7 @@ fn texts_stay_as_they_were_written() {
         "services:
   web:
     command: [x, 1.10, yes, 0x10, ~, 1e3, 'null', \"a\\tb\"]
-    env: { VERSION: 1.10, A: yes, B: 007, C: , D: null, E: \"${PORT}\", F: $HOME, G: $${X}, H: 1_000 }
+    env: { VERSION: 1.10, A: yes, B: 007, C: , D: null, E: \"${PORT}\", F: $HOME, G: \"$${X}\", H: 1_000 }
 ",
     );
     let launch = &service(&config, "web").launch;
@@ -167,7 +166,7 @@ fn defaults_are_merged_key_by_key_where_it_says_so_and_replaced_elsewhere() {
   stop: { command: d, steps: [{ signal: HUP }] }
   logs: { keep: 9, to: none }
 services:
-  base: { command: b, depends_on: null, stop: null, user: null }
+  base: { command: b, stop: null, user: null }
   own:
     command: c
     env: { B: s, C: s }
@@ -255,6 +254,7 @@ fn included_files_bring_services_with_paths_of_their_own() {
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     std::fs::create_dir(dir.path().join("more")).unwrap();
     write("more/a.yaml", "services: { a: { command: ./run } }");
+    write("more/c.yaml", "# nothing yet\n");
     write("more/b.yaml", "services: { b: { command: run, working_dir: . } }");
     let main = "kennel: { include: [more/*.yaml, more/a.yaml] }
 defaults: { env_file: [main.env], nice: 3 }
@@ -270,7 +270,10 @@ services: { web: { command: ./run, depends_on: [a] } }
     assert_eq!(names, ["web", "a", "b"]);
     let files: Vec<_> =
         config.files.iter().map(|file| file.strip_prefix(dir.path()).unwrap()).collect();
-    assert_eq!(files, ["services.yaml", "more/a.yaml", "more/b.yaml"].map(Path::new));
+    assert_eq!(
+        files,
+        ["services.yaml", "more/a.yaml", "more/b.yaml", "more/c.yaml"].map(Path::new)
+    );
     let program = |name: &str| match &service(&config, name).launch.command {
         Command::Argv(argv) => PathBuf::from(&argv[0]),
         Command::Shell(_) => unreachable!("all have a command"),
