@@ -80,4 +80,9 @@ impl Checker<'_> {
         let file = self.span(node, path).file;
         Some(self.sources.resolve(file, value))
     }
+
+    /// The directory of the file that a node stands in.
+    pub(super) fn directory(&self, node: &Node) -> PathBuf {
+        self.sources.resolve(node.span.file, ".")
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use nix::sys::resource::Resource;
+use crate::os::{Resource, Rlimit, UNLIMITED};
 
 use super::checker::Checker;
 use super::raw::{OneOrMany, RawCommand, RawLimits, RawRlimit, RawService, RlimitPair, Text};
@@ -16,8 +16,9 @@ use super::{env_file, files, suggest};
 pub struct LaunchConfig {
     /// What runs.
     pub command: Command,
-    /// The directory it runs in, absolute; none: the supervisor's.
-    pub working_dir: Option<PathBuf>,
+    /// The directory it runs in, absolute. Default: that of the file the service stands
+    /// in, so that it does not depend on where the supervisor was started.
+    pub working_dir: PathBuf,
     /// What is added to the environment: the file's `env_file`, its `env`, the service's
     /// `env_file` and its `env`, each over those before it.
     pub env: BTreeMap<String, String>,
@@ -43,17 +44,6 @@ pub enum Command {
     Argv(Vec<String>),
     /// A line for `/bin/sh -c`.
     Shell(String),
-}
-
-/// A resource limit, `getrlimit(2)`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rlimit {
-    /// What is limited.
-    pub resource: Resource,
-    /// The limit that holds; none: unlimited. Not above `hard`.
-    pub soft: Option<u64>,
-    /// How far the process may raise it; none: unlimited.
-    pub hard: Option<u64>,
 }
 
 /// Environment variables from files, each read once; of one that cannot be read the
@@ -195,7 +185,11 @@ pub(super) fn check(
     };
     LaunchConfig {
         command: command(raw, node, service, checker),
-        working_dir: raw.working_dir.as_ref().and_then(|dir| working_dir(dir, node, checker)),
+        working_dir: raw
+            .working_dir
+            .as_ref()
+            .and_then(|dir| working_dir(dir, node, checker))
+            .unwrap_or_else(|| checker.directory(node)),
         env: environment(global, node, raw.env_file.as_ref(), raw.env.as_ref(), env_files, checker),
         user: account(raw.user.as_ref(), "user", node, checker, |name| {
             nix::unistd::User::from_name(name).map(|user| user.is_some())
@@ -313,27 +307,31 @@ fn rlimits(raw: &RawLimits) -> Vec<Rlimit> {
         stack,
     } = raw;
     [
-        (Resource::RLIMIT_AS, address_space),
-        (Resource::RLIMIT_CORE, core),
-        (Resource::RLIMIT_CPU, cpu),
-        (Resource::RLIMIT_DATA, data),
-        (Resource::RLIMIT_FSIZE, fsize),
-        (Resource::RLIMIT_LOCKS, locks),
-        (Resource::RLIMIT_MEMLOCK, memlock),
-        (Resource::RLIMIT_MSGQUEUE, msgqueue),
-        (Resource::RLIMIT_NICE, nice),
-        (Resource::RLIMIT_NOFILE, nofile),
-        (Resource::RLIMIT_NPROC, nproc),
-        (Resource::RLIMIT_RSS, rss),
-        (Resource::RLIMIT_RTPRIO, rtprio),
-        (Resource::RLIMIT_RTTIME, rttime),
-        (Resource::RLIMIT_SIGPENDING, sigpending),
-        (Resource::RLIMIT_STACK, stack),
+        (Resource::As, address_space),
+        (Resource::Core, core),
+        (Resource::Cpu, cpu),
+        (Resource::Data, data),
+        (Resource::Fsize, fsize),
+        (Resource::Locks, locks),
+        (Resource::Memlock, memlock),
+        (Resource::Msgqueue, msgqueue),
+        (Resource::Nice, nice),
+        (Resource::Nofile, nofile),
+        (Resource::Nproc, nproc),
+        (Resource::Rss, rss),
+        (Resource::Rtprio, rtprio),
+        (Resource::Rttime, rttime),
+        (Resource::Sigpending, sigpending),
+        (Resource::Stack, stack),
     ]
     .into_iter()
     .filter_map(|(resource, limit)| {
         let RawRlimit(RlimitPair { soft, hard }) = limit.as_ref()?;
-        Some(Rlimit { resource, soft: *soft, hard: *hard })
+        Some(Rlimit {
+            resource,
+            soft: soft.unwrap_or(UNLIMITED),
+            hard: hard.unwrap_or(UNLIMITED),
+        })
     })
     .collect()
 }

@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 
 pub use diff::{Action, Change, Plan, SupervisorChange, When, plan};
 pub use error::{ConfigError, ConfigErrors, Place};
-pub use launch::{Command, LaunchConfig, Rlimit};
+pub use launch::{Command, LaunchConfig};
 pub use schema::schema;
 pub use service::{LogConfig, LogTarget, ServiceConfig};
 pub use supervisor::{

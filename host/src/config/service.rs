@@ -250,8 +250,7 @@ fn restart(raw: Option<&RawRestart>, node: &Node, checker: &mut Checker<'_>) -> 
 fn backoff(raw: Option<&RawBackoff>, node: &Node, checker: &mut Checker<'_>) -> Backoff {
     let default = Backoff::default();
     let Some(RawBackoff { initial, factor, max, jitter }) = raw else { return default };
-    let initial =
-        checker.positive(node, "restart.backoff.initial", initial.as_ref(), default.initial);
+    let initial = initial.as_ref().map_or(default.initial, |RawDuration(initial)| *initial);
     let max_given = max.is_some();
     let max = checker.positive(node, "restart.backoff.max", max.as_ref(), default.max);
     if max < initial {

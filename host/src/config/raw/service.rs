@@ -44,7 +44,7 @@ raw! {
         replicas: u32,
         /// Words for people and tools, shown in the status. Default: none.
         labels: BTreeMap<String, Text>,
-        /// The directory it runs in. Default: the supervisor's.
+        /// The directory it runs in. Default: that of this file.
         working_dir: String,
         /// Environment variables. Wins over env_file and the file's env. Default: none.
         env: BTreeMap<String, Text>,

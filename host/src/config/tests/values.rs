@@ -8,9 +8,9 @@ use kennel_core::spec::{
     Condition, Dependents, Enabled, GiveUp, Kind, Policy, RestartLimit, StopCommand, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
-use nix::sys::resource::Resource;
+use crate::os::{Resource, Rlimit, UNLIMITED};
 
-use super::super::{Command, LogConfig, LogTarget, Rlimit, load, load_str};
+use super::super::{Command, LogConfig, LogTarget, load, load_str};
 use super::{config, environment, service};
 
 #[test]
@@ -71,15 +71,16 @@ services:
     let web = service(&config, "web");
     let argv = ["/conf/bin/web", "-p", "8080"].map(str::to_owned).to_vec();
     assert_eq!(web.launch.command, Command::Argv(argv));
-    assert_eq!(web.launch.working_dir.as_deref(), Some(Path::new("/")));
+    assert_eq!(web.launch.working_dir, Path::new("/"));
+    assert_eq!(migrate.launch.working_dir, Path::new("/conf"));
     assert_eq!((web.launch.user.as_deref(), web.launch.group.as_deref()), (Some("0"), Some("0")));
     assert_eq!((web.launch.umask, web.launch.nice), (Some(0o22), Some(-5)));
     assert_eq!(web.launch.oom_score_adj, Some(500));
     assert_eq!(
         web.launch.rlimits,
         [
-            Rlimit { resource: Resource::RLIMIT_CORE, soft: Some(0), hard: Some(0) },
-            Rlimit { resource: Resource::RLIMIT_NOFILE, soft: Some(1024), hard: None },
+            Rlimit { resource: Resource::Core, soft: 0, hard: 0 },
+            Rlimit { resource: Resource::Nofile, soft: 1024, hard: UNLIMITED },
         ]
     );
     let spec = &web.spec;
@@ -188,7 +189,7 @@ services:
     assert_eq!(own.labels.keys().collect::<Vec<_>>(), ["x", "y"]);
     assert_eq!(own.launch.user.as_deref(), Some("0"));
     let limits: Vec<_> = own.launch.rlimits.iter().map(|limit| limit.soft).collect();
-    assert_eq!(limits, [Some(3), Some(1)]);
+    assert_eq!(limits, [3, 1]);
     let edges: Vec<_> =
         own.spec.depends_on.iter().map(|edge| (&*edge.service, edge.condition)).collect();
     assert_eq!(edges, [("base", Condition::Ready), ("extra", Condition::Started)]);
@@ -281,7 +282,7 @@ services: { web: { command: ./run, depends_on: [a] } }
     assert_eq!(program("web"), dir.path().join("run"));
     assert_eq!(program("a"), dir.path().join("more/run"));
     assert_eq!(program("b"), Path::new("run"));
-    assert_eq!(service(&config, "b").launch.working_dir, Some(dir.path().join("more")));
+    assert_eq!(service(&config, "b").launch.working_dir, dir.path().join("more"));
     assert_eq!(service(&config, "b").launch.nice, Some(3));
     assert_eq!(service(&config, "b").launch.env, BTreeMap::from([("A".into(), "1".into())]));
 
