@@ -7,3 +7,15 @@ pub mod config;
 pub mod journal;
 pub mod logs;
 pub mod os;
+
+mod driver;
+mod handle;
+mod status;
+mod suggest;
+mod supervisor;
+mod usage;
+
+pub use driver::StatusLines;
+pub use handle::{Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
+pub use status::{Role, ServiceStatus, Status, SupervisorStatus};
+pub use supervisor::{Builder, Prepared, StartError, Supervisor};

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
 use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
 use crate::handle::Handle;
-use crate::journal::{Journal, JournalError, JournalOptions};
+use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{LockError, StateLock};
 
@@ -44,7 +44,7 @@ pub enum StartError {
     Lock(#[from] LockError),
     /// The journal cannot be opened.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] OpenError),
     /// The log threads cannot be started.
     #[error(transparent)]
     Logs(#[from] CaptureError),
@@ -94,6 +94,13 @@ impl Builder {
         self
     }
 
+    /// Has the control socket there rather than where the configuration says.
+    #[must_use]
+    pub fn socket(mut self, socket: PathBuf) -> Builder {
+        self.config.supervisor.socket = socket;
+        self
+    }
+
     /// Is given a plain status line at every change of a service. Must not block.
     #[must_use]
     pub fn status_lines(mut self, lines: StatusLines) -> Builder {
@@ -108,11 +115,11 @@ impl Builder {
         self
     }
 
-    /// Starts to supervise, on the present tokio runtime, which needs I/O and time.
+    /// Takes the state directory and opens what is in it; nothing is started yet.
     ///
     /// # Errors
     /// When the state directory cannot be used, or another supervisor uses it.
-    pub fn start(self) -> Result<Supervisor, StartError> {
+    pub fn prepare(self) -> Result<Prepared, StartError> {
         let Builder { config, warnings: _, source, status_lines, console } = self;
         let state_dir = config.supervisor.state_dir.clone();
         make_private_dir(&state_dir)
@@ -138,7 +145,7 @@ impl Builder {
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
         };
-        let driver = Driver::new(Parts {
+        let parts = Parts {
             config,
             source,
             journal,
@@ -148,11 +155,35 @@ impl Builder {
             ended: ended_sender,
             status_lines,
             seed: seed(),
-        });
-        let driver = tokio::spawn(async move {
-            driver.run(lock).await;
-        });
-        Ok(Supervisor { handle, driver })
+        };
+        Ok(Prepared { handle, parts, lock })
+    }
+
+    /// [`Builder::prepare`] and [`Prepared::start`] in one.
+    ///
+    /// # Errors
+    /// Those of [`Builder::prepare`].
+    pub fn start(self) -> Result<Supervisor, StartError> {
+        Ok(self.prepare()?.start())
+    }
+}
+
+/// A supervisor that holds its state directory and has not started anything.
+pub struct Prepared {
+    handle: Handle,
+    parts: Parts,
+    lock: StateLock,
+}
+
+impl Prepared {
+    /// Starts to supervise, on the present tokio runtime, which needs I/O and time.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> Supervisor {
+        let Prepared { handle, parts, lock } = self;
+        let driver = tokio::spawn(Driver::new(parts).run(lock));
+        Supervisor { handle, driver }
     }
 }
 

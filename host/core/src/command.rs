@@ -19,16 +19,24 @@ use crate::{Effect, Graph, Health, InstanceId, ServiceSpec, Signal};
 
 impl Core {
     pub(crate) fn configure(&mut self, graph: &Graph, restart: &[Arc<str>]) {
+        self.configurations += 1;
+        let by = self.configurations;
         let mut configured = BTreeSet::new();
+        let mut back = Vec::new();
         for spec in graph.services() {
             for index in 0..spec.replicas {
-                let known = self.instances.values().find(|instance| {
-                    instance.membership == Membership::Configured
-                        && instance.index == index
-                        && instance.spec.name == spec.name
-                });
-                let id = match known.map(|instance| instance.id) {
-                    Some(id) => {
+                let known = self
+                    .instances
+                    .values_mut()
+                    .find(|instance| instance.index == index && instance.spec.name == spec.name);
+                let id = match known {
+                    Some(instance) => {
+                        let id = instance.id;
+                        match instance.membership {
+                            Membership::Configured => {}
+                            Membership::Removed { .. } => back.push(id),
+                        }
+                        instance.membership = Membership::Configured;
                         self.change(id, spec);
                         id
                     }
@@ -38,11 +46,16 @@ impl Core {
             }
         }
         for instance in self.instances.values_mut() {
-            if !configured.contains(&instance.id) {
-                instance.membership = Membership::Removed;
+            let gone = !configured.contains(&instance.id);
+            if gone && instance.membership == Membership::Configured {
+                instance.membership = Membership::Removed { by };
             }
         }
         self.topology = Topology::new(&self.instances);
+        // Its process is of a configuration that nobody compared with this one.
+        for id in back {
+            self.renew(id, StopReason::Configuration);
+        }
         for name in restart {
             for id in self.configured_instances(name) {
                 self.renew(id, StopReason::Configuration);
@@ -104,13 +117,14 @@ impl Core {
     }
 
     pub(crate) fn stop(&mut self, ids: &[InstanceId]) {
+        let asked_before = |id: &&InstanceId| {
+            self.instances.get(*id).is_some_and(|instance| instance.wanted == Wanted::Down)
+        };
+        let again: Vec<InstanceId> = ids.iter().filter(asked_before).copied().collect();
         for &id in ids {
-            let Some(instance) = self.instances.get(&id) else { continue };
-            match instance.wanted {
-                Wanted::Up => self.want(id, Wanted::Down, Origin::Operator),
-                Wanted::Down => self.hurry(id),
-            }
+            self.want(id, Wanted::Down, Origin::Operator);
         }
+        self.hurry(again);
     }
 
     pub(crate) fn reset(&mut self, ids: &[InstanceId]) {
@@ -118,15 +132,25 @@ impl Core {
             let Some(instance) = self.instances.get_mut(&id) else { continue };
             instance.counters = Counters::default();
             instance.last_failure = None;
+            let waits = match instance.phase {
+                Phase::Backoff { .. } | Phase::Failed { .. } => true,
+                Phase::Down
+                | Phase::Waiting(_)
+                | Phase::Starting(_)
+                | Phase::Up(_)
+                | Phase::Stopping(_)
+                | Phase::Done => false,
+            };
             self.tell(id, EventKind::Reset);
-            self.wake(id);
+            if waits {
+                self.wake(id);
+            }
         }
     }
 
     pub(crate) fn signal(&mut self, ids: &[InstanceId], signal: Signal) {
         for &id in ids {
-            let Some(run) = self.instances.get(&id).and_then(|instance| instance.phase.run())
-            else {
+            let Some(run) = self.instances.get(&id).and_then(Instance::run_with_process) else {
                 continue;
             };
             self.effect(Effect::Signal { run, signal, to: Recipient::Main });
@@ -230,22 +254,28 @@ impl Core {
         }
     }
 
-    /// A second request to stop: go to the next step, here or, while `id` waits for
-    /// dependents to stop first, there.
-    fn hurry(&mut self, id: InstanceId) {
-        let Some(instance) = self.instances.get(&id) else { return };
-        match &instance.phase {
-            Phase::Stopping(_) => self.next_step(id, None),
-            Phase::Starting(_) | Phase::Up(_) => {
-                for edge in self.topology.dependents(id).to_vec() {
-                    self.hurry(edge.to);
-                }
+    /// A second request to stop: go to the next step, here or, while one of `ids` waits
+    /// for dependents to stop first, there. One request is one step, however many ways
+    /// lead to an instance.
+    fn hurry(&mut self, ids: Vec<InstanceId>) {
+        let mut seen = BTreeSet::new();
+        let mut open = ids;
+        while let Some(id) = open.pop() {
+            let Some(instance) = self.instances.get(&id) else { continue };
+            if !seen.insert(id) {
+                continue;
             }
-            Phase::Down
-            | Phase::Waiting(_)
-            | Phase::Backoff { .. }
-            | Phase::Failed { .. }
-            | Phase::Done => {}
+            match &instance.phase {
+                Phase::Stopping(_) => self.next_step(id, None),
+                Phase::Starting(_) | Phase::Up(_) => {
+                    open.extend(self.dependents_to_stop_first(id).iter().map(|i| i.id));
+                }
+                Phase::Down
+                | Phase::Waiting(_)
+                | Phase::Backoff { .. }
+                | Phase::Failed { .. }
+                | Phase::Done => {}
+            }
         }
     }
 

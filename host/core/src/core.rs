@@ -40,6 +40,8 @@ pub struct Core {
     /// When storm control lets the next waiting instance pass, if one waits for it.
     pub(crate) storm_opens_at: Option<Time>,
     pub(crate) ending: Option<Ending>,
+    /// How many configurations there were.
+    pub(crate) configurations: u32,
     next_instance: u32,
     next_run: RunId,
     effects: VecDeque<Effect>,
@@ -77,6 +79,7 @@ impl Core {
             storm: Storm::default(),
             storm_opens_at: None,
             ending: None,
+            configurations: 0,
             next_instance: 0,
             next_run: first_run,
             effects: VecDeque::new(),
@@ -138,6 +141,14 @@ impl Core {
     /// Sets the limits that span all services, from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Whether nothing is asked politely any more.
+    pub(crate) fn is_killing(&self) -> bool {
+        match self.ending.map(|ending| ending.stage) {
+            Some(EndingStage::Killing { .. } | EndingStage::Over) => true,
+            Some(EndingStage::Orderly { .. }) | None => false,
+        }
     }
 
     pub(crate) fn effect(&mut self, effect: Effect) {

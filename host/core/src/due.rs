@@ -65,7 +65,7 @@ impl Core {
             }
             Phase::Failed { .. } => {
                 instance.counters.forget();
-                let phase = Phase::Waiting(Waiting { entry: Entry::Automatic, told: None });
+                let phase = Phase::Waiting(Waiting { entry: Entry::Retry, told: None });
                 self.enter(id, phase);
             }
             Phase::Down | Phase::Waiting(_) | Phase::Done => {}

@@ -3,11 +3,11 @@
 //! Each names a run. A fact about a run that is over finds no instance and is dropped:
 //! that is the whole defence against late news.
 
-use crate::core::{Core, EndingStage};
+use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::{Cause, EventKind, StopReason};
 use crate::input::Group;
-use crate::instance::{Instance, Phase, Proof, Stage, Stopping, Up};
+use crate::instance::{Instance, Phase, Proof, Stage, Starting, Stopping, Up};
 use crate::restart::Stability;
 use crate::spec::Kind;
 use crate::{ExitStatus, Health, InstanceId, RunId, Time};
@@ -18,26 +18,26 @@ impl Core {
         self.instances.get_mut(&id)
     }
 
+    /// Said twice, or after other facts have shown it, it changes nothing: a stop under
+    /// way must not begin anew, and the time to become ready must not grow.
     pub(crate) fn spawned(&mut self, run: RunId) {
         let now = self.now;
-        let killing = matches!(
-            self.ending.map(|ending| ending.stage),
-            Some(EndingStage::Killing { .. } | EndingStage::Over)
-        );
         let Some(instance) = self.instance_and_run(run) else { return };
         let id = instance.id;
         let restarts = instance.counters.restarts;
         match &mut instance.phase {
-            Phase::Starting(starting) => {
-                starting.spawned_at = Some(now);
+            Phase::Starting(Starting { spawned_at: spawned_at @ None, .. }) => {
+                *spawned_at = Some(now);
                 self.tell(id, EventKind::Started { run, restarts });
             }
-            Phase::Stopping(stopping) => {
-                stopping.spawned_at = Some(now);
+            Phase::Stopping(Stopping { spawned_at, stage: Stage::Unborn, .. }) => {
+                *spawned_at = Some(now);
                 self.tell(id, EventKind::Started { run, restarts });
-                if killing { self.kill(id) } else { self.first_step(id) }
+                self.first_stage(id);
             }
-            Phase::Down
+            Phase::Starting(_)
+            | Phase::Stopping(_)
+            | Phase::Down
             | Phase::Waiting(_)
             | Phase::Up(_)
             | Phase::Backoff { .. }
@@ -47,13 +47,17 @@ impl Core {
     }
 
     pub(crate) fn spawn_failed(&mut self, run: RunId, error: String) {
-        if let Some(id) = self.instance_of(run) {
-            self.end_run(id, Cause::StartFailed(error));
+        let Some(id) = self.instance_of(run) else { return };
+        match self.standing(id).1 {
+            None => self.end_run(id, Cause::StartFailed(error)),
+            Some(_) => {}
         }
     }
 
+    /// What is ready exists, even if that fact has not arrived yet.
     pub(crate) fn ready(&mut self, run: RunId) {
         let now = self.now;
+        self.spawned(run);
         let Some(instance) = self.instance_and_run(run) else { return };
         let (id, kind) = (instance.id, instance.spec.kind);
         let Phase::Starting(starting) = &instance.phase else { return };
@@ -64,6 +68,16 @@ impl Core {
         let proof = proof(instance, now);
         self.enter(id, Phase::Up(Up { run, spawned_at, proof }));
         self.tell(id, EventKind::Ready { run, after: now.since(spawned_at) });
+        self.stop_if_unhealthy(id);
+    }
+
+    /// Checks that failed while it was not ready yet count from now on; they will not
+    /// be reported again.
+    fn stop_if_unhealthy(&mut self, id: InstanceId) {
+        if self.instances.get(&id).is_some_and(|i| i.health == Health::Unhealthy) {
+            let reason = "its checks failed before it was ready".to_owned();
+            self.begin_stop(id, StopReason::Unhealthy(reason));
+        }
     }
 
     pub(crate) fn health_changed(&mut self, run: RunId, health: Health, reason: String) {
@@ -101,6 +115,9 @@ impl Core {
         let now = self.now;
         let Some(instance) = self.instance_and_run(run) else { return };
         let id = instance.id;
+        if matches!(instance.phase, Phase::Stopping(Stopping { main: Some(_), .. })) {
+            return;
+        }
         instance.last_exit = Some((status, now));
         match (&mut instance.phase, group) {
             (Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_), Group::Empty) => {
@@ -111,8 +128,8 @@ impl Core {
                 let stage = stopping.stage;
                 self.effect(Effect::WatchGroup { run });
                 match stage {
-                    Stage::Command { .. } => self.first_step(id),
-                    Stage::Unborn | Stage::Step { .. } | Stage::Killed { .. } => {}
+                    Stage::Unborn | Stage::Command { .. } => self.first_step(id),
+                    Stage::Step { .. } | Stage::Killed { .. } => {}
                 }
             }
             (Phase::Starting(_) | Phase::Up(_), Group::Left) => {

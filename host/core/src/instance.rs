@@ -36,12 +36,16 @@ pub(crate) struct Instance {
     pub(crate) last_exit: Option<(ExitStatus, Time)>,
 }
 
-/// Whether the instance is part of the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Whether the instance is part of the configuration. The order is that of leaving it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Membership {
+    /// It is gone as soon as its last run has ended, unless a later configuration
+    /// brings it back before.
+    Removed {
+        /// The configuration that no longer had it.
+        by: u32,
+    },
     Configured,
-    /// It is gone as soon as its last run has ended.
-    Removed,
 }
 
 /// Where an instance has to go.
@@ -88,6 +92,8 @@ pub(crate) enum Entry {
     Fresh,
     /// The restart policy.
     Automatic,
+    /// `on_give_up: retry_after`: like the restart policy, but nothing is counted yet.
+    Retry,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -176,7 +182,23 @@ impl Phase {
 }
 
 impl Instance {
-    /// Why the present run has to end, if it has to.
+    /// The present run, if its main process is known to exist.
+    pub(crate) fn run_with_process(&self) -> Option<RunId> {
+        match &self.phase {
+            Phase::Starting(Starting { run, spawned_at: Some(_) }) => Some(*run),
+            Phase::Up(up) => Some(up.run),
+            Phase::Stopping(Stopping { run, spawned_at: Some(_), main: None, .. }) => Some(*run),
+            Phase::Starting(_)
+            | Phase::Stopping(_)
+            | Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Backoff { .. }
+            | Phase::Failed { .. }
+            | Phase::Done => None,
+        }
+    }
+
+    /// Whether the present run has to end.
     pub(crate) fn must_stop(&self) -> bool {
         self.target != Target::Up || self.renewal.is_some()
     }

@@ -25,7 +25,8 @@ pub(crate) struct Counters {
     pub(crate) failures: u32,
     /// When the first of `failures` was.
     pub(crate) failing_since: Option<Time>,
-    /// Restarts that the limit still counts, oldest first; never more than its `max`.
+    /// When the restarts were that the limit still counts, oldest first; never more
+    /// than its `max`.
     recent: VecDeque<Time>,
 }
 
@@ -88,7 +89,7 @@ impl Counters {
         }
         self.failures += 1;
         self.failing_since.get_or_insert(now);
-        let counted = match self.count(spec.limit, now) {
+        let counted = match self.next_in_window(spec.limit, now) {
             Ok(counted) => counted,
             Err(limit) => return Verdict::GiveUp(limit),
         };
@@ -105,8 +106,29 @@ impl Counters {
         }
     }
 
-    /// Takes a place in the window of the limit; the limit itself when it is full.
-    fn count(
+    /// Notes an automatic restart. It counts from when it happens, not from when it was
+    /// decided: between the two may lie a long wait, and the window is one of restarts.
+    pub(crate) fn restarted(&mut self, now: Time, spec: &Restart) {
+        self.retried();
+        match spec.limit {
+            Some(limit) => {
+                self.recent.push_back(now);
+                while self.recent.len() > limit.max as usize {
+                    self.recent.pop_front();
+                }
+            }
+            None => self.recent.clear(),
+        }
+    }
+
+    /// Notes an automatic restart that no limit counts.
+    pub(crate) fn retried(&mut self) {
+        self.restarts = self.restarts.saturating_add(1);
+    }
+
+    /// Where the next restart would stand in the window of the limit; the limit itself
+    /// when the window is full.
+    fn next_in_window(
         &mut self,
         limit: Option<RestartLimit>,
         now: Time,
@@ -121,14 +143,14 @@ impl Counters {
         if self.recent.len() >= limit.max as usize {
             return Err(limit);
         }
-        self.recent.push_back(now);
-        Ok(Some(Counted { number: self.recent.len() as u32, limit }))
+        Ok(Some(Counted { number: self.recent.len() as u32 + 1, limit }))
     }
 
     /// The wait of this failure, jitter aside, and a longer one for the next.
     fn next_wait(&mut self, spec: &Restart) -> Duration {
         let backoff = spec.backoff;
-        let seconds = backoff.initial.as_secs_f64() * backoff.factor.powf(f64::from(self.streak));
+        let growth = backoff.factor.powf(f64::from(self.streak)).min(f64::MAX);
+        let seconds = backoff.initial.as_secs_f64() * growth;
         self.streak = self.streak.saturating_add(1);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(backoff.max)
     }

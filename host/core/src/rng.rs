@@ -27,7 +27,8 @@ impl Rng {
             return duration;
         }
         let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        duration.mul_f64(1.0 + jitter * (2.0 * unit - 1.0))
+        let varied = duration.as_secs_f64() * (1.0 + jitter * (2.0 * unit - 1.0));
+        Duration::try_from_secs_f64(varied).unwrap_or(duration)
     }
 }
 
@@ -43,6 +44,13 @@ mod tests {
         assert!(waits.iter().all(|w| (9.0..=11.0).contains(&w.as_secs_f64())));
         assert!(waits.iter().any(|w| w.as_secs_f64() < 9.2));
         assert!(waits.iter().any(|w| w.as_secs_f64() > 10.8));
+    }
+
+    #[test]
+    fn a_wait_too_long_to_vary_stays_as_it_is() {
+        let mut rng = Rng::new(7);
+        assert!((0..100).all(|_| rng.vary(Duration::MAX, 1.0) > Duration::from_secs(1)));
+        assert_eq!(rng.vary(Duration::from_secs(1), f64::NAN), Duration::from_secs(1));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! One pass of each is enough: whether an instance may stop depends on dependents alone,
 //! which were visited before it; whether it may start, on dependencies alone.
 
+use std::collections::BTreeSet;
+
 use crate::core::{Core, EndingStage};
 use crate::effect::Effect;
 use crate::event::{EventKind, StopReason, Wanted};
@@ -49,7 +51,7 @@ impl Core {
         if self.ending.is_some() {
             return Target::Down(WhyDown::Shutdown);
         }
-        if instance.membership == Membership::Removed {
+        if instance.membership != Membership::Configured {
             return Target::Down(WhyDown::Removed);
         }
         if instance.wanted == Wanted::Down {
@@ -91,11 +93,12 @@ impl Core {
                 }
             }
             Phase::Stopping(_) => {}
-            Phase::Down if for_good => {
-                if instance.membership == Membership::Removed {
+            Phase::Down if for_good => match instance.membership {
+                Membership::Removed { .. } => {
                     self.instances.remove(&id);
                 }
-            }
+                Membership::Configured => {}
+            },
             Phase::Down => {
                 self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
             }
@@ -125,10 +128,29 @@ impl Core {
 
     /// A dependent of `id` that has to stop too, and has not yet.
     pub(crate) fn dependent_to_stop_first(&self, id: InstanceId) -> Option<&Instance> {
-        let dependents = self.topology.dependents(id).iter();
-        dependents
-            .filter_map(|edge| self.instances.get(&edge.to))
-            .find(|dependent| dependent.phase.is_live() && dependent.must_stop())
+        self.dependents_to_stop_first(id).first().copied()
+    }
+
+    /// The dependents of `id` that have to stop too, and have not yet. Behind a dependent
+    /// that does not run may stand others that still do.
+    pub(crate) fn dependents_to_stop_first(&self, id: InstanceId) -> Vec<&Instance> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![id];
+        let mut first = Vec::new();
+        while let Some(next) = open.pop() {
+            for edge in self.topology.dependents(next) {
+                let Some(dependent) = self.instances.get(&edge.to) else { continue };
+                if !seen.insert(edge.to) {
+                    continue;
+                }
+                if !dependent.phase.is_live() {
+                    open.push(edge.to);
+                } else if dependent.must_stop() {
+                    first.push(dependent);
+                }
+            }
+        }
+        first
     }
 
     fn start_what_can(&mut self) {
@@ -172,7 +194,7 @@ impl Core {
         let Phase::Waiting(waiting) = &self.instances.get(&id)?.phase else { return None };
         match waiting.entry {
             Entry::Fresh => None,
-            Entry::Automatic => {
+            Entry::Automatic | Entry::Retry => {
                 match self.storm.admit(self.now, self.limits.max_restarts_per_second) {
                     Ok(()) => None,
                     Err(opens_at) => {
@@ -231,10 +253,15 @@ impl Core {
     }
 
     fn begin_run(&mut self, id: InstanceId) {
+        let now = self.now;
         let run: RunId = self.new_run(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        if let Phase::Waiting(Waiting { entry: Entry::Automatic, .. }) = instance.phase {
-            instance.counters.restarts = instance.counters.restarts.saturating_add(1);
+        if let Phase::Waiting(Waiting { entry, .. }) = instance.phase {
+            match entry {
+                Entry::Fresh => {}
+                Entry::Automatic => instance.counters.restarted(now, &instance.spec.restart),
+                Entry::Retry => instance.counters.retried(),
+            }
         }
         instance.renewal = None;
         self.enter(id, Phase::Starting(Starting { run, spawned_at: None }));

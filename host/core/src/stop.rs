@@ -34,21 +34,26 @@ impl Core {
             | Phase::Failed { .. }
             | Phase::Done => return,
         };
-        let command = instance.spec.stop.command;
         self.tell(id, EventKind::Stopping { run, reason: reason.clone() });
         let stopping =
             Stopping { run, spawned_at, stability, reason, stage: Stage::Unborn, main: None };
         self.enter(id, Phase::Stopping(stopping));
-        if spawned_at.is_none() {
-            return;
+        if spawned_at.is_some() {
+            self.first_stage(id);
         }
-        match command {
-            StopCommand::None => self.first_step(id),
-            StopCommand::Run { timeout } => {
+    }
+
+    /// Begins the way to the end of a process that exists.
+    pub(crate) fn first_stage(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let Some(run) = instance.phase.run() else { return };
+        match instance.spec.stop.command {
+            StopCommand::Run { timeout } if !self.is_killing() => {
                 self.effect(Effect::RunStopCommand { run, timeout });
                 let until = self.now + timeout;
                 self.set_stage(id, Stage::Command { until });
             }
+            StopCommand::Run { .. } | StopCommand::None => self.first_step(id),
         }
     }
 
@@ -66,9 +71,14 @@ impl Core {
         self.first_step(id);
     }
 
+    /// The first signal: the last one when everything is being killed.
     pub(crate) fn first_step(&mut self, id: InstanceId) {
-        self.end_stop_command(id);
-        self.step(id, 0);
+        if self.is_killing() {
+            self.kill(id);
+        } else {
+            self.end_stop_command(id);
+            self.step(id, 0);
+        }
     }
 
     /// Leaves the present stage for the next. `waited`: how long it was given; none when
@@ -174,7 +184,7 @@ impl Core {
     fn may_not_run(&self, id: InstanceId) -> bool {
         self.instances.get(&id).is_none_or(|instance| {
             instance.wanted == crate::Wanted::Down
-                || instance.membership == Membership::Removed
+                || instance.membership != Membership::Configured
                 || self.ending.is_some()
         })
     }

@@ -42,7 +42,9 @@ impl Storm {
         if now < self.free_at {
             return Err(self.free_at);
         }
-        self.free_at = now + Duration::from_secs(1) / per_second.max(1);
+        // Rounded up: a nanosecond less would let one more into some second.
+        let spacing = 1_000_000_000_u64.div_ceil(u64::from(per_second.max(1)));
+        self.free_at = now + Duration::from_nanos(spacing);
         Ok(())
     }
 }

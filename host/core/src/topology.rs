@@ -25,16 +25,23 @@ pub(crate) struct Edge {
 }
 
 impl Topology {
+    /// Nobody depends on what left the configuration before him: a replica on its way
+    /// out is nothing to wait for. Since specs that left together fitted together, that
+    /// also keeps specs of different configurations from forming a cycle.
     pub(crate) fn new(instances: &BTreeMap<InstanceId, Instance>) -> Topology {
-        let mut by_service: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
+        let mut by_service: BTreeMap<Arc<str>, Vec<&Instance>> = BTreeMap::new();
         for instance in instances.values() {
-            by_service.entry(instance.spec.name.clone()).or_default().push(instance.id);
+            by_service.entry(instance.spec.name.clone()).or_default().push(instance);
         }
         let mut topology = Topology::default();
         for instance in instances.values() {
             let edges = topology.dependencies.entry(instance.id).or_default();
             for dependency in &instance.spec.depends_on {
-                for &to in by_service.get(&dependency.service).into_iter().flatten() {
+                for &on in by_service.get(&dependency.service).into_iter().flatten() {
+                    if on.membership < instance.membership {
+                        continue;
+                    }
+                    let to = on.id;
                     let (condition, strength) = (dependency.condition, dependency.strength);
                     edges.push(Edge { to, condition, strength });
                     let back = Edge { to: instance.id, condition, strength };
@@ -81,8 +88,7 @@ struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Cycles cannot occur here: a configured graph has none, and nothing configured
-    /// depends on what was removed.
+    /// Cycles cannot occur here, see [`Topology::new`].
     fn visit(&mut self, id: InstanceId) {
         if self.seen.insert(id, ()).is_some() {
             return;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use kennel_core::RunId;
 
-use crate::config::{Command, LaunchConfig, ServiceConfig};
-use crate::logs::{Capture, Destination, Source, Stream};
+use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
+use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
 use crate::os::{self, Credentials, Launch, Output, Process};
 
 /// What a process is made of. Cheap to clone.
@@ -118,9 +118,24 @@ fn environment(
     env.into_iter().collect()
 }
 
+pub(super) fn log_settings(config: &LogConfig) -> LogSettings {
+    let LogConfig { to, max_size, keep, timestamps, rate_limit } = config;
+    LogSettings {
+        to: match to {
+            LogTarget::File => Destination::File,
+            LogTarget::Inherit => Destination::Inherit,
+            LogTarget::None => Destination::None,
+        },
+        max_size: *max_size,
+        keep: *keep,
+        timestamps: *timestamps,
+        rate_limit: *rate_limit,
+    }
+}
+
 /// Connects both output streams to the log threads.
 fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
-    let settings = &job.definition.logs;
+    let settings = log_settings(&job.definition.logs);
     if settings.to == Destination::None {
         return Ok(());
     }

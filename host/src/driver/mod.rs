@@ -29,13 +29,15 @@ mod waiters;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use kennel_core::{Core, Course, Effect, Input, InstanceId, Recipient, RunId, Time};
+use kennel_core::{
+    Core, Course, Effect, Graph, Input, InstanceId, Limits, Recipient, RunId, Time,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::config::{Config, ServiceConfig};
+use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
@@ -46,6 +48,9 @@ use news::News;
 use reload::Loaded;
 use runs::Runs;
 use waiters::Waiters;
+
+/// How long the last output and the last events may take to reach the disk.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Something that happened outside the loop.
 pub(crate) enum Fact {
@@ -132,7 +137,7 @@ impl Clock {
 
 /// A day that never comes, for deadlines past what the clock can express.
 fn far_future() -> Instant {
-    Instant::now() + std::time::Duration::from_secs(86_400 * 365 * 30)
+    Instant::now() + Duration::from_secs(86_400 * 365 * 30)
 }
 
 impl Driver {
@@ -142,7 +147,7 @@ impl Driver {
         // Every run has at least one event, so the number of the next event is above
         // every run that was ever named here.
         let first_run = RunId(journal.last_seq() + 1);
-        let core = Core::new(config.supervisor.limits(), seed, first_run);
+        let core = Core::new(limits(&config.supervisor), seed, first_run);
         let mut driver = Driver {
             core,
             clock: Clock::start(),
@@ -161,7 +166,7 @@ impl Driver {
         };
         driver.news.supervisor_started(&driver.config.supervisor.name);
         driver.define_services();
-        let graph = driver.config.graph();
+        let graph = graph(&driver.config);
         driver.tell_core(Input::Configure { graph, restart: Vec::new() });
         driver
     }
@@ -293,15 +298,32 @@ impl Driver {
         self.news.supervisor_stopped(code);
         let (capture, journal) = (self.capture.clone(), self.news.journal().clone());
         let flushed = tokio::task::spawn_blocking(move || {
-            if let Err(error) = capture.shutdown(std::time::Duration::from_secs(5)) {
+            if let Err(error) = capture.shutdown(LAST_WRITES) {
                 tracing::warn!("{error}");
             }
-            journal.close();
+            if !journal.close(LAST_WRITES) {
+                tracing::warn!("cannot finish writing the journal within {LAST_WRITES:?}");
+            }
         });
         let _ = flushed.await;
         drop(lock);
         let _ = self.ended.send(Some(code));
     }
+}
+
+/// The limits that span all services.
+fn limits(settings: &SupervisorSettings) -> Limits {
+    Limits {
+        max_concurrent_starts: settings.max_concurrent_starts,
+        max_restarts_per_second: settings.max_restarts_per_second,
+        shutdown_timeout: settings.shutdown_timeout,
+    }
+}
+
+/// What the core needs of a configuration.
+fn graph(config: &Config) -> Graph {
+    let specs = config.services.iter().map(|service| service.spec.clone()).collect();
+    Graph::new(specs).expect("a checked configuration has unique names and no cycles")
 }
 
 async fn sleep_until(wake: Option<Instant>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kennel_core::{Course, Input};
 use tokio::sync::oneshot;
 
-use super::{Driver, Fact, Source};
+use super::{Driver, Fact, Source, graph, launch, limits};
 use crate::config::{self, Action, Config, ConfigErrors, Plan};
 use crate::handle::ReloadError;
 
@@ -87,11 +87,11 @@ impl Driver {
         let instances: Vec<_> = self.core.view().instances().collect();
         for instance in instances {
             if let Some(definition) = self.definitions.get(&instance.spec().name) {
-                self.capture.update(instance.name(), &definition.logs);
+                self.capture.update(instance.name(), &launch::log_settings(&definition.logs));
             }
         }
-        self.core.set_limits(self.config.supervisor.limits());
-        let graph = self.config.graph();
+        self.core.set_limits(limits(&self.config.supervisor));
+        let graph = graph(&self.config);
         self.tell_core(Input::Configure { graph, restart });
     }
 

@@ -106,7 +106,7 @@ fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
 
 async fn wait_for_exit(run: RunId, process: Arc<Process>, facts: Facts) {
     let status = match process.exited().await {
-        Ok(status) => status,
+        Ok(status) => ExitStatus::from(status),
         Err(error) => {
             tracing::debug!("cannot tell how run {run} ended: {error}");
             ExitStatus::Unknown
@@ -154,8 +154,10 @@ async fn stop_command(job: Job, pid: i32, timeout: Duration) {
         Err(_) => return,
     };
     match tokio::time::timeout(timeout, process.0.exited()).await {
-        Ok(Ok(ExitStatus::Code(0))) => {}
-        Ok(Ok(status)) => tracing::warn!(service = &*name, "the stop command {status}"),
+        Ok(Ok(status)) => match ExitStatus::from(status) {
+            ExitStatus::Code(0) => {}
+            status => tracing::warn!(service = &*name, "the stop command {status}"),
+        },
         Ok(Err(error)) => tracing::warn!(service = &*name, "the stop command is lost: {error}"),
         Err(_) => tracing::warn!(service = &*name, "the stop command took longer than {timeout:?}"),
     }

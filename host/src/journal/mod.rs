@@ -33,15 +33,16 @@
 //! Deliberately absent: an index on disk (file names carry the first number, and a
 //! segment is small), and locking between processes (the state directory has one owner).
 
+pub mod handle;
 pub mod read;
 pub mod record;
-pub mod writer;
 
 mod segment;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use handle::{Journal, JournalOptions, JournalStats, OpenError, Repaired};
 pub use read::{Batch, Filter, JournalReadError};
 pub use record::{NewRecord, Record};
-pub use writer::{Journal, JournalOptions, JournalStats, OpenError, Repaired};

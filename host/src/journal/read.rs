@@ -19,9 +19,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::handle::Journal;
 use super::record::{Record, parse_line};
 use super::segment::{Lines, SegmentInfo};
-use super::writer::Journal;
 
 /// How many places of readers are remembered.
 const HINTS: usize = 32;

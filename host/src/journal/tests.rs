@@ -233,7 +233,7 @@ fn a_filter_passes_over_others_and_the_last_ones_are_found_backwards() {
 }
 
 #[test]
-fn an_idle_journal_syncs_and_then_sleeps() {
+fn dropping_the_last_handle_writes_what_waits_and_ends_the_watch() {
     let dir = TempDir::new().unwrap();
     let journal = open(dir.path(), small());
     journal.append(event(1));
@@ -247,6 +247,22 @@ fn an_idle_journal_syncs_and_then_sleeps() {
     assert!(ended.expect("the thread ends").is_err());
     let journal = open(dir.path(), small());
     assert_eq!(read_all(&journal, 10), (vec![1], 0));
+    close(journal);
+}
+
+#[test]
+fn an_idle_journal_does_not_wake_up() {
+    let dir = TempDir::new().unwrap();
+    let journal = open(dir.path(), small());
+    journal.append(event(1));
+    wait_until("the thread runs", || journal.thread_id() != 0);
+    let switches = || crate::logs::tests::switches(journal.thread_id());
+    // It syncs a second after the write: one quiet stretch longer than that is the proof.
+    wait_until("the thread sleeps", || {
+        let before = switches();
+        thread::sleep(Duration::from_millis(1300));
+        switches() == before
+    });
     close(journal);
 }
 

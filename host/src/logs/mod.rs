@@ -26,6 +26,7 @@
 pub mod capture;
 pub mod console;
 pub mod file;
+mod handle;
 pub mod line;
 pub mod read;
 pub mod settings;
@@ -43,6 +44,7 @@ pub(crate) mod tests;
 
 pub use capture::{Capture, CaptureError, CaptureOptions, LineTap, LogFact, Source};
 pub use console::Console;
+pub use handle::Logs;
 pub use line::Stream;
 pub use read::{Follower, LogLine, LogReader, Query};
 pub use registry::LogCounters;

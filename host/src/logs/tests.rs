@@ -1,5 +1,8 @@
 //! Capture, rotation and following with real pipes, files and disks.
 
+mod console;
+mod reading;
+
 use std::fs::{self, File};
 use std::io::{PipeWriter, Write};
 use std::os::fd::OwnedFd;
@@ -179,65 +182,6 @@ fn every_line_arrives_once_and_in_order_over_hundreds_of_rotations() {
 }
 
 #[test]
-fn a_follower_sees_each_line_once_while_files_rotate_under_it() {
-    const COUNT: usize = 60_000;
-    let rig = Rig::new();
-    let writer = rig.pipe("web", Stream::Stdout, &tiny(20_000));
-    let query = Query { follow: true, ..rig.query(&["web"]) };
-    let changes = vec![rig.capture.changes(&"web".into())];
-    let mut follower = Follower::new(LogReader::open(&rig.dir, &query).unwrap(), changes);
-    let following = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut next = 0;
-        while next < COUNT {
-            let batch = follower.next_batch(777).unwrap();
-            if batch.is_empty() {
-                assert!(runtime.block_on(follower.wait()));
-            }
-            for line in batch {
-                assert_eq!(String::from_utf8(line.text).unwrap(), format!("line {next}"));
-                next += 1;
-            }
-        }
-        assert_eq!(follower.next_batch(10).unwrap(), []);
-        next
-    });
-    write_numbers(writer, 0..u32::try_from(COUNT).unwrap());
-    assert_eq!(following.join().unwrap(), COUNT);
-    assert!(rig.counters("web").rotations > 50);
-}
-
-#[test]
-fn a_follower_of_several_services_wakes_up_for_each_and_ends_with_the_last() {
-    let rig = Rig::new();
-    let mut web = rig.pipe("web", Stream::Stdout, &LogSettings::default());
-    let mut db = rig.pipe("db", Stream::Stderr, &LogSettings::default());
-    let query = Query { follow: true, ..rig.query(&["web", "db"]) };
-    let services: [Arc<str>; 2] = ["web".into(), "db".into()];
-    let changes = services.iter().map(|name| rig.capture.changes(name)).collect();
-    let mut follower = Follower::new(LogReader::open(&rig.dir, &query).unwrap(), changes);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for (writer, text) in [(&mut web, "one"), (&mut db, "two"), (&mut web, "three")] {
-        writeln!(writer, "{text}").unwrap();
-        let mut batch = Vec::new();
-        while batch.is_empty() {
-            assert!(runtime.block_on(follower.wait()));
-            batch = follower.next_batch(10).unwrap();
-        }
-        assert_eq!(batch.len(), 1);
-        assert_eq!(batch[0].text, text.as_bytes());
-    }
-    for service in &services {
-        rig.capture.remove(service);
-    }
-    rig.flush();
-    while runtime.block_on(follower.wait()) {
-        assert_eq!(follower.next_batch(10).unwrap(), []);
-    }
-    assert_eq!(rig.capture.counters(), []);
-}
-
-#[test]
 fn long_lines_and_any_bytes_survive_byte_for_byte() {
     let rig = Rig::new();
     let mut writer = rig.pipe("web", Stream::Stderr, &tiny(100_000));
@@ -347,42 +291,6 @@ fn only_as_many_files_stay_as_are_kept_and_fewer_after_an_update() {
 }
 
 #[test]
-fn the_last_lines_are_found_from_the_end_whatever_the_file_boundaries() {
-    let rig = Rig::new();
-    write_numbers(rig.pipe("web", Stream::Stdout, &tiny(50_000)), 0..20_000);
-    assert!(matches!(rig.fact(), LogFact::Closed { .. }));
-    for last in [0, 1, 2, 10, 999, 1000, 5000, 19_999, 20_000, 30_000] {
-        let texts = rig.texts(&Query { last: Some(last), ..rig.query(&["web"]) });
-        let expected = (20_000 - last.min(20_000))..20_000;
-        assert!(texts.into_iter().eq(expected.map(|number| format!("line {number}"))), "{last}");
-    }
-}
-
-#[test]
-fn services_are_merged_by_time_and_since_leaves_out_what_is_older() {
-    let rig = Rig::new();
-    let mut web = rig.pipe("web", Stream::Stdout, &tiny(60));
-    let mut db = rig.pipe("db", Stream::Stderr, &LogSettings::default());
-    let mut since = Timestamp::now();
-    for round in 0..4 {
-        if round == 2 {
-            since = Timestamp::now();
-        }
-        writeln!(web, "web {round}").unwrap();
-        rig.flush();
-        writeln!(db, "db {round}").unwrap();
-        rig.flush();
-    }
-    let both = rig.query(&["db", "web", "absent"]);
-    let all = ["web 0", "db 0", "web 1", "db 1", "web 2", "db 2", "web 3", "db 3"];
-    assert_eq!(rig.texts(&both), all);
-    assert_eq!(rig.texts(&Query { last: Some(3), ..both.clone() }), all[5..]);
-    assert_eq!(rig.texts(&Query { since: Some(since), ..both.clone() }), all[4..]);
-    let later = Timestamp::now() + jiff::SignedDuration::from_secs(60);
-    assert!(rig.texts(&Query { since: Some(later), ..both }).is_empty());
-}
-
-#[test]
 fn what_the_rate_limit_drops_is_counted_and_told() {
     let rig = Rig::new();
     let settings = LogSettings { rate_limit: Some(64 << 10), ..LogSettings::default() };
@@ -456,81 +364,6 @@ fn shutting_down_writes_what_waits_and_gives_up_in_time() {
     rig.capture.shutdown(Duration::from_millis(700)).unwrap();
 }
 
-#[derive(Clone, Default)]
-struct Screen(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Screen {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        // A third at a time: short writes are what a terminal does.
-        let count = bytes.len().div_ceil(3);
-        self.0.lock().unwrap().extend_from_slice(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Screen {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-#[test]
-fn inherited_lines_have_aligned_names_and_move_to_a_file_and_back() {
-    let keep = TempDir::new().unwrap();
-    let screen = Screen::default();
-    let console = Console { writer: Box::new(screen.clone()), colour: false, width: 4 };
-    let rig = Rig::start(keep.path().to_path_buf(), console);
-    let inherit = LogSettings { to: Destination::Inherit, ..LogSettings::default() };
-    let mut web = rig.pipe("web", Stream::Stdout, &inherit);
-    let mut worker = rig.pipe("worker", Stream::Stderr, &inherit);
-    write!(web, "one\ntw").unwrap();
-    rig.flush();
-    writeln!(worker, "three").unwrap();
-    rig.flush();
-    writeln!(web, "o").unwrap();
-    rig.flush();
-    assert_eq!(screen.text(), "web  | one\nworker | three\nweb    | two\n");
-    write!(web, "half").unwrap();
-    rig.flush();
-    rig.capture.update(&"web".into(), &LogSettings::default());
-    writeln!(web, " and half").unwrap();
-    rig.flush();
-    rig.flush();
-    assert_eq!(rig.texts(&rig.query(&["web"])), ["half and half"]);
-    rig.capture.update(&"web".into(), &inherit);
-    writeln!(web, "back").unwrap();
-    rig.flush();
-    rig.flush();
-    assert!(screen.text().ends_with("three\nweb    | two\nweb    | back\n"), "{}", screen.text());
-    assert_eq!(rig.counters("web").lines, 4);
-}
-
-#[test]
-fn a_stopped_terminal_holds_up_no_log_file() {
-    let keep = TempDir::new().unwrap();
-    let (_terminal, blocked) = std::io::pipe().unwrap();
-    let console = Console { writer: Box::new(blocked), colour: true, width: 0 };
-    let rig = Rig::start(keep.path().to_path_buf(), console);
-    let inherit = LogSettings { to: Destination::Inherit, ..LogSettings::default() };
-    let loud = rig.pipe("loud", Stream::Stdout, &inherit);
-    let mut web = rig.pipe("web", Stream::Stdout, &LogSettings::default());
-    thread::spawn(move || {
-        let mut loud = loud;
-        while loud.write_all(&[b'x'; 1000]).is_ok() {}
-    });
-    wait_until("the terminal is full", || rig.counters("loud").bytes > 0);
-    for number in 0..100 {
-        writeln!(web, "{number}").unwrap();
-    }
-    wait_until("the file is written", || rig.counters("web").lines == 100);
-    assert!(rig.capture.shutdown(Duration::from_millis(200)).is_err());
-    assert_eq!(rig.texts(&rig.query(&["web"])).len(), 100);
-}
-
 #[test]
 fn what_goes_nowhere_is_read_and_still_seen_by_a_tap() {
     let rig = Rig::new();
@@ -556,7 +389,7 @@ fn what_goes_nowhere_is_read_and_still_seen_by_a_tap() {
 }
 
 /// Voluntary and involuntary context switches of a thread of this process.
-fn switches(thread: i32) -> u64 {
+pub(crate) fn switches(thread: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
     let numbers = status.lines().filter(|line| line.contains("ctxt_switches"));
     numbers.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum()
@@ -583,34 +416,29 @@ fn idle_threads_do_not_wake_up() {
 #[test]
 #[ignore = "a measurement: run by hand, with --nocapture"]
 fn throughput_beside_cat() {
-    const BYTES: &str = "500000000";
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    for (what, command) in
-        [("lines of 100 bytes", "yes $(printf '%099d' 7)"), ("lines of 2 bytes", "yes")]
+    for (what, command, megabytes) in
+        [("lines of 100 bytes", "yes $(printf '%099d' 7)", 500), ("lines of 2 bytes", "yes", 50)]
     {
+        let feed = format!("{command} | head -c {megabytes}000000");
+        let report = |how: &str, start: Instant| {
+            let took = start.elapsed().as_secs_f64();
+            let rate = f64::from(megabytes) / took;
+            eprintln!("{profile}: {what}, {how}: {took:.2} s, {rate:.0} MB/s");
+        };
         for timestamps in [true, false] {
             let rig = Rig::new();
             let settings = LogSettings { max_size: u64::MAX, timestamps, ..LogSettings::default() };
             let writer = rig.pipe("web", Stream::Stdout, &settings);
             let start = Instant::now();
-            let line = format!("{command} | head -c {BYTES}");
-            Command::new("sh").args(["-c", &line]).stdout(writer).status().unwrap();
+            Command::new("sh").args(["-c", &feed]).stdout(writer).status().unwrap();
             assert!(matches!(rig.fact(), LogFact::Closed { .. }));
-            let took = start.elapsed().as_secs_f64();
-            let size = fs::metadata(rig.dir.join("web.log")).unwrap().len();
-            let rate = 500.0 / took;
-            eprintln!(
-                "{profile}: {what}, timestamps {timestamps}: {took:.2} s, {rate:.0} MB/s, \
-                 {} MB on disk",
-                size / 1_000_000
-            );
+            report(if timestamps { "captured with timestamps" } else { "captured bare" }, start);
         }
         let dir = TempDir::new().unwrap();
         let start = Instant::now();
-        let out = dir.path().join("cat");
-        let line = format!("{command} | head -c {BYTES} | cat > {}", out.display());
+        let line = format!("{feed} | cat > {}", dir.path().join("cat").display());
         Command::new("sh").args(["-c", &line]).status().unwrap();
-        let took = start.elapsed().as_secs_f64();
-        eprintln!("cat: {what}: {took:.2} s, {:.0} MB/s", 500.0 / took);
+        report("cat", start);
     }
 }

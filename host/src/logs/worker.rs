@@ -15,11 +15,14 @@
 //! An output that cannot be written keeps its backlog; its streams leave the epoll set (a
 //! level-triggered one would spin) and come back when the write works.
 
+mod closing;
+mod pending;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -29,8 +32,8 @@ use nix::unistd::{gettid, read};
 
 use super::capture::{LogFact, Source};
 use super::console::ConsoleSink;
-use super::feed::{self, Feed, HOLD, Piece};
-use super::line::{Ending, Stamper};
+use super::feed::{self, Feed, HOLD};
+use super::line::Stamper;
 use super::mailbox::{Command, Mailbox};
 use super::output::Output;
 use super::registry::Registry;
@@ -39,11 +42,11 @@ use super::settings::{Destination, LogSettings};
 /// How much of one stream is read in one turn: what a pipe holds by default.
 const READ: usize = 64 * 1024;
 
-/// When an output that could not be written is tried again.
-const RETRY: Duration = Duration::from_millis(500);
-
 /// The token of the bell; streams count up from 1.
 const BELL: u64 = 0;
+
+/// Who is told, by both threads.
+pub(crate) type Facts = Arc<Mutex<Box<dyn Fn(LogFact) + Send>>>;
 
 /// Where the lines of a log thread go.
 pub(crate) enum Sink {
@@ -77,7 +80,7 @@ pub(crate) struct Worker {
     mailbox: Arc<Mailbox>,
     peer: Arc<Mailbox>,
     registry: Arc<Registry>,
-    facts: Arc<Mutex<Box<dyn Fn(LogFact) + Send>>>,
+    facts: Facts,
     epoll: Epoll,
     feeds: HashMap<u64, Feed>,
     outputs: HashMap<Arc<str>, Output>,
@@ -97,7 +100,7 @@ impl Worker {
         mailbox: Arc<Mailbox>,
         peer: Arc<Mailbox>,
         registry: Arc<Registry>,
-        facts: Arc<Mutex<Box<dyn Fn(LogFact) + Send>>>,
+        facts: Facts,
     ) -> nix::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.bell(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
@@ -124,10 +127,8 @@ impl Worker {
         self.mailbox.set_thread_id(gettid().as_raw());
         let mut events = [EpollEvent::empty(); 64];
         while !self.is_done() {
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
-                Ok(count) => count,
-                Err(_) => 0, // EINTR; the set and the buffer are ours and valid
-            };
+            // The only error can be EINTR: the set and the array are ours and valid.
+            let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
             for event in &events[..count] {
                 if event.data() == BELL {
                     self.obey();
@@ -197,6 +198,8 @@ impl Worker {
             self.timers.insert((held_at + HOLD, Timer::Held(token)));
         }
         self.feeds.insert(token, feed);
+        // Makes room for the name before anybody's first line: the column stays where it is.
+        self.relabel(&service);
     }
 
     fn update(&mut self, service: &Arc<str>, settings: LogSettings) {
@@ -322,101 +325,6 @@ impl Worker {
         }
     }
 
-    fn stall(&mut self, service: &Arc<str>, error: &std::io::Error) {
-        self.timers.insert((Instant::now() + RETRY, Timer::Retry(Arc::clone(service))));
-        let Some(output) = self.outputs.get_mut(service) else { return };
-        if output.stalled {
-            return;
-        }
-        output.stalled = true;
-        for token in &output.tokens {
-            if let Some(feed) = self.feeds.get(token) {
-                let _ = self.epoll.delete(&feed.fd);
-            }
-        }
-        self.report(LogFact::Stalled { service: Arc::clone(service), error: error.to_string() });
-    }
-
-    fn retry(&mut self, service: &Arc<str>) {
-        let (Some(output), Sink::Files(dir)) = (self.outputs.get_mut(service), &self.sink) else {
-            return;
-        };
-        if !output.stalled {
-            return;
-        }
-        if let Err(error) = output.write(dir) {
-            self.stall(service, &error);
-            return;
-        }
-        output.stalled = false;
-        output.rest();
-        output.tell();
-        for token in &output.tokens {
-            if let Some(feed) = self.feeds.get(token) {
-                let _ = self.epoll.add(&feed.fd, EpollEvent::new(EpollFlags::EPOLLIN, *token));
-            }
-        }
-        self.report(LogFact::Resumed { service: Arc::clone(service) });
-        self.forget_if_empty(service);
-    }
-
-    fn fire_timers(&mut self) {
-        let now = Instant::now();
-        while self.timers.first().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, timer)) = self.timers.pop_first() else { return };
-            match timer {
-                Timer::Held(token) => self.release_held(token, now),
-                Timer::Retry(service) => self.retry(&service),
-                Timer::LetGo(service) => {
-                    let stamp = self.stamper.stamp(Timestamp::now());
-                    if let Some(output) = self.outputs.get_mut(&service) {
-                        output.limit_timer = false;
-                        self.relabel(&service);
-                        if let Some(output) = self.outputs.get_mut(&service) {
-                            output.refill(now, &stamp);
-                        }
-                        self.settle(&service);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Writes what has been unfinished for long enough.
-    fn release_held(&mut self, token: u64, now: Instant) {
-        let Some(feed) = self.feeds.get_mut(&token) else { return };
-        feed.timer = false;
-        let Some(held_at) = feed.held_at else { return };
-        if held_at + HOLD > now {
-            feed.timer = true;
-            self.timers.insert((held_at + HOLD, Timer::Held(token)));
-            return;
-        }
-        let service = Arc::clone(&feed.service);
-        self.write_partial(token);
-        self.settle(&service);
-    }
-
-    /// Formats the unfinished line of a stream as a piece.
-    fn write_partial(&mut self, token: u64) {
-        let stamp = self.stamper.stamp(Timestamp::now());
-        let Some(feed) = self.feeds.get_mut(&token) else { return };
-        feed.held_at = None;
-        if feed.partial.is_empty() {
-            return;
-        }
-        let service = Arc::clone(&feed.service);
-        self.relabel(&service);
-        let Some(feed) = self.feeds.get_mut(&token) else { return };
-        let Some(output) = self.outputs.get_mut(&service) else { return };
-        if let Some(tap) = &feed.tap {
-            tap(feed.stream, &feed.partial);
-        }
-        let piece = Piece { ending: Ending::Piece, head: &feed.partial, tail: b"" };
-        output.emit(token, feed.stream, &piece, &stamp, &mut feed.line);
-        feed.partial.clear();
-    }
-
     fn relabel(&mut self, service: &Arc<str>) {
         if let (Sink::Console(console), Some(output)) =
             (&mut self.sink, self.outputs.get_mut(service))
@@ -440,108 +348,12 @@ impl Worker {
         self.settle(&feed.service);
     }
 
-    /// Reads a stream empty, but no more than a pipe can hold: its writer may be fast.
-    fn drain(&mut self, token: u64) {
-        let Some(feed) = self.feeds.get(&token) else { return };
-        let size = fcntl(&feed.fd, FcntlArg::F_GETPIPE_SZ).ok();
-        let mut left = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(READ);
-        while left > 0
-            && let Turn::Read(count) = self.turn(token)
-        {
-            left = left.saturating_sub(count);
-        }
-    }
-
-    fn drain_all(&mut self) {
-        let tokens: Vec<u64> = self.feeds.keys().copied().collect();
-        for token in tokens {
-            self.drain(token);
-        }
-    }
-
-    fn answer_flushes(&mut self) {
-        if self.flushes.is_empty() || self.outputs.values().any(|output| output.stalled) {
-            return;
-        }
-        self.drain_all();
-        if self.outputs.values().any(|output| output.stalled) {
-            return;
-        }
-        for done in self.flushes.drain(..) {
-            let _ = done.send(());
-        }
-    }
-
-    /// When shutting down: reads and closes what can be; whether the thread may end.
-    fn is_done(&mut self) -> bool {
-        if self.closing.is_none() {
-            return false;
-        }
-        let tokens: Vec<u64> = self.feeds.keys().copied().collect();
-        for token in tokens {
-            self.drain(token);
-            let stalled = self.feeds.get(&token).is_some_and(|feed| {
-                self.outputs.get(&feed.service).is_some_and(|output| output.stalled)
-            });
-            if !stalled {
-                self.leave(token);
-            }
-        }
-        let written = self.outputs.values().all(|output| output.backlog.is_empty());
-        (self.feeds.is_empty() && written)
-            || self.mailbox.deadline().is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
-    /// Lets go of a stream that is not at its end. Its line stays open: a supervisor that
-    /// takes over may go on reading it.
-    fn leave(&mut self, token: u64) {
-        self.write_partial(token);
-        let stamp = self.stamper.stamp(Timestamp::now());
-        let Some(feed) = self.feeds.remove(&token) else { return };
-        let _ = self.epoll.delete(&feed.fd);
-        if let Some(output) = self.outputs.get_mut(&feed.service) {
-            output.tokens.retain(|other| *other != token);
-            output.finish_note(&stamp);
-        }
-        self.settle(&feed.service);
-    }
-
-    /// Forgets an output that another thread has taken over.
-    fn forget_if_empty(&mut self, service: &Arc<str>) {
-        let is_foreign = |output: &Output| match &self.sink {
-            Sink::Files(_) => output.settings.to == Destination::Inherit,
-            Sink::Console(_) => output.settings.to != Destination::Inherit,
-        };
-        if self.outputs.get(service).is_some_and(|output| {
-            is_foreign(output) && output.tokens.is_empty() && output.backlog.is_empty()
-        }) {
-            self.outputs.remove(service);
-        }
-    }
-
-    fn abandon_all(&mut self) {
-        let outputs: Vec<Output> = self.outputs.drain().map(|(_, output)| output).collect();
-        for output in &outputs {
-            self.abandon(output);
-        }
-        if let Some(done) = self.closing.take() {
-            let _ = done.send(());
-        }
-    }
-
-    fn abandon(&self, output: &Output) {
-        let bytes = output.backlog.rest().len();
-        if bytes > 0 {
-            self.report(LogFact::Abandoned { service: Arc::clone(&output.service), bytes });
-        }
-    }
-
     fn report(&self, fact: LogFact) {
         report(&self.facts, fact);
     }
 }
 
-fn report(facts: &Mutex<Box<dyn Fn(LogFact) + Send>>, fact: LogFact) {
+fn report(facts: &Facts, fact: LogFact) {
     let facts = facts.lock().unwrap_or_else(PoisonError::into_inner);
     facts(fact);
 }

@@ -22,6 +22,20 @@ pub enum ExitStatus {
     },
 }
 
+impl From<ExitStatus> for kennel_core::ExitStatus {
+    fn from(status: ExitStatus) -> kennel_core::ExitStatus {
+        match status {
+            ExitStatus::Code(code) => kennel_core::ExitStatus::Code(code),
+            ExitStatus::Signal { signal, core_dumped } => {
+                match kennel_core::Signal::from_number(signal) {
+                    Some(signal) => kennel_core::ExitStatus::Signal { signal, core_dumped },
+                    None => kennel_core::ExitStatus::Unknown,
+                }
+            }
+        }
+    }
+}
+
 impl ExitStatus {
     /// The status in the form `wait(2)` stores it.
     pub(super) fn from_wait(raw: i32) -> Option<Self> {

@@ -222,3 +222,46 @@ fn a_relative_program_stands_in_the_working_directory() {
     launch.working_dir = Some(directory.path().to_owned());
     assert_eq!(output_of(launch), "found\n");
 }
+
+#[test]
+#[allow(unsafe_code)]
+fn a_signal_to_the_whole_group_during_a_start_runs_no_handler_in_the_child() {
+    use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, kill, sigaction};
+    use nix::unistd::{Pid, getpid, setpgid};
+
+    static OWN: AtomicI32 = AtomicI32::new(0);
+    static RAN_IN_CHILD: AtomicBool = AtomicBool::new(false);
+    extern "C" fn note(_: i32) {
+        // The memory is shared until the program runs, so the parent sees this.
+        if getpid().as_raw() != OWN.load(SeqCst) {
+            RAN_IN_CHILD.store(true, SeqCst);
+        }
+    }
+    alone(
+        "os::tests::launching::a_signal_to_the_whole_group_during_a_start_runs_no_handler_in_the_child",
+        || {
+            setpgid(Pid::from_raw(0), Pid::from_raw(0)).unwrap();
+            OWN.store(getpid().as_raw(), SeqCst);
+            let action =
+                SigAction::new(SigHandler::Handler(note), SaFlags::SA_RESTART, SigSet::empty());
+            // SAFETY: the handler reads and writes atomics only.
+            unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !over.load(SeqCst) {
+                        kill(Pid::from_raw(0), Signal::SIGUSR1).unwrap();
+                    }
+                });
+                for _ in 0..500 {
+                    // The signal may end the child, but as a signal does.
+                    status_of(&spawn(Launch::new(["/bin/true"])).unwrap());
+                }
+                over.store(true, SeqCst);
+            });
+            assert!(!RAN_IN_CHILD.load(SeqCst));
+        },
+    );
+}

@@ -61,7 +61,7 @@ fn an_adopted_child_is_a_run_too() {
     alone("os::tests::orphaned::an_adopted_child_is_a_run_too", || {
         become_subreaper().unwrap();
         let pipe = output_pipe().unwrap();
-        let mut launch = shell("(kill -STOP $$; sleep 1000) </dev/null >/dev/null 2>&1 & echo $!");
+        let mut launch = shell("sleep 1000 </dev/null >/dev/null 2>&1 & echo $!; kill -STOP $$");
         launch.stdout = Output::Descriptor(pipe.service);
         let starter = spawn(launch).unwrap();
         let pid: i32 = read_line(&pipe.reader).parse().unwrap();

@@ -1,0 +1,207 @@
+//! `kennel run`: the supervisor in the foreground.
+//!
+//! What belongs to a program and not to a library happens here: signal handlers, the
+//! subreaper flag, the limit of descriptors, the logger, the exit code.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::Server;
+use crate::config::Environment;
+use crate::logs::Console;
+use crate::{Builder, Handle, ShutdownMode, StatusLines, Supervisor, os};
+
+/// Lines that may wait for a slow standard output before lines are dropped: they tell of
+/// states, and the next one tells the newer state.
+const LINES: usize = 10_000;
+
+/// Orphans are reaped at most that often: their exits come in bursts.
+const REAP_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the supervisor writes what it says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Options of `kennel run`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Where state, journal and logs are kept [default: as configured]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// How the supervisor writes what it says of itself, on standard error
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Supervises until told to stop; the exit code of the supervisor.
+pub(crate) fn supervise(
+    config: &Path,
+    socket: Option<PathBuf>,
+    args: RunArgs,
+) -> Result<i32, super::Failure> {
+    log_to_stderr(args.log_format);
+    let environment = Environment::current();
+    let mut builder = Builder::from_file(config, environment)?;
+    for warning in builder.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if let Some(dir) = args.state_dir {
+        builder = builder.state_dir(absolute(dir)?);
+    }
+    if let Some(socket) = socket {
+        builder = builder.socket(absolute(socket)?);
+    }
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    builder = builder
+        .status_lines(status_lines())
+        .console(Console { colour, ..Console::default() });
+    if let Err(error) = os::raise_nofile() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+    if let Err(error) = os::become_subreaper() {
+        tracing::warn!("cannot become a subreaper, orphans of services go to init: {error}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("kennel")
+        .enable_all()
+        .build()?;
+    let code = runtime.block_on(serve(builder))?;
+    // A blocked /proc or disk must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(code)
+}
+
+async fn serve(builder: Builder) -> Result<i32, super::Failure> {
+    let settings = builder.config().supervisor.clone();
+    let services = builder.config().services.len();
+    // Before any process is started: from now on every signal is ours.
+    let signals = Signals::catch()?;
+    let prepared = builder.prepare()?;
+    // The state directory is ours by now, so a socket file that is there is stale.
+    let server = Server::bind(&settings.socket)?;
+    let supervisor: Supervisor = prepared.start();
+    let handle = supervisor.handle().clone();
+    tracing::info!(
+        "{} supervises {services} services; control socket {}, state {}",
+        settings.name,
+        settings.socket.display(),
+        settings.state_dir.display(),
+    );
+    let serving = server.serve(handle.clone());
+    let handling = tokio::spawn(signals.handle(handle));
+    let reaping = tokio::spawn(reap_orphans());
+    let code = supervisor.ended().await;
+    serving.stop().await;
+    handling.abort();
+    reaping.abort();
+    Ok(code)
+}
+
+/// The signals that steer the supervisor.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn handle(mut self, handle: Handle) {
+        loop {
+            tokio::select! {
+                Some(()) = self.terminate.recv() => shut_down(&handle, "SIGTERM").await,
+                Some(()) = self.interrupt.recv() => shut_down(&handle, "SIGINT").await,
+                Some(()) = self.hangup.recv() => {
+                    // In a task of its own: reading a file must not delay SIGTERM.
+                    let handle = handle.clone();
+                    tokio::spawn(async move { reload(&handle).await });
+                }
+                else => return,
+            }
+        }
+    }
+}
+
+async fn shut_down(handle: &Handle, signal: &str) {
+    tracing::info!("{signal}: shutting down; once more kills at once");
+    // It has ended already when nobody listens.
+    let _ = handle.shutdown(ShutdownMode::Orderly).await;
+}
+
+async fn reload(handle: &Handle) {
+    match handle.reload().await {
+        Ok(plan) => tracing::info!("SIGHUP: reloaded\n{plan}"),
+        Err(error) => tracing::error!("SIGHUP: nothing was changed\n{error}"),
+    }
+}
+
+/// As a subreaper this process inherits what its services leave behind, and nobody else
+/// would reap it.
+async fn reap_orphans() {
+    let Ok(mut child) = signal(SignalKind::child()) else { return };
+    while child.recv().await.is_some() {
+        let reaped = tokio::task::spawn_blocking(os::reap_orphans).await;
+        if let Ok(Err(error)) = reaped {
+            tracing::warn!("cannot look for orphans: {error}");
+        }
+        tokio::time::sleep(REAP_PAUSE).await;
+    }
+}
+
+/// Prints status lines from a thread of its own: standard output may block.
+fn status_lines() -> StatusLines {
+    let (sender, receiver) = sync_channel::<String>(LINES);
+    let printer = std::thread::Builder::new().name("kennel-status".into()).spawn(move || {
+        let mut out = std::io::stdout();
+        for line in receiver {
+            // A closed output is no reason to stop supervising.
+            let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        }
+    });
+    if let Err(error) = printer {
+        tracing::warn!("cannot print status lines: {error}");
+    }
+    Box::new(move |line| offer(&sender, line))
+}
+
+fn offer(sender: &SyncSender<String>, line: &str) {
+    let _ = sender.try_send(line.to_owned());
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KENNEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(colour);
+    // A second supervisor in one process cannot happen in the binary.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {
+    std::path::absolute(path)
+}

@@ -1,0 +1,82 @@
+//! `defaults:` under a service, on the tree: so that a value from the defaults is shown
+//! where it stands when it is wrong.
+//!
+//! The mappings named here are merged key by key; every other value of the service
+//! replaces the default whole, a list too. `null` in a service takes the default away.
+
+use super::tree::{Entry, Kind, Node, Scalar, Style};
+
+/// Mappings that are merged by key, and which of their keys are so in turn.
+const MERGED: &[(&str, &[&str])] = &[
+    ("env", &[]),
+    ("labels", &[]),
+    ("limits", &[]),
+    ("cgroup", &[]),
+    ("depends_on", &[]),
+    ("restart", &["backoff", "limit"]),
+    ("stop", &[]),
+    ("logs", &[]),
+    ("rolling", &[]),
+];
+
+/// The service with what it does not say itself from `defaults`.
+pub(super) fn under(defaults: &Node, service: &Node) -> Node {
+    let mut merged = service.clone();
+    let Kind::Mapping(entries) = &mut merged.kind else { return merged };
+    let says = |key: &str| service.get(key).is_some_and(|value| !value.is_null());
+    for default in defaults.entries() {
+        // One of the two is needed and only one allowed: what the service says hides both.
+        let hidden = match default.key.as_str() {
+            "command" => says("shell"),
+            "shell" => says("command"),
+            _ => false,
+        };
+        if hidden {
+            continue;
+        }
+        let Some(own) = entries.iter_mut().find(|entry| entry.key == default.key) else {
+            entries.push(default.clone());
+            continue;
+        };
+        if let Some((_, nested)) = MERGED.iter().find(|(key, _)| *key == default.key) {
+            merge(&default.value, &mut own.value, nested);
+        }
+    }
+    merged
+}
+
+fn merge(default: &Node, own: &mut Node, nested: &[&str]) {
+    let default = as_mapping(default);
+    let full = as_mapping(own);
+    let (Kind::Mapping(from), Kind::Mapping(mut into)) = (default.kind, full.kind) else { return };
+    for entry in from {
+        match into.iter_mut().find(|own| own.key == entry.key) {
+            None => into.push(entry),
+            Some(own) if nested.contains(&entry.key.as_str()) => {
+                merge(&entry.value, &mut own.value, &[]);
+            }
+            Some(_) => {}
+        }
+    }
+    own.kind = Kind::Mapping(into);
+}
+
+/// The list form of `depends_on` as the mapping that it stands for.
+fn as_mapping(node: &Node) -> Node {
+    let Kind::Sequence(items) = &node.kind else { return node.clone() };
+    let entries: Option<Vec<Entry>> = items
+        .iter()
+        .map(|item| {
+            let ready = Scalar { text: "ready".to_owned(), style: Style::Plain };
+            Some(Entry {
+                key: item.text()?.to_owned(),
+                key_span: item.span,
+                value: Node { span: item.span, kind: Kind::Scalar(ready) },
+            })
+        })
+        .collect();
+    match entries {
+        Some(entries) => Node { span: node.span, kind: Kind::Mapping(entries) },
+        None => node.clone(),
+    }
+}

@@ -1,0 +1,453 @@
+//! The raw keys of a service.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask, Text,
+};
+
+macro_rules! raw {
+    ($($(#[$doc:meta])* struct $name:ident = $title:tt {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Default, Debug, Deserialize, JsonSchema)]
+        #[schemars(rename = $title)]
+        pub(in super::super) struct $name {
+            $($(#[$field_doc])* pub(in super::super) $field: Option<$type>,)*
+        }
+    )*};
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* enum $name:ident = $title:tt {
+        $($(#[$word_doc:meta])* $word:ident,)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[schemars(rename = $title)]
+        pub(in super::super) enum $name {
+            $($(#[$word_doc])* $word,)*
+        }
+    )*};
+}
+
+/// Values of several shapes: the variants are named by the kind of the node.
+macro_rules! shapes {
+    ($($(#[$doc:meta])* enum $name:ident = $title:tt { $($shape:ident($type:ty),)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+        #[serde(rename = "!shape")]
+        #[schemars(rename = $title, untagged)]
+        pub(in super::super) enum $name {
+            $(#[allow(missing_docs, reason = "the name of the shape")] $shape($type),)*
+        }
+    )*};
+}
+
+raw! {
+    /// A service.
+    struct RawService = "Service" {
+        /// What to run: a list of program and arguments, or one string that is split as a
+        /// shell would, without running one. Exactly one of command and shell is needed.
+        command: RawCommand,
+        /// What to run, as a line for /bin/sh -c. ${X} is replaced when the file is read;
+        /// $X and $${X} are left to the shell.
+        shell: String,
+        #[serde(rename = "type")]
+        /// daemon runs until it is stopped; oneshot is done when it exits with 0. Default:
+        /// daemon.
+        kind: RawKind,
+        /// Whether it is started with the supervisor; false: known and shown, not started.
+        /// Default: true.
+        enabled: bool,
+        /// How many instances run. Those of web are then web/0, web/1 and so on, and
+        /// KENNEL_INSTANCE is set. Default: 1.
+        replicas: u32,
+        /// Words for people and tools, shown in the status. Default: none.
+        labels: BTreeMap<String, Text>,
+        /// The directory it runs in. Default: the supervisor's.
+        working_dir: String,
+        /// Environment variables. Wins over env_file and the file's env. Default: none.
+        env: BTreeMap<String, Text>,
+        /// Files of environment variables; a later one wins. Default: none.
+        env_file: OneOrMany,
+        /// User name or number to run as; sets the group, the supplementary groups, HOME
+        /// and USER too. Default: the supervisor's.
+        user: Text,
+        /// Group name or number. Default: the user's.
+        group: Text,
+        /// File mode creation mask in octal. Default: the supervisor's.
+        umask: RawUmask,
+        /// Resource limits, see getrlimit(2). Default: the supervisor's.
+        limits: RawLimits,
+        /// Scheduling priority, -20 (first) to 19 (last). Default: the supervisor's.
+        nice: i32,
+        /// How readily the kernel kills it when memory runs out, -1000 (never) to 1000.
+        /// Default: the supervisor's.
+        oom_score_adj: i32,
+        /// Limits for all its processes together, where cgroup v2 is writable. Default:
+        /// none.
+        cgroup: RawCgroup,
+        /// Addresses such as tcp://127.0.0.1:8080 that Kennel opens and keeps over
+        /// restarts; the service gets them by LISTEN_FDS. Default: none.
+        sockets: Vec<String>,
+        /// Services that have to be there first. Default: none.
+        depends_on: RawDependsOn,
+        /// all, or leader: only while this supervisor leads. Default: all.
+        run_on: RawRunOn,
+        /// How it is known to be ready. Default: ready once it has run for 1s.
+        ready: RawReady,
+        /// Health checks, a list or one. Default: none.
+        health: RawHealthChecks,
+        /// The service must send WATCHDOG=1 at least that often, see sd_notify(3). Default:
+        /// none.
+        watchdog: RawDuration,
+        /// What happens when it ends by itself.
+        restart: RawRestart,
+        /// How it is ended.
+        stop: RawStop,
+        /// How its replicas restart.
+        rolling: RawRolling,
+        /// What happens to its output.
+        logs: RawLogs,
+    }
+
+    /// Resource limits: a number, unlimited, or soft:hard. See getrlimit(2).
+    struct RawLimits = "Resource limits" {
+        #[serde(rename = "as")]
+        /// Address space in bytes.
+        address_space: RawRlimit,
+        /// Size of a core file in bytes; 0 for none.
+        core: RawRlimit,
+        /// Processor time in seconds.
+        cpu: RawRlimit,
+        /// Data segment in bytes.
+        data: RawRlimit,
+        /// Size of a file in bytes.
+        fsize: RawRlimit,
+        /// File locks.
+        locks: RawRlimit,
+        /// Locked memory in bytes.
+        memlock: RawRlimit,
+        /// POSIX message queues in bytes.
+        msgqueue: RawRlimit,
+        /// Ceiling of the nice value, as 20 - nice.
+        nice: RawRlimit,
+        /// Open files.
+        nofile: RawRlimit,
+        /// Processes of the user.
+        nproc: RawRlimit,
+        /// Resident memory in bytes; without effect on today's kernels.
+        rss: RawRlimit,
+        /// Ceiling of the real-time priority.
+        rtprio: RawRlimit,
+        /// Processor time of a real-time process without a blocking call, in microseconds.
+        rttime: RawRlimit,
+        /// Queued signals.
+        sigpending: RawRlimit,
+        /// Stack in bytes.
+        stack: RawRlimit,
+    }
+
+    /// Limits for all processes of a service together.
+    struct RawCgroup = "Control group" {
+        /// Memory, such as 512MiB. Default: no limit.
+        memory_max: RawSize,
+        /// Processor share, 100% is one processor. Default: no limit.
+        cpu_max: RawPercent,
+        /// Number of processes and threads. Default: no limit.
+        pids_max: u32,
+    }
+
+    /// A dependency in its long form.
+    struct RawDependencyLong = "Dependency" {
+        #[serde(rename = "for")]
+        /// What it has to have reached. Default: ready.
+        condition: RawCondition,
+        /// false: wait for it while it is on its way, but go on without it. Default: true.
+        required: bool,
+    }
+
+    /// How a service is known to be ready. One kind of check.
+    struct RawReady = "Ready" {
+        /// The service says so: systemd for READY=1 of sd_notify(3), or { fd: 3 } for a
+        /// newline on that file descriptor.
+        notify: RawNotify,
+        /// A URL that answers with 200 to 399.
+        http: String,
+        /// An address host:port that accepts a connection.
+        tcp: String,
+        /// A Unix socket that accepts a connection.
+        unix: String,
+        /// A regular expression that matches a line of output.
+        log: String,
+        /// A command that exits with 0.
+        command: RawCommand,
+        /// A plugin that says healthy.
+        plugin: String,
+        /// Handed to the plugin as it is.
+        config: serde_json::Value,
+        /// Time between two tries. Default: 250ms.
+        every: RawDuration,
+        /// Not ready in time is a failed start. Default: 60s.
+        timeout: RawDuration,
+    }
+
+    /// A file descriptor on which the service tells that it is ready.
+    struct RawNotifyFd = "Notify by descriptor" {
+        /// The descriptor's number in the service, 3 or higher.
+        fd: u32,
+    }
+
+    /// A health check. One kind of check.
+    struct RawHealth = "Health check" {
+        /// A URL to ask.
+        http: String,
+        /// An address host:port that accepts a connection.
+        tcp: String,
+        /// A Unix socket that accepts a connection.
+        unix: String,
+        /// A command that exits with 0.
+        command: RawCommand,
+        /// A plugin to ask.
+        plugin: String,
+        /// Handed to the plugin as it is.
+        config: serde_json::Value,
+        /// What a good answer to http is.
+        expect: RawExpect,
+        /// Time between two checks. Default: 10s.
+        every: RawDuration,
+        /// An answer that takes longer is late. Default: 3s.
+        timeout: RawDuration,
+        /// Definite failures in a row that make it unhealthy. Default: 3.
+        failures: u32,
+        /// Late answers in a row that make it unhealthy; it is degraded from the first.
+        /// Default: 6.
+        timeouts: u32,
+        /// Good answers in a row that make it healthy again. Default: 1.
+        successes: u32,
+        /// Failures do not count until the first success or until this has passed, anew at
+        /// every start. Default: 10s.
+        grace: RawDuration,
+        /// restart it, or only report. Default: restart.
+        on_unhealthy: RawOnUnhealthy,
+    }
+
+    /// What a good answer to an HTTP check is.
+    struct RawExpect = "Expected answer" {
+        /// Status codes, such as 200-399 (the default) or 200-299,404.
+        status: RawStatus,
+        /// A regular expression that the body matches. Default: any body.
+        body: String,
+    }
+
+    /// What happens when a service ends by itself.
+    struct RawRestart = "Restart" {
+        /// always, on_failure or never. Default: always.
+        policy: RawPolicy,
+        /// Exit codes that are success. Default: [0].
+        success_exit_codes: Vec<i32>,
+        /// How long to wait between restarts. The first failure after a stable run
+        /// restarts at once.
+        backoff: RawBackoff,
+        /// How many restarts are too many, or none. Default: { max: 10, within: 10m }.
+        limit: RawRestartLimit,
+        /// Ready and healthy for that long, a run is stable and the counters forget.
+        /// Default: 30s.
+        reset_after: RawDuration,
+        /// What follows when the limit is reached: stay failed, exit (the supervisor, with
+        /// code 1), resign leadership, or { retry_after: 10m }. Default: stay.
+        on_give_up: RawOnGiveUp,
+        /// Whether services that require it restart with it. Default: false.
+        restart_dependents: bool,
+        /// A plugin that is asked while the built-in delay already runs. Default: none.
+        policy_plugin: RawPolicyPlugin,
+    }
+
+    /// How the wait between restarts grows.
+    struct RawBackoff = "Backoff" {
+        /// The first wait. Default: 1s.
+        initial: RawDuration,
+        /// What each wait is multiplied by, at least 1. Default: 2.
+        factor: f64,
+        /// No wait is longer. Default: 60s.
+        max: RawDuration,
+        /// By how much each wait varies at random, 0% to 100%. Default: 10%.
+        jitter: RawPercent,
+    }
+
+    /// How many restarts are too many.
+    struct RawLimit = "Restart limit" {
+        /// Restarts in the window that are still fine; the next failure gives up. Default:
+        /// 10.
+        max: u32,
+        /// The window. Default: 10m.
+        within: RawDuration,
+    }
+
+    /// Giving up for a while.
+    struct RawRetryAfter = "Retry after" {
+        /// How long it stays failed before it is tried again.
+        retry_after: RawDuration,
+    }
+
+    /// A restart policy from a plugin.
+    struct RawPolicyPlugin = "Policy plugin" {
+        /// The plugin's name.
+        plugin: String,
+        /// Handed to the plugin as it is.
+        config: serde_json::Value,
+    }
+
+    /// How a service is ended.
+    struct RawStop = "Stop" {
+        /// A command that runs first; it may take as long as the first step waits.
+        /// Default: none.
+        command: RawCommand,
+        /// Signals to the whole process group, each with a wait. SIGKILL always follows.
+        /// Default: [{ signal: SIGTERM, wait: 10s }].
+        steps: Vec<RawStopStep>,
+    }
+
+    /// One signal on the way to the end.
+    struct RawStopStep = "Stop step" {
+        /// The signal.
+        signal: RawSignal,
+        /// How long to wait for the end before the next step. Default: 10s.
+        wait: RawDuration,
+    }
+
+    /// How replicas restart.
+    struct RawRolling = "Rolling restart" {
+        /// How many may be down at once. Default: 1.
+        max_unavailable: u32,
+        /// What an instance has to be before the next one restarts. Default: healthy.
+        wait_for: RawWaitFor,
+    }
+
+    /// What happens to the output, stdout and stderr both.
+    struct RawLogs = "Logs" {
+        /// file, inherit (the supervisor's own output) or none. Default: file.
+        to: RawLogTarget,
+        /// A file that has become that large is rotated. Default: 10MiB.
+        max_size: RawSize,
+        /// How many rotated files are kept. Default: 5.
+        keep: u32,
+        /// Whether each line gets the time. Default: true.
+        timestamps: bool,
+        /// Over this rate lines are dropped and counted, such as 10MiB/s. Default: none.
+        rate_limit: RawRate,
+    }
+}
+
+words! {
+    /// Whether a service runs on or comes to an end.
+    enum RawKind = "Type" {
+        /// Runs until it is stopped.
+        Daemon,
+        /// Is done when it exits with success.
+        Oneshot,
+    }
+    /// What a dependency has to have reached.
+    enum RawCondition = "Condition" {
+        /// Its process runs.
+        Started,
+        /// It is ready.
+        Ready,
+        /// It has ended with success.
+        Done,
+    }
+    /// On which supervisors a service runs.
+    enum RawRunOn = "Run on" {
+        /// On every one.
+        All,
+        /// On the one that leads.
+        Leader,
+    }
+    /// A protocol by which a service tells that it is ready.
+    enum RawNotifyWord = "Notify protocol" {
+        /// READY=1 on $NOTIFY_SOCKET, sd_notify(3).
+        Systemd,
+    }
+    /// What follows when a service is unhealthy.
+    enum RawOnUnhealthy = "On unhealthy" {
+        /// It is restarted.
+        Restart,
+        /// It is only told.
+        Report,
+    }
+    /// Which ends lead to another run.
+    enum RawPolicy = "Restart policy" {
+        /// Every one.
+        Always,
+        /// Every one but success.
+        OnFailure,
+        /// None.
+        Never,
+    }
+    /// What follows when the restart limit is reached.
+    enum RawGiveUpWord = "Give up" {
+        /// It stays failed.
+        Stay,
+        /// The supervisor shuts down and exits with 1.
+        Exit,
+        /// Leadership is handed over.
+        Resign,
+    }
+    /// No limit.
+    enum RawNone = "None" {
+        /// No limit.
+        None,
+    }
+    /// What an instance has to be before the next one restarts.
+    enum RawWaitFor = "Wait for" {
+        /// Its process runs.
+        Started,
+        /// It is ready.
+        Ready,
+        /// Its health checks pass.
+        Healthy,
+    }
+    /// Where output goes.
+    enum RawLogTarget = "Log target" {
+        /// To a file in the state directory.
+        File,
+        /// To the supervisor's own output.
+        Inherit,
+        /// Nowhere.
+        None,
+    }
+}
+
+shapes! {
+    /// A program with its arguments: a list, or one string that is split as a shell would.
+    enum RawCommand = "Command" { Scalar(String), Sequence(Vec<Text>), }
+    /// One text, or a list of them.
+    enum OneOrMany = "One or many" { Scalar(String), Sequence(Vec<String>), }
+    /// `[db]`, or `{ db: ready }`.
+    enum RawDependsOn = "Dependencies" {
+        Sequence(Vec<String>),
+        Mapping(BTreeMap<String, RawDependency>),
+    }
+    /// `ready`, or `{ for: ready, required: false }`.
+    enum RawDependency = "Dependency or condition" {
+        Scalar(RawCondition),
+        Mapping(RawDependencyLong),
+    }
+    /// `systemd`, or `{ fd: 3 }`.
+    enum RawNotify = "Notify" { Scalar(RawNotifyWord), Mapping(RawNotifyFd), }
+    /// One check, or a list of them.
+    enum RawHealthChecks = "Health checks" {
+        Mapping(Box<RawHealth>),
+        Sequence(Vec<RawHealth>),
+    }
+    /// `none`, or `{ max: 10, within: 10m }`.
+    enum RawRestartLimit = "Restart limit or none" { Scalar(RawNone), Mapping(RawLimit), }
+    /// A word, or `{ retry_after: 10m }`.
+    enum RawOnGiveUp = "On give up" { Scalar(RawGiveUpWord), Mapping(RawRetryAfter), }
+}

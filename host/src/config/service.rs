@@ -1,0 +1,362 @@
+//! A service as it was checked: what the core has to know of it, and what the driver has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_core::spec::{
+    Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Ready, Restart,
+    RestartLimit, Stop, StopCommand, StopStep, Strength,
+};
+use kennel_core::{ServiceSpec, Signal};
+
+use super::checker::Checker;
+use super::launch::{self, EnvFiles, LaunchConfig};
+use super::raw::{
+    RawBackoff, RawCommand, RawCondition, RawDependency, RawDependencyLong, RawDependsOn,
+    RawDuration, RawGiveUpWord, RawKind, RawLimit, RawLogTarget, RawLogs, RawNone, RawOnGiveUp,
+    RawPercent, RawPolicy, RawRate, RawRestart, RawRestartLimit, RawRetryAfter, RawService,
+    RawSignal, RawSize, RawStop, RawStopStep, Text,
+};
+use super::source::{Problem, Span, quoted};
+use super::tree::{self, Node};
+
+/// A service as it was checked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ServiceConfig {
+    /// Its life.
+    pub spec: ServiceSpec,
+    /// How its process is made.
+    pub launch: LaunchConfig,
+    /// What happens to its output.
+    pub logs: LogConfig,
+    /// What runs before the first stop signal; there when `spec.stop.command` says so.
+    /// Program and arguments, as in [`launch::Command::Argv`].
+    pub stop_command: Option<Vec<String>>,
+    /// Words for people and tools.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What happens to the output of a service, stdout and stderr both.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// Where it goes.
+    pub to: LogTarget,
+    /// A file that has become that large is rotated, in bytes; at least 1.
+    pub max_size: u64,
+    /// How many rotated files are kept.
+    pub keep: u32,
+    /// Whether each line gets the time.
+    pub timestamps: bool,
+    /// Bytes per second over which lines are dropped; none: no limit.
+    pub rate_limit: Option<u64>,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            to: LogTarget::File,
+            max_size: 10 << 20,
+            keep: 5,
+            timestamps: true,
+            rate_limit: None,
+        }
+    }
+}
+
+/// Where output goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogTarget {
+    /// To a file in the state directory.
+    File,
+    /// To the supervisor's own output.
+    Inherit,
+    /// Nowhere.
+    None,
+}
+
+/// A checked service and where its dependencies are written.
+pub(super) struct Checked {
+    pub(super) config: ServiceConfig,
+    /// As many as `config.spec.depends_on`.
+    pub(super) dependency_spans: Vec<Span>,
+}
+
+/// Checks one service; `node` has the defaults merged in.
+pub(super) fn check(
+    name: &str,
+    raw: &RawService,
+    node: &Node,
+    global_env: &BTreeMap<String, String>,
+    env_files: &EnvFiles,
+    checker: &mut Checker<'_>,
+) -> Checked {
+    let (depends_on, dependency_spans) = dependencies(raw.depends_on.as_ref(), node, checker);
+    let (stop, stop_command) = stop(raw.stop.as_ref(), node, checker);
+    let spec = ServiceSpec {
+        name: Arc::from(name),
+        kind: match raw.kind {
+            None | Some(RawKind::Daemon) => Kind::Daemon,
+            Some(RawKind::Oneshot) => Kind::Oneshot,
+        },
+        enabled: if raw.enabled.unwrap_or(true) { Enabled::Yes } else { Enabled::No },
+        replicas: checker.within(node, "replicas", raw.replicas.unwrap_or(1), 1..=1000),
+        depends_on,
+        ready: Ready::default(),
+        restart: restart(raw.restart.as_ref(), node, checker),
+        stop,
+    };
+    let config = ServiceConfig {
+        spec,
+        launch: launch::check(raw, node, name, global_env, env_files, checker),
+        logs: logs(raw.logs.as_ref(), node, checker),
+        stop_command,
+        labels: raw
+            .labels
+            .iter()
+            .flatten()
+            .map(|(label, Text(value))| (label.clone(), value.clone()))
+            .collect(),
+    };
+    Checked { config, dependency_spans }
+}
+
+fn dependencies(
+    raw: Option<&RawDependsOn>,
+    node: &Node,
+    checker: &mut Checker<'_>,
+) -> (Vec<Dependency>, Vec<Span>) {
+    let at = node.get("depends_on").unwrap_or(node);
+    let mut dependencies: Vec<Dependency> = Vec::new();
+    let mut spans = Vec::new();
+    match raw {
+        None => {}
+        Some(RawDependsOn::Sequence(names)) => {
+            let tree::Kind::Sequence(items) = &at.kind else { return Default::default() };
+            for name in names {
+                // By text, not by index: items that are no text were left out.
+                let mut same = items.iter().filter(|item| item.text() == Some(name));
+                let nth = dependencies.iter().filter(|known| *known.service == **name).count();
+                let span = same.nth(nth).map_or(at.span, |item| item.span);
+                if nth > 0 {
+                    let message = format!("{} is listed twice", quoted(name));
+                    checker.problems.error(Problem::at(span, message).hint("keep one of them"));
+                    continue;
+                }
+                dependencies.push(dependency(name, Some(RawCondition::Ready), None));
+                spans.push(span);
+            }
+        }
+        Some(RawDependsOn::Mapping(entries)) => {
+            for (name, raw) in entries {
+                let (condition, required) = match raw {
+                    RawDependency::Scalar(condition) => (Some(*condition), None),
+                    RawDependency::Mapping(RawDependencyLong { condition, required }) => {
+                        (*condition, *required)
+                    }
+                };
+                dependencies.push(dependency(name, condition, required));
+                spans.push(at.entry(name).map_or(at.span, |entry| entry.key_span));
+            }
+        }
+    }
+    (dependencies, spans)
+}
+
+fn dependency(name: &str, condition: Option<RawCondition>, required: Option<bool>) -> Dependency {
+    Dependency {
+        service: Arc::from(name),
+        condition: match condition {
+            Some(RawCondition::Started) => Condition::Started,
+            None | Some(RawCondition::Ready) => Condition::Ready,
+            Some(RawCondition::Done) => Condition::Done,
+        },
+        strength: if required.unwrap_or(true) { Strength::Required } else { Strength::Optional },
+    }
+}
+
+fn restart(raw: Option<&RawRestart>, node: &Node, checker: &mut Checker<'_>) -> Restart {
+    let default = Restart::default();
+    let Some(raw) = raw else { return default };
+    let RawRestart {
+        policy,
+        success_exit_codes,
+        backoff: raw_backoff,
+        limit,
+        reset_after,
+        on_give_up,
+        restart_dependents,
+        policy_plugin: _,
+    } = raw;
+    let codes = success_exit_codes.clone().unwrap_or(default.success_exit_codes);
+    for (index, code) in codes.iter().enumerate() {
+        checker.within(node, &format!("restart.success_exit_codes.{index}"), *code, 0..=255);
+    }
+    Restart {
+        policy: match policy {
+            None | Some(RawPolicy::Always) => Policy::Always,
+            Some(RawPolicy::OnFailure) => Policy::OnFailure,
+            Some(RawPolicy::Never) => Policy::Never,
+        },
+        success_exit_codes: codes,
+        backoff: backoff(raw_backoff.as_ref(), node, checker),
+        limit: match limit {
+            None => default.limit,
+            Some(RawRestartLimit::Scalar(RawNone::None)) => None,
+            Some(RawRestartLimit::Mapping(RawLimit { max, within })) => {
+                let default = RestartLimit::default();
+                let max = max.unwrap_or(default.max);
+                Some(RestartLimit {
+                    max: checker.within(node, "restart.limit.max", max, 1..=10_000),
+                    within: checker.positive(
+                        node,
+                        "restart.limit.within",
+                        within.as_ref(),
+                        default.within,
+                    ),
+                })
+            }
+        },
+        reset_after: checker.positive(
+            node,
+            "restart.reset_after",
+            reset_after.as_ref(),
+            default.reset_after,
+        ),
+        on_give_up: match on_give_up {
+            // Resigning is refused as not available before it gets here.
+            None | Some(RawOnGiveUp::Scalar(RawGiveUpWord::Stay | RawGiveUpWord::Resign)) => {
+                GiveUp::Stay
+            }
+            Some(RawOnGiveUp::Scalar(RawGiveUpWord::Exit)) => GiveUp::Exit,
+            Some(RawOnGiveUp::Mapping(RawRetryAfter { retry_after })) => {
+                let path = "restart.on_give_up.retry_after";
+                if node.find(path).is_none_or(Node::is_null) {
+                    let hint = Some("write { retry_after: 10m }");
+                    let message = "\"retry_after\" is missing".to_owned();
+                    checker.error(node, "restart.on_give_up", message, hint);
+                }
+                let default = Duration::from_secs(600);
+                GiveUp::RetryAfter(checker.positive(node, path, retry_after.as_ref(), default))
+            }
+        },
+        dependents: match restart_dependents {
+            None | Some(false) => Dependents::Keep,
+            Some(true) => Dependents::Restart,
+        },
+    }
+}
+
+fn backoff(raw: Option<&RawBackoff>, node: &Node, checker: &mut Checker<'_>) -> Backoff {
+    let default = Backoff::default();
+    let Some(RawBackoff { initial, factor, max, jitter }) = raw else { return default };
+    let initial = initial.as_ref().map_or(default.initial, |RawDuration(initial)| *initial);
+    let max_given = max.is_some();
+    let max = checker.positive(node, "restart.backoff.max", max.as_ref(), default.max);
+    if max < initial {
+        let path = if max_given { "restart.backoff.max" } else { "restart.backoff.initial" };
+        let message = "\"restart.backoff.max\" is shorter than \"initial\"".to_owned();
+        let hint = (!max_given).then_some("max is 60s when it is not given");
+        checker.error(node, path, message, hint);
+    }
+    let factor = factor.unwrap_or(default.factor);
+    let jitter = match jitter {
+        Some(RawPercent(jitter)) if !(0.0..=1.0).contains(jitter) => {
+            let message = "\"restart.backoff.jitter\" has to be from 0% to 100%".to_owned();
+            checker.error(node, "restart.backoff.jitter", message, None);
+            default.jitter
+        }
+        Some(RawPercent(jitter)) => *jitter,
+        None => default.jitter,
+    };
+    Backoff {
+        initial,
+        factor: checker.within(node, "restart.backoff.factor", factor, 1.0..=1000.0),
+        max,
+        jitter,
+    }
+}
+
+fn stop(
+    raw: Option<&RawStop>,
+    node: &Node,
+    checker: &mut Checker<'_>,
+) -> (Stop, Option<Vec<String>>) {
+    let mut stop = Stop::default();
+    let Some(RawStop { command, steps }) = raw else { return (stop, None) };
+    if let Some(steps) = steps {
+        let written = node.find("stop.steps");
+        // An item that could not be read was complained about already.
+        let all_read = matches!(
+            written.map(|node| &node.kind),
+            Some(tree::Kind::Sequence(items)) if items.len() == steps.len()
+        );
+        if steps.is_empty() && all_read {
+            let hint = Some("leave it out for SIGTERM and 10s; SIGKILL always follows");
+            checker.error(node, "stop.steps", "\"stop.steps\" is empty".to_owned(), hint);
+        }
+        stop.steps = steps
+            .iter()
+            .enumerate()
+            .map(|(index, RawStopStep { signal, wait })| {
+                let path = format!("stop.steps.{index}");
+                let unread = |key: &str| node.find(&format!("{path}.{key}")).is_some();
+                if signal.is_none() && all_read && !unread("signal") {
+                    let message = "a stop step without a signal".to_owned();
+                    let hint = Some("write { signal: SIGTERM, wait: 10s }");
+                    checker.error(node, &path, message, hint);
+                }
+                StopStep {
+                    signal: signal.as_ref().map_or(Signal::TERM, |RawSignal(signal)| *signal),
+                    wait: wait.as_ref().map_or(DEFAULT_WAIT, |RawDuration(wait)| *wait),
+                }
+            })
+            .collect();
+    }
+    let command: Option<&RawCommand> = command.as_ref();
+    let command = command.and_then(|raw| launch::argv(raw, node, "stop.command", checker));
+    if command.is_some() {
+        let timeout = stop.steps.first().map_or(DEFAULT_WAIT, |step| step.wait);
+        if timeout.is_zero() {
+            let message = "the first step's wait is 0s, so \"stop.command\" gets no time";
+            let path = "stop.steps.0.wait";
+            checker.error(node, path, message.to_owned(), Some("give it some: wait: 10s"));
+        }
+        stop.command = StopCommand::Run { timeout };
+    }
+    (stop, command)
+}
+
+/// How long a stop step waits when it does not say.
+const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+
+fn logs(raw: Option<&RawLogs>, node: &Node, checker: &mut Checker<'_>) -> LogConfig {
+    let default = LogConfig::default();
+    let Some(RawLogs { to, max_size, keep, timestamps, rate_limit }) = raw else { return default };
+    let size = max_size.as_ref().map_or(default.max_size, |RawSize(size)| *size);
+    if size == 0 {
+        checker.error(
+            node,
+            "logs.max_size",
+            "\"logs.max_size\" has to be larger than 0".to_owned(),
+            None,
+        );
+    }
+    let rate_limit = rate_limit.as_ref().and_then(|RawRate(rate)| *rate);
+    if rate_limit == Some(0) {
+        let hint = Some("write none for no limit");
+        let message = "\"logs.rate_limit\" lets nothing through".to_owned();
+        checker.error(node, "logs.rate_limit", message, hint);
+    }
+    LogConfig {
+        to: match to {
+            None | Some(RawLogTarget::File) => LogTarget::File,
+            Some(RawLogTarget::Inherit) => LogTarget::Inherit,
+            Some(RawLogTarget::None) => LogTarget::None,
+        },
+        max_size: size,
+        keep: checker.within(node, "logs.keep", keep.unwrap_or(default.keep), 0..=1000),
+        timestamps: timestamps.unwrap_or(default.timestamps),
+        rate_limit,
+    }
+}

@@ -1,0 +1,87 @@
+//! Keys that are understood but have no life yet.
+//!
+//! Their values are checked like all others, and a value other than the default is
+//! refused: a health check that is silently never made is worse than none. This is the
+//! only place that knows; to give a key its life, take its line away.
+
+use super::source::{Problem, Problems};
+use super::tree::{Kind, Node};
+
+/// A dotted path, what is refused, and how it is called in the message.
+struct Refused {
+    path: &'static str,
+    name: &'static str,
+    when: fn(&Node) -> bool,
+}
+
+const fn any(path: &'static str) -> Refused {
+    Refused { path, name: path, when: is_given }
+}
+
+const OF_FILE: &[Refused] = &[
+    any("kennel.listen"),
+    any("kennel.token_file"),
+    any("plugins"),
+    any("sinks"),
+    any("failover"),
+];
+
+const OF_SERVICE: &[Refused] = &[
+    any("cgroup"),
+    any("sockets"),
+    any("ready"),
+    any("health"),
+    any("watchdog"),
+    any("restart.policy_plugin"),
+    Refused { path: "rolling", name: "rolling", when: is_other_rolling },
+    Refused { path: "run_on", name: "run_on: leader", when: |node| node.text() == Some("leader") },
+    Refused {
+        path: "restart.on_give_up",
+        name: "restart.on_give_up: resign",
+        when: |node| node.text() == Some("resign"),
+    },
+];
+
+/// Anything but nothing and an empty list or mapping.
+fn is_given(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Scalar(_) => !node.is_null(),
+        Kind::Sequence(items) => !items.is_empty(),
+        Kind::Mapping(entries) => !entries.is_empty(),
+    }
+}
+
+fn is_other_rolling(node: &Node) -> bool {
+    is_given(node)
+        && node.entries().iter().any(|entry| {
+            let default = match entry.key.as_str() {
+                "max_unavailable" => "1",
+                "wait_for" => "healthy",
+                _ => return false,
+            };
+            !entry.value.is_null() && entry.value.text() != Some(default)
+        })
+}
+
+/// Refuses keys of the whole file.
+pub(super) fn check_file(root: &Node, problems: &mut Problems) {
+    check(root, OF_FILE, problems);
+}
+
+/// Refuses keys of a service, or of the defaults.
+pub(super) fn check_service(service: &Node, problems: &mut Problems) {
+    check(service, OF_SERVICE, problems);
+}
+
+fn check(node: &Node, table: &[Refused], problems: &mut Problems) {
+    for Refused { path, name, when } in table {
+        let (parent, key) = match path.rsplit_once('.') {
+            Some((parent, key)) => (node.find(parent), key),
+            None => (Some(node), *path),
+        };
+        let Some(entry) = parent.and_then(|parent| parent.entry(key)) else { continue };
+        if when(&entry.value) {
+            problems.error(Problem::at(entry.key_span, format!("\"{name}\" is not available yet")));
+        }
+    }
+}
