@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kennel_core::Signal;
 
 use super::problem::{Problem, quoted};
+use super::routes::Param;
 
 /// The query of one request, checked against what its route takes.
 #[derive(Debug)]
@@ -17,15 +18,22 @@ pub(crate) struct Params(Vec<(String, String)>);
 impl Params {
     /// # Errors
     /// A parameter that is not among `known`.
-    pub(crate) fn check(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Params, Problem> {
-        match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+    pub(crate) fn check(
+        pairs: Vec<(String, String)>,
+        known: &[Param],
+    ) -> Result<Params, Problem> {
+        let is_known = |name: &str| known.iter().any(|param| param.name == name);
+        match pairs.iter().find(|(name, _)| !is_known(name)) {
             None => Ok(Params(pairs)),
             Some((name, _)) => {
                 let problem =
                     Problem::bad_request(format!("unknown query parameter {}", quoted(name)));
                 Err(match known {
                     [] => problem.hint("none is known here"),
-                    known => problem.hint(format!("known here: {}", known.join(", "))),
+                    known => {
+                        let names: Vec<_> = known.iter().map(|param| param.name).collect();
+                        problem.hint(format!("known here: {}", names.join(", ")))
+                    }
                 })
             }
         }
@@ -148,6 +156,7 @@ pub(crate) fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::routes::ParamKind;
     use super::*;
 
     #[test]
@@ -182,7 +191,8 @@ mod tests {
     #[test]
     fn a_parameter_that_a_route_does_not_take_is_an_error() {
         let pairs = vec![("line".to_owned(), "1".to_owned())];
-        let problem = Params::check(pairs, &["lines", "since"]).unwrap_err();
+        let param = |name| Param { name, kind: ParamKind::Text, about: "" };
+        let problem = Params::check(pairs, &[param("lines"), param("since")]).unwrap_err();
         assert!(format!("{problem:?}").contains("known here: lines, since"));
     }
 }

@@ -6,14 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
 
-use jiff::Timestamp;
-use kennel_core as core;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::{handle, status};
 
 /// A supervisor and its services at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +72,13 @@ pub struct Service {
     pub service: String,
     /// How long the present or last run took to become ready.
     pub start_ms: Option<u64>,
+}
+
+/// Several instances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Services {
+    /// Each of them.
+    pub services: Vec<Service>,
 }
 
 /// Where an instance is.
@@ -212,6 +214,52 @@ pub struct Outcome {
     pub message: String,
 }
 
+/// What a reload does, or would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Whether nothing changes.
+    pub empty: bool,
+    /// The services that change.
+    pub changes: Vec<Change>,
+    /// Settings of the supervisor itself that change.
+    pub supervisor: Vec<SupervisorChange>,
+}
+
+/// What happens to one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// Its name.
+    pub service: String,
+    /// What is done.
+    pub action: Action,
+    /// Why, without values.
+    pub reasons: Vec<String>,
+}
+
+/// What a reload does to a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Action {
+    /// It starts.
+    Start,
+    /// It stops.
+    Stop,
+    /// What runs is replaced.
+    Restart,
+    /// Its settings change while it runs on.
+    InPlace,
+}
+
+/// A setting of the supervisor itself that changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SupervisorChange {
+    /// The key under `kennel`.
+    pub key: String,
+    /// Whether it takes effect only when the supervisor itself is started again.
+    pub needs_supervisor_restart: bool,
+}
+
 /// The supervisor has taken an order that it carries out from now on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {
@@ -226,125 +274,6 @@ pub struct Error {
     pub error: String,
     /// What to do about it.
     pub hint: Option<String>,
-}
-
-/// A wall-clock time as it stands on the wire; times that no calendar has are clamped.
-pub(crate) fn time(at: SystemTime) -> String {
-    let stamp = Timestamp::try_from(at).unwrap_or_else(|_| {
-        if at < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX }
-    });
-    format!("{stamp:.3}")
-}
-
-impl From<&status::Status> for Status {
-    fn from(status: &status::Status) -> Status {
-        let status::Status { supervisor, services } = status;
-        let status::SupervisorStatus { name, pid, version, started_at, role, stopping } =
-            supervisor;
-        Status {
-            supervisor: Supervisor {
-                name: name.clone(),
-                pid: *pid,
-                version: (*version).to_owned(),
-                started_at: time(*started_at),
-                role: role.as_str().to_owned(),
-                stopping: *stopping,
-            },
-            services: services.iter().map(Service::from).collect(),
-        }
-    }
-}
-
-impl From<&status::ServiceStatus> for Service {
-    fn from(status: &status::ServiceStatus) -> Service {
-        let status::ServiceStatus {
-            name,
-            service,
-            state,
-            wanted,
-            pid,
-            ready,
-            health,
-            restarts,
-            since,
-            exit,
-            reason,
-            next_restart_in,
-            memory_bytes,
-            cpu,
-            start_time,
-            labels,
-        } = status;
-        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Service {
-            name: name.clone(),
-            state: (*state).into(),
-            wanted: (*wanted).into(),
-            pid: *pid,
-            ready: *ready,
-            health: (*health).into(),
-            restarts: *restarts,
-            since: time(*since),
-            exit: exit.map(|(status, at)| Exit::new(status, at)),
-            reason: reason.clone(),
-            next_restart_in_ms: next_restart_in.map(millis),
-            memory_bytes: *memory_bytes,
-            cpu_ms: cpu.map(millis),
-            labels: labels.clone(),
-            service: service.clone(),
-            start_ms: start_time.map(millis),
-        }
-    }
-}
-
-impl Exit {
-    fn new(status: core::ExitStatus, at: SystemTime) -> Exit {
-        let at = time(at);
-        match status {
-            core::ExitStatus::Code(code) => Exit { code: Some(code), signal: None, at },
-            core::ExitStatus::Signal { signal, core_dumped: _ } => {
-                Exit { code: None, signal: Some(signal.to_string()), at }
-            }
-            core::ExitStatus::Unknown => Exit { code: None, signal: None, at },
-        }
-    }
-}
-
-impl From<&handle::Outcome> for Outcome {
-    fn from(outcome: &handle::Outcome) -> Outcome {
-        let handle::Outcome { name, success, state, pid, message } = outcome;
-        Outcome {
-            name: name.clone(),
-            success: *success,
-            state: (*state).into(),
-            pid: *pid,
-            message: message.clone(),
-        }
-    }
-}
-
-impl Outcomes {
-    pub(crate) fn new(outcomes: &[handle::Outcome]) -> Outcomes {
-        Outcomes {
-            success: outcomes.iter().all(|outcome| outcome.success),
-            outcomes: outcomes.iter().map(Outcome::from).collect(),
-        }
-    }
-}
-
-impl From<core::State> for State {
-    fn from(state: core::State) -> State {
-        match state {
-            core::State::Down => State::Down,
-            core::State::Waiting => State::Waiting,
-            core::State::Starting => State::Starting,
-            core::State::Up => State::Up,
-            core::State::Stopping => State::Stopping,
-            core::State::Backoff => State::Backoff,
-            core::State::Failed => State::Failed,
-            core::State::Done => State::Done,
-        }
-    }
 }
 
 impl State {
@@ -375,27 +304,11 @@ impl State {
     }
 }
 
-impl From<core::Wanted> for Wanted {
-    fn from(wanted: core::Wanted) -> Wanted {
-        match wanted {
-            core::Wanted::Up => Wanted::Up,
-            core::Wanted::Down => Wanted::Down,
-        }
-    }
-}
-
-impl From<core::Health> for Health {
-    fn from(health: core::Health) -> Health {
-        match health {
-            core::Health::Unknown => Health::Unknown,
-            core::Health::Healthy => Health::Healthy,
-            core::Health::Degraded => Health::Degraded,
-            core::Health::Unhealthy => Health::Unhealthy,
-        }
-    }
-}
-
 impl Health {
+    /// Every health.
+    pub const ALL: [Health; 4] =
+        [Health::Unknown, Health::Healthy, Health::Degraded, Health::Unhealthy];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,214 @@
+//! From what the supervisor knows to what stands on the wire.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use kennel_core as core;
+
+use super::wire::{
+    Action, Change, Event, Exit, Health, LogLine, Outcome, Outcomes, Plan, Service, State, Status,
+    Supervisor, SupervisorChange, Wanted,
+};
+use crate::{config, handle, journal, logs, status};
+
+/// A wall-clock time as it stands on the wire; times that no calendar has are clamped.
+pub(crate) fn time(at: SystemTime) -> String {
+    let stamp = Timestamp::try_from(at).unwrap_or_else(|_| {
+        if at < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX }
+    });
+    format!("{stamp:.3}")
+}
+
+impl From<&status::Status> for Status {
+    fn from(status: &status::Status) -> Status {
+        let status::Status { supervisor, services } = status;
+        let status::SupervisorStatus { name, pid, version, started_at, role, stopping } =
+            supervisor;
+        Status {
+            supervisor: Supervisor {
+                name: name.clone(),
+                pid: *pid,
+                version: (*version).to_owned(),
+                started_at: time(*started_at),
+                role: role.as_str().to_owned(),
+                stopping: *stopping,
+            },
+            services: services.iter().map(Service::from).collect(),
+        }
+    }
+}
+
+impl From<&status::ServiceStatus> for Service {
+    fn from(status: &status::ServiceStatus) -> Service {
+        let status::ServiceStatus {
+            name,
+            service,
+            state,
+            wanted,
+            pid,
+            ready,
+            health,
+            restarts,
+            since,
+            exit,
+            reason,
+            next_restart_in,
+            memory_bytes,
+            cpu,
+            start_time,
+            restarts_by_cause: _,
+            labels,
+        } = status;
+        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Service {
+            name: name.clone(),
+            state: (*state).into(),
+            wanted: (*wanted).into(),
+            pid: *pid,
+            ready: *ready,
+            health: (*health).into(),
+            restarts: *restarts,
+            since: time(*since),
+            exit: exit.map(|(status, at)| Exit::new(status, at)),
+            reason: reason.clone(),
+            next_restart_in_ms: next_restart_in.map(millis),
+            memory_bytes: *memory_bytes,
+            cpu_ms: cpu.map(millis),
+            labels: labels.clone(),
+            service: service.clone(),
+            start_ms: start_time.map(millis),
+        }
+    }
+}
+
+impl Exit {
+    fn new(status: core::ExitStatus, at: SystemTime) -> Exit {
+        let at = time(at);
+        match status {
+            core::ExitStatus::Code(code) => Exit { code: Some(code), signal: None, at },
+            core::ExitStatus::Signal { signal, core_dumped: _ } => {
+                Exit { code: None, signal: Some(signal.to_string()), at }
+            }
+            core::ExitStatus::Unknown => Exit { code: None, signal: None, at },
+        }
+    }
+}
+
+impl From<&handle::Outcome> for Outcome {
+    fn from(outcome: &handle::Outcome) -> Outcome {
+        let handle::Outcome { name, success, state, pid, message } = outcome;
+        Outcome {
+            name: name.clone(),
+            success: *success,
+            state: (*state).into(),
+            pid: *pid,
+            message: message.clone(),
+        }
+    }
+}
+
+impl Outcomes {
+    pub(crate) fn new(outcomes: &[handle::Outcome]) -> Outcomes {
+        Outcomes {
+            success: outcomes.iter().all(|outcome| outcome.success),
+            outcomes: outcomes.iter().map(Outcome::from).collect(),
+        }
+    }
+}
+
+impl From<&config::Plan> for Plan {
+    fn from(plan: &config::Plan) -> Plan {
+        let config::Plan { changes, supervisor } = plan;
+        Plan {
+            empty: plan.is_empty(),
+            changes: changes.iter().map(Change::from).collect(),
+            supervisor: supervisor.iter().map(SupervisorChange::from).collect(),
+        }
+    }
+}
+
+impl From<&config::Change> for Change {
+    fn from(change: &config::Change) -> Change {
+        let config::Change { service, action, reasons } = change;
+        let action = match action {
+            config::Action::Start => Action::Start,
+            config::Action::Stop => Action::Stop,
+            config::Action::Restart => Action::Restart,
+            config::Action::InPlace => Action::InPlace,
+        };
+        Change { service: service.clone(), action, reasons: reasons.clone() }
+    }
+}
+
+impl From<&config::SupervisorChange> for SupervisorChange {
+    fn from(change: &config::SupervisorChange) -> SupervisorChange {
+        let config::SupervisorChange { key, when } = change;
+        let needs_supervisor_restart = match when {
+            config::When::Reload => false,
+            config::When::SupervisorRestart => true,
+        };
+        SupervisorChange { key: (*key).to_owned(), needs_supervisor_restart }
+    }
+}
+
+impl From<core::State> for State {
+    fn from(state: core::State) -> State {
+        match state {
+            core::State::Down => State::Down,
+            core::State::Waiting => State::Waiting,
+            core::State::Starting => State::Starting,
+            core::State::Up => State::Up,
+            core::State::Stopping => State::Stopping,
+            core::State::Backoff => State::Backoff,
+            core::State::Failed => State::Failed,
+            core::State::Done => State::Done,
+        }
+    }
+}
+
+impl From<core::Wanted> for Wanted {
+    fn from(wanted: core::Wanted) -> Wanted {
+        match wanted {
+            core::Wanted::Up => Wanted::Up,
+            core::Wanted::Down => Wanted::Down,
+        }
+    }
+}
+
+impl From<core::Health> for Health {
+    fn from(health: core::Health) -> Health {
+        match health {
+            core::Health::Unknown => Health::Unknown,
+            core::Health::Healthy => Health::Healthy,
+            core::Health::Degraded => Health::Degraded,
+            core::Health::Unhealthy => Health::Unhealthy,
+        }
+    }
+}
+
+
+impl From<&journal::Record> for Event {
+    fn from(record: &journal::Record) -> Event {
+        let journal::Record { seq, at, kind, service, message, attributes } = record;
+        Event {
+            seq: *seq,
+            at: format!("{at:.6}"),
+            kind: kind.clone(),
+            service: service.clone(),
+            message: message.clone(),
+            attributes: attributes.clone(),
+        }
+    }
+}
+
+impl From<&logs::LogLine> for LogLine {
+    fn from(line: &logs::LogLine) -> LogLine {
+        let logs::LogLine { service, at, stream, text } = line;
+        LogLine {
+            service: service.to_string(),
+            at: at.map(|at| format!("{at:.9}")),
+            stream: stream.map(|stream| stream.name().to_owned()),
+            text: String::from_utf8_lossy(text).into_owned(),
+        }
+    }
+}
