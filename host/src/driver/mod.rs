@@ -198,7 +198,9 @@ impl Driver {
         while let Some(event) = self.core.poll_event() {
             self.news.publish(&event, &self.runs);
         }
-        self.news.status_lines(self.core.view(), &self.runs);
+        for name in self.news.status_lines(self.core.view(), &self.runs) {
+            self.capture.remove(&name);
+        }
         self.waiters.answer(self.core.view(), self.clock.now(), &self.runs);
     }
 
