@@ -327,11 +327,7 @@ fn rlimits(raw: &RawLimits) -> Vec<Rlimit> {
     .into_iter()
     .filter_map(|(resource, limit)| {
         let RawRlimit(RlimitPair { soft, hard }) = limit.as_ref()?;
-        Some(Rlimit {
-            resource,
-            soft: soft.unwrap_or(UNLIMITED),
-            hard: hard.unwrap_or(UNLIMITED),
-        })
+        Some(Rlimit { resource, soft: soft.unwrap_or(UNLIMITED), hard: hard.unwrap_or(UNLIMITED) })
     })
     .collect()
 }

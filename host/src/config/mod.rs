@@ -41,6 +41,8 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use kennel_core::Graph;
+
 pub use diff::{Action, Change, Plan, SupervisorChange, When, plan};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use launch::{Command, LaunchConfig};
@@ -64,6 +66,8 @@ pub struct Config {
     pub supervisor: SupervisorSettings,
     /// The services, in the order of the files; names are unique.
     pub services: Vec<ServiceConfig>,
+    /// The lives of all services, as the core takes them.
+    pub graph: Graph,
     /// The files it was read from, absolute, the main one first.
     pub files: Vec<PathBuf>,
 }
@@ -176,8 +180,11 @@ impl Loader<'_> {
             })
             .collect();
         check::graph(&services, &mut self.problems);
+        check::log_files(&services, &mut self.problems);
+        let graph = check::assemble(&services, &mut self.problems)?;
         Some(Config {
             supervisor,
+            graph,
             services: services.into_iter().map(|checked| checked.config).collect(),
             files: std::mem::take(&mut self.files),
         })

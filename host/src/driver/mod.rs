@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kennel_core::{Core, Course, Effect, Graph, Input, InstanceId, Limits, Recipient, RunId, Time};
+use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -164,7 +164,7 @@ impl Driver {
         };
         driver.news.supervisor_started(&driver.config.supervisor.name);
         driver.define_services();
-        let graph = graph(&driver.config);
+        let graph = driver.config.graph.clone();
         driver.tell_core(Input::Configure { graph, restart: Vec::new() });
         driver
     }
@@ -318,12 +318,6 @@ fn limits(settings: &SupervisorSettings) -> Limits {
         max_restarts_per_second: settings.max_restarts_per_second,
         shutdown_timeout: settings.shutdown_timeout,
     }
-}
-
-/// What the core needs of a configuration.
-fn graph(config: &Config) -> Graph {
-    let specs = config.services.iter().map(|service| service.spec.clone()).collect();
-    Graph::new(specs).expect("a checked configuration has unique names and no cycles")
 }
 
 async fn sleep_until(wake: Option<Instant>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kennel_core::{Course, Input};
 use tokio::sync::oneshot;
 
-use super::{Driver, Fact, Source, graph, launch, limits};
+use super::{Driver, Fact, Source, launch, limits};
 use crate::config::{self, Action, Config, ConfigErrors, Plan};
 use crate::handle::ReloadError;
 
@@ -98,7 +98,7 @@ impl Driver {
             }
         }
         self.core.set_limits(limits(&self.config.supervisor));
-        let graph = graph(&self.config);
+        let graph = self.config.graph.clone();
         self.tell_core(Input::Configure { graph, restart });
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::os::{Resource, Rlimit, UNLIMITED};
 use kennel_core::spec::{
     Condition, Dependents, Enabled, GiveUp, Kind, Policy, RestartLimit, StopCommand, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
-use crate::os::{Resource, Rlimit, UNLIMITED};
 
 use super::super::{Command, LogConfig, LogTarget, load, load_str};
 use super::{config, environment, service};
