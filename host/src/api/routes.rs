@@ -2,7 +2,7 @@
 //! this table, so they cannot differ.
 
 use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, extract};
+use axum::Router;
 
 use super::problem::Problem;
 use super::{control, events, logs, metrics, openapi, probes, services};
@@ -245,7 +245,7 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
     }
 }
 
-async fn not_found(uri: extract::OriginalUri) -> Problem {
+async fn not_found(uri: axum::http::Uri) -> Problem {
     let path = uri.path();
     let near = super::problem::near(path, ROUTES.iter().map(|route| route.path));
     let problem = Problem::new(
@@ -258,7 +258,7 @@ async fn not_found(uri: extract::OriginalUri) -> Problem {
     }
 }
 
-async fn wrong_method(uri: extract::OriginalUri, method: axum::http::Method) -> Problem {
+async fn wrong_method(uri: axum::http::Uri, method: axum::http::Method) -> Problem {
     let path = super::problem::quoted(uri.path());
     let other = if method == "GET" { "POST" } else { "GET" };
     Problem::new(
