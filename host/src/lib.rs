@@ -4,6 +4,8 @@
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");
 
 pub mod api;
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod journal;
 pub mod logs;

@@ -270,9 +270,9 @@ impl Client {
     ) -> Result<Incoming, ClientError> {
         let exchange = self.exchange(method, path, query);
         let answer = match patience {
-            Some(patience) => timeout(patience, exchange).await.unwrap_or_else(|_| {
-                Err(ClientError::Silent { socket: self.socket.clone() })
-            })?,
+            Some(patience) => timeout(patience, exchange)
+                .await
+                .unwrap_or_else(|_| Err(ClientError::Silent { socket: self.socket.clone() }))?,
             None => exchange.await?,
         };
         let status = answer.status();

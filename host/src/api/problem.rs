@@ -42,7 +42,7 @@ impl Problem {
 
     pub(crate) fn unknown_service(name: &str, near: &[String]) -> Problem {
         let hint = match near {
-            [] => "GET /v1/services lists the services".to_owned(),
+            [] => "\"kennel status\" lists the services".to_owned(),
             [one] => format!("did you mean \"{one}\"?"),
             several => {
                 let several: Vec<_> = several.iter().map(|name| format!("\"{name}\"")).collect();
@@ -77,8 +77,9 @@ impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Problem {
         let text = error.to_string();
         match error {
-            ReloadError::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text)
-                .hint("nothing was changed"),
+            ReloadError::Invalid(_) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text).hint("nothing was changed")
+            }
             ReloadError::NoFile | ReloadError::ShuttingDown => {
                 Problem::new(StatusCode::CONFLICT, text)
             }
