@@ -3,6 +3,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");
 
+pub mod api;
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod journal;
 pub mod logs;

@@ -64,7 +64,8 @@ impl Connections {
         if open.len() < self.limit {
             return true;
         }
-        let idle = open.iter().filter(|(_, open)| open.activity.requests.load(Ordering::SeqCst) == 0);
+        let idle =
+            open.iter().filter(|(_, open)| open.activity.requests.load(Ordering::SeqCst) == 0);
         let longest = idle
             .min_by_key(|(id, open)| (open.activity.idle_since.load(Ordering::SeqCst), **id))
             .map(|(id, _)| *id);

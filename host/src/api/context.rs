@@ -92,9 +92,8 @@ pub(crate) fn select<'a>(
     services: &'a [ServiceStatus],
     names: &[String],
 ) -> Result<Vec<&'a ServiceStatus>, Problem> {
-    let is = |service: &ServiceStatus, name: &String| {
-        service.name == *name || service.service == *name
-    };
+    let is =
+        |service: &ServiceStatus, name: &String| service.name == *name || service.service == *name;
     for name in names {
         if !services.iter().any(|service| is(service, name)) {
             let known = services.iter().flat_map(|s| [s.name.as_str(), s.service.as_str()]);

@@ -27,7 +27,8 @@ pub(crate) async fn plan(
     let params = Params::check(pairs, known)?;
     let file = params.one("file").map(PathBuf::from);
     if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
-        let error = format!("file is {}, which is no absolute path", quoted(&file.to_string_lossy()));
+        let error =
+            format!("file is {}, which is no absolute path", quoted(&file.to_string_lossy()));
         return Err(Problem::bad_request(error).hint("start it with /"));
     }
     let plan = context.handle.plan(file).await?;

@@ -59,7 +59,8 @@ impl From<&status::ServiceStatus> for Service {
             restarts_by_cause: _,
             labels,
         } = status;
-        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let millis =
+            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Service {
             name: name.clone(),
             state: (*state).into(),
@@ -185,7 +186,6 @@ impl From<core::Health> for Health {
         }
     }
 }
-
 
 impl From<&journal::Record> for Event {
     fn from(record: &journal::Record) -> Event {

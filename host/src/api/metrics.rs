@@ -23,8 +23,7 @@ use crate::logs::LogCounters;
 use crate::status::{ServiceStatus, Status, SupervisorStatus};
 
 /// What a scraper is told that it gets.
-pub(crate) const CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What makes automatic restarts necessary. All are shown, also those that never
 /// happened: a counter that appears with its first count hides that count from `rate()`.
@@ -74,7 +73,8 @@ impl Families<'_> {
             let mut metric = family.encode_family(&labels)?;
             match kind {
                 MetricType::Counter => {
-                    let none = None::<&prometheus_client::metrics::exemplar::Exemplar<Labels<'_>, f64>>;
+                    let none =
+                        None::<&prometheus_client::metrics::exemplar::Exemplar<Labels<'_>, f64>>;
                     metric.encode_counter(&value, none)?;
                 }
                 MetricType::Gauge
@@ -150,7 +150,8 @@ impl Snapshot {
                 (labels, f64::from(*state == present))
             })
         });
-        families.gauge(("service_state", None, "1 for the state that the service is in"), states)?;
+        families
+            .gauge(("service_state", None, "1 for the state that the service is in"), states)?;
         let about = ("service_state_age", Some(Unit::Seconds), "Time in the present state");
         families.gauge(about, each(&|service| age(service.since, self.now).as_secs_f64()))?;
         let healths = services.iter().flat_map(|service| {
@@ -161,7 +162,8 @@ impl Snapshot {
                 (labels, f64::from(*health == present))
             })
         });
-        families.gauge(("service_health", None, "1 for what the checks of the service say"), healths)?;
+        families
+            .gauge(("service_health", None, "1 for what the checks of the service say"), healths)?;
         let restarts = services.iter().flat_map(|service| {
             CAUSES.iter().map(move |cause| {
                 let mut labels = labels(service);
@@ -171,9 +173,9 @@ impl Snapshot {
             })
         });
         families.counter(("service_restarts", None, "Automatic restarts, by cause"), restarts)?;
-        let starts = services.iter().filter_map(|service| {
-            Some((labels(service), service.start_time?.as_secs_f64()))
-        });
+        let starts = services
+            .iter()
+            .filter_map(|service| Some((labels(service), service.start_time?.as_secs_f64())));
         let about =
             ("service_start", Some(Unit::Seconds), "How long the last start took until ready");
         families.gauge(about, starts)
@@ -184,8 +186,11 @@ impl Snapshot {
         let memory = services
             .iter()
             .filter_map(|service| Some((labels(service), service.memory_bytes? as f64)));
-        let about =
-            ("service_memory", Some(Unit::Bytes), "Resident memory of the processes of the service");
+        let about = (
+            "service_memory",
+            Some(Unit::Bytes),
+            "Resident memory of the processes of the service",
+        );
         families.gauge(about, memory)?;
         let cpu = services
             .iter()
@@ -199,7 +204,8 @@ impl Snapshot {
         let each = |value: &dyn Fn(&LogCounters) -> u64| -> Vec<(Labels<'_>, f64)> {
             let series = self.logs.iter().map(|(name, counters)| {
                 let service = name.split('/').next().unwrap_or(name);
-                let labels: Labels<'_> = vec![("service", service.into()), ("instance", name.into())];
+                let labels: Labels<'_> =
+                    vec![("service", service.into()), ("instance", name.into())];
                 (labels, value(counters) as f64)
             });
             series.collect()
@@ -217,28 +223,27 @@ impl Snapshot {
     fn journal(&self, families: &mut Families<'_>) -> fmt::Result {
         let JournalStats { records, bytes, segments, dropped, first_seq, last_seq, error } =
             &self.journal;
-        let mut gauge = |name, unit, help, value| {
-            families.gauge((name, unit, help), [(vec![], value)])
-        };
+        let mut gauge =
+            |name, unit, help, value| families.gauge((name, unit, help), [(vec![], value)]);
         gauge("journal_size", Some(Unit::Bytes), "Bytes of the journal on disk", *bytes as f64)?;
         gauge("journal_segments", None, "Files of the journal", *segments as f64)?;
         gauge("journal_first_seq", None, "Oldest event kept", *first_seq as f64)?;
         gauge("journal_last_seq", None, "Youngest event", *last_seq as f64)?;
         let failing = f64::from(error.is_some());
         gauge("journal_failing", None, "Whether the disk refuses events at the moment", failing)?;
-        let mut counter = |name, help, value| {
-            families.counter((name, None, help), [(vec![], value)])
-        };
+        let mut counter =
+            |name, help, value| families.counter((name, None, help), [(vec![], value)]);
         counter("journal_events", "Events appended since the start", *records as f64)?;
-        counter("journal_dropped_events", "Events lost because the disk refused them", *dropped as f64)
+        counter(
+            "journal_dropped_events",
+            "Events lost because the disk refused them",
+            *dropped as f64,
+        )
     }
 }
 
 fn labels(service: &ServiceStatus) -> Labels<'_> {
-    vec![
-        ("service", service.service.as_str().into()),
-        ("instance", service.name.as_str().into()),
-    ]
+    vec![("service", service.service.as_str().into()), ("instance", service.name.as_str().into())]
 }
 
 fn unix_seconds(at: SystemTime) -> f64 {

@@ -34,8 +34,7 @@ mod stream;
 mod tests;
 
 pub use client::{Client, ClientError};
-pub use server::Server;
+pub use server::{Server, Serving};
 pub use socket::BindError;
 
-pub(crate) use openapi::openapi;
 pub(crate) use params::{TIME_EXAMPLE, parse_duration, parse_time};

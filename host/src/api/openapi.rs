@@ -51,12 +51,15 @@ fn method_name(method: Method) -> &'static str {
 
 fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let content = match route.answer {
-        Answer::Json(shape) => json!({ "application/json": { "schema": schema(shape, generator) } }),
+        Answer::Json(shape) => {
+            json!({ "application/json": { "schema": schema(shape, generator) } })
+        }
         Answer::Text(content_type) => {
             json!({ content_type: { "schema": { "type": "string" } } })
         }
     };
-    let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path =
+        route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters: Vec<Value> = in_path
         .map(|name| {
             json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })

@@ -18,10 +18,7 @@ pub(crate) struct Params(Vec<(String, String)>);
 impl Params {
     /// # Errors
     /// A parameter that is not among `known`.
-    pub(crate) fn check(
-        pairs: Vec<(String, String)>,
-        known: &[Param],
-    ) -> Result<Params, Problem> {
+    pub(crate) fn check(pairs: Vec<(String, String)>, known: &[Param]) -> Result<Params, Problem> {
         let is_known = |name: &str| known.iter().any(|param| param.name == name);
         match pairs.iter().find(|(name, _)| !is_known(name)) {
             None => Ok(Params(pairs)),

@@ -42,7 +42,7 @@ impl Problem {
 
     pub(crate) fn unknown_service(name: &str, near: &[String]) -> Problem {
         let hint = match near {
-            [] => "GET /v1/services lists the services".to_owned(),
+            [] => "\"kennel status\" lists the services".to_owned(),
             [one] => format!("did you mean \"{one}\"?"),
             several => {
                 let several: Vec<_> = several.iter().map(|name| format!("\"{name}\"")).collect();
@@ -77,8 +77,9 @@ impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Problem {
         let text = error.to_string();
         match error {
-            ReloadError::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text)
-                .hint("nothing was changed"),
+            ReloadError::Invalid(_) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text).hint("nothing was changed")
+            }
             ReloadError::NoFile | ReloadError::ShuttingDown => {
                 Problem::new(StatusCode::CONFLICT, text)
             }
@@ -99,17 +100,12 @@ pub(crate) fn quoted(value: &str) -> String {
 }
 
 /// The names that look like `name`, best first, three at most.
-pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    const LONGEST: usize = 64;
+pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    // Comparing costs time in the product of the lengths, and no name is that long.
+    const LONGEST: usize = 128;
     if name.len() > LONGEST {
         return Vec::new();
     }
-    let slips = (name.chars().count() / 3).clamp(1, 3);
-    let mut found: Vec<(usize, &str)> = names
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= slips || candidate.starts_with(name))
-        .collect();
-    found.sort();
-    found.dedup();
-    found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+    let known: std::collections::BTreeSet<&str> = known.collect();
+    crate::suggest::near(name, known.into_iter(), 3)
 }

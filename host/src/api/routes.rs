@@ -1,8 +1,8 @@
 //! Every route of the API, once: the router and the OpenAPI document are both made from
 //! this table, so they cannot differ.
 
+use axum::Router;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, extract};
 
 use super::problem::Problem;
 use super::{control, events, logs, metrics, openapi, probes, services};
@@ -129,7 +129,11 @@ const EVENT_PARAMS: &[Param] = &[
     param("follow", ParamKind::Flag, "whether to go on with new events (true)"),
     param("format", ParamKind::Text, "sse (default) or ndjson"),
     param("service", ParamKind::Text, "only events of this service or instance"),
-    param("kind", ParamKind::Texts, "only such kinds, * stands for any text; several are alternatives"),
+    param(
+        "kind",
+        ParamKind::Texts,
+        "only such kinds, * stands for any text; several are alternatives",
+    ),
 ];
 
 const fn get(
@@ -161,29 +165,131 @@ const OUTCOMES: Shape = Shape::Outcomes;
 /// Every route. The name of an instance holds a slash, so what is asked of a service can
 /// be asked of `/v1/services/{name}/{index}` too.
 pub(crate) const ROUTES: &[Route] = &[
-    get("/v1/status", "The supervisor and its services", &[SERVICE, STATUS_FORMAT], Json(Shape::Status), Endpoint::Status),
-    get("/v1/services", "Every instance of every service", &[], Json(Shape::Services), Endpoint::Services),
-    get("/v1/services/{name}", "A service; its instances when there are several", &[], Json(Shape::Service), Endpoint::Service),
-    get("/v1/services/{name}/{index}", "One instance", &[], Json(Shape::Service), Endpoint::Service),
-    get("/v1/services/{name}/logs", "The output of a service", LOGS_OF_ONE, TEXT, Endpoint::ServiceLogs),
-    get("/v1/services/{name}/{index}/logs", "The output of an instance", LOGS_OF_ONE, TEXT, Endpoint::ServiceLogs),
-    get("/v1/logs", "The output of several services, or of all", LOGS_OF_SEVERAL, TEXT, Endpoint::Logs),
+    get(
+        "/v1/status",
+        "The supervisor and its services",
+        &[SERVICE, STATUS_FORMAT],
+        Json(Shape::Status),
+        Endpoint::Status,
+    ),
+    get(
+        "/v1/services",
+        "Every instance of every service",
+        &[],
+        Json(Shape::Services),
+        Endpoint::Services,
+    ),
+    get(
+        "/v1/services/{name}",
+        "A service; its instances when there are several",
+        &[],
+        Json(Shape::Service),
+        Endpoint::Service,
+    ),
+    get(
+        "/v1/services/{name}/{index}",
+        "One instance",
+        &[],
+        Json(Shape::Service),
+        Endpoint::Service,
+    ),
+    get(
+        "/v1/services/{name}/logs",
+        "The output of a service",
+        LOGS_OF_ONE,
+        TEXT,
+        Endpoint::ServiceLogs,
+    ),
+    get(
+        "/v1/services/{name}/{index}/logs",
+        "The output of an instance",
+        LOGS_OF_ONE,
+        TEXT,
+        Endpoint::ServiceLogs,
+    ),
+    get(
+        "/v1/logs",
+        "The output of several services, or of all",
+        LOGS_OF_SEVERAL,
+        TEXT,
+        Endpoint::Logs,
+    ),
     post("/v1/services/{name}/start", "Want it up", ONE, OUTCOMES, ServiceVerb(VerbName::Start)),
-    post("/v1/services/{name}/{index}/start", "Want it up", ONE, OUTCOMES, ServiceVerb(VerbName::Start)),
+    post(
+        "/v1/services/{name}/{index}/start",
+        "Want it up",
+        ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Start),
+    ),
     post("/v1/start", "Want them up", SEVERAL, OUTCOMES, Verb(VerbName::Start)),
     post("/v1/services/{name}/stop", "Want it down", ONE, OUTCOMES, ServiceVerb(VerbName::Stop)),
-    post("/v1/services/{name}/{index}/stop", "Want it down", ONE, OUTCOMES, ServiceVerb(VerbName::Stop)),
+    post(
+        "/v1/services/{name}/{index}/stop",
+        "Want it down",
+        ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Stop),
+    ),
     post("/v1/stop", "Want them down", SEVERAL, OUTCOMES, Verb(VerbName::Stop)),
-    post("/v1/services/{name}/restart", "Want a new run", ONE, OUTCOMES, ServiceVerb(VerbName::Restart)),
-    post("/v1/services/{name}/{index}/restart", "Want a new run", ONE, OUTCOMES, ServiceVerb(VerbName::Restart)),
+    post(
+        "/v1/services/{name}/restart",
+        "Want a new run",
+        ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Restart),
+    ),
+    post(
+        "/v1/services/{name}/{index}/restart",
+        "Want a new run",
+        ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Restart),
+    ),
     post("/v1/restart", "Want new runs", SEVERAL, OUTCOMES, Verb(VerbName::Restart)),
-    post("/v1/services/{name}/reset", "Forget its failures", ONE, OUTCOMES, ServiceVerb(VerbName::Reset)),
-    post("/v1/services/{name}/{index}/reset", "Forget its failures", ONE, OUTCOMES, ServiceVerb(VerbName::Reset)),
+    post(
+        "/v1/services/{name}/reset",
+        "Forget its failures",
+        ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Reset),
+    ),
+    post(
+        "/v1/services/{name}/{index}/reset",
+        "Forget its failures",
+        ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Reset),
+    ),
     post("/v1/reset", "Forget their failures", SEVERAL, OUTCOMES, Verb(VerbName::Reset)),
-    post("/v1/services/{name}/signal", "Send a signal to its main process", &[SIGNAL], OUTCOMES, ServiceVerb(VerbName::Signal)),
-    post("/v1/services/{name}/{index}/signal", "Send a signal to its main process", &[SIGNAL], OUTCOMES, ServiceVerb(VerbName::Signal)),
-    post("/v1/signal", "Send a signal to their main processes", &[SERVICE, SIGNAL], OUTCOMES, Verb(VerbName::Signal)),
-    post("/v1/reload", "Read the configuration again and change what has changed", &[], Shape::Plan, Endpoint::Reload),
+    post(
+        "/v1/services/{name}/signal",
+        "Send a signal to its main process",
+        &[SIGNAL],
+        OUTCOMES,
+        ServiceVerb(VerbName::Signal),
+    ),
+    post(
+        "/v1/services/{name}/{index}/signal",
+        "Send a signal to its main process",
+        &[SIGNAL],
+        OUTCOMES,
+        ServiceVerb(VerbName::Signal),
+    ),
+    post(
+        "/v1/signal",
+        "Send a signal to their main processes",
+        &[SERVICE, SIGNAL],
+        OUTCOMES,
+        Verb(VerbName::Signal),
+    ),
+    post(
+        "/v1/reload",
+        "Read the configuration again and change what has changed",
+        &[],
+        Shape::Plan,
+        Endpoint::Reload,
+    ),
     post(
         "/v1/shutdown",
         "Stop everything and end",
@@ -198,10 +304,28 @@ pub(crate) const ROUTES: &[Route] = &[
         Json(Shape::Plan),
         Endpoint::Plan,
     ),
-    get("/v1/events", "Numbered events as they happen", EVENT_PARAMS, Text("text/event-stream"), Endpoint::Events),
-    get("/metrics", "Numbers for OpenMetrics scrapers", &[], Text(metrics::CONTENT_TYPE), Endpoint::Metrics),
+    get(
+        "/v1/events",
+        "Numbered events as they happen",
+        EVENT_PARAMS,
+        Text("text/event-stream"),
+        Endpoint::Events,
+    ),
+    get(
+        "/metrics",
+        "Numbers for OpenMetrics scrapers",
+        &[],
+        Text(metrics::CONTENT_TYPE),
+        Endpoint::Metrics,
+    ),
     get("/livez", "Answers while the supervisor works", &[], TEXT, Endpoint::Livez),
-    get("/readyz", "Answers 200 when every service that should be up is up", &[], TEXT, Endpoint::Readyz),
+    get(
+        "/readyz",
+        "Answers 200 when every service that should be up is up",
+        &[],
+        TEXT,
+        Endpoint::Readyz,
+    ),
     get("/v1/openapi.json", "This description", &[], Json(Shape::OpenApi), Endpoint::OpenApi),
 ];
 
@@ -245,7 +369,7 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
     }
 }
 
-async fn not_found(uri: extract::OriginalUri) -> Problem {
+async fn not_found(uri: axum::http::Uri) -> Problem {
     let path = uri.path();
     let near = super::problem::near(path, ROUTES.iter().map(|route| route.path));
     let problem = Problem::new(
@@ -258,7 +382,7 @@ async fn not_found(uri: extract::OriginalUri) -> Problem {
     }
 }
 
-async fn wrong_method(uri: extract::OriginalUri, method: axum::http::Method) -> Problem {
+async fn wrong_method(uri: axum::http::Uri, method: axum::http::Method) -> Problem {
     let path = super::problem::quoted(uri.path());
     let other = if method == "GET" { "POST" } else { "GET" };
     Problem::new(

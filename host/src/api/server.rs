@@ -76,40 +76,53 @@ impl Server {
         self.file.path()
     }
 
-    /// Answers requests until `stop` turns true or its sender is gone; then finishes what
-    /// it is answering, for a second at most, and removes the socket. The task is over
-    /// when that is done.
+    /// Answers requests from now on, on a task of its own.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
-    pub fn serve(self, handle: Handle, stop: watch::Receiver<bool>) -> JoinHandle<()> {
-        self.serve_with(handle, stop, Bounds::default())
+    pub fn serve(self, handle: Handle) -> Serving {
+        self.serve_within(handle, Bounds::default())
     }
 
-    fn serve_with(
-        self,
-        handle: Handle,
-        stop: watch::Receiver<bool>,
-        bounds: Bounds,
-    ) -> JoinHandle<()> {
+    pub(super) fn serve_within(self, handle: Handle, bounds: Bounds) -> Serving {
         let Server { listener, file } = self;
         let router = routes::router(Context::new(handle));
-        tokio::spawn(async move {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
             match UnixListener::from_std(listener) {
-                Ok(listener) => accept(listener, router, stop, bounds).await,
+                Ok(listener) => accept(listener, router, stopped, bounds).await,
                 Err(error) => tracing::error!("cannot listen on the control socket: {error}"),
             }
             drop(file);
-        })
+        });
+        Serving { stop, task }
+    }
+}
+
+/// A server that answers. Dropped, it stops soon.
+#[derive(Debug)]
+pub struct Serving {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Accepts nobody any more, finishes what is being answered, for a second at most, and
+    /// removes the socket.
+    pub async fn stop(self) {
+        let Serving { stop, task } = self;
+        stop.send_replace(true);
+        // It can only have panicked, which was reported.
+        let _ = task.await;
     }
 }
 
 /// The bounds of a server; tests have smaller ones.
 #[derive(Clone, Copy, Debug)]
-struct Bounds {
-    connections: usize,
-    header: Duration,
-    write: Duration,
+pub(super) struct Bounds {
+    pub(super) connections: usize,
+    pub(super) header: Duration,
+    pub(super) write: Duration,
 }
 
 impl Default for Bounds {
@@ -128,7 +141,7 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
         };
         match accepted {
             Ok((stream, _)) => admit(stream, &connections, &router, &stop, bounds),
@@ -147,6 +160,12 @@ async fn accept(
     if tokio::time::timeout(FAREWELL, quiet).await.is_err() {
         connections.abort_all();
     }
+}
+
+/// Returns when the server is to stop.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // An error says that nobody is left who could tell: that is the end too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn admit(
@@ -211,8 +230,12 @@ async fn connection(
         .serve_connection(TokioIo::new(Patient::new(stream, bounds.write)), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        _ = stop.wait_for(|stop| *stop) => {
+        served = connection.as_mut() => Some(served),
+        () = told(&mut stop) => None,
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

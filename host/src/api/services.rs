@@ -48,8 +48,9 @@ pub(crate) async fn status(
     let services: Vec<_> = select(&status.services, &names)?.into_iter().cloned().collect();
     if plain {
         let lines: Vec<_> = services.iter().map(|s| s.plain_line() + "\n").collect();
-        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], lines.concat())
-            .into_response());
+        return Ok(
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], lines.concat()).into_response()
+        );
     }
     let status = Status { supervisor: status.supervisor, services };
     Ok(Json(wire::Status::from(&status)).into_response())

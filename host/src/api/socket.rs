@@ -156,8 +156,8 @@ fn clear(path: &Path) -> Result<(), BindError> {
         Ok(_) => {}
     }
     // Without blocking: a program that never accepts must not hold us up.
-    let connected = unix_socket()
-        .and_then(|probe| socket::connect(probe.as_raw_fd(), &UnixAddr::new(path)?));
+    let connected =
+        unix_socket().and_then(|probe| socket::connect(probe.as_raw_fd(), &UnixAddr::new(path)?));
     match connected {
         Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(failed),
         Err(Errno::ENOENT) => Ok(()),

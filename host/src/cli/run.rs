@@ -43,12 +43,17 @@ pub(crate) struct RunArgs {
     pub(crate) log_format: LogFormat,
 }
 
+/// `kennel run`
+pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
+    let socket = global.socket().map(Path::to_owned);
+    Ok(match supervise(global.config(), socket, args)? {
+        0 => super::ExitKind::Done,
+        _ => super::ExitKind::Failed,
+    })
+}
+
 /// Supervises until told to stop; the exit code of the supervisor.
-pub(crate) fn supervise(
-    config: &Path,
-    socket: Option<PathBuf>,
-    args: RunArgs,
-) -> Result<i32, super::Failure> {
+fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i32, super::Failure> {
     log_to_stderr(args.log_format);
     let environment = Environment::current();
     let mut builder = Builder::from_file(config, environment)?;
@@ -62,9 +67,8 @@ pub(crate) fn supervise(
         builder = builder.socket(absolute(socket)?);
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    builder = builder
-        .status_lines(status_lines())
-        .console(Console { colour, ..Console::default() });
+    builder =
+        builder.status_lines(status_lines()).console(Console { colour, ..Console::default() });
     if let Err(error) = os::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }

@@ -1,0 +1,154 @@
+//! `kennel logs`
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write};
+
+use jiff::Timestamp;
+
+use super::connect::{block_on, client};
+use super::paint::{Colour, Paint};
+use super::{ExitKind, Failure, Global, Outcome};
+use crate::api::client::LogQuery;
+use crate::api::{self, Client, wire};
+
+/// How many lines of the past are shown before new ones when nothing is said.
+const LINES_BEFORE_FOLLOWING: u64 = 10;
+
+/// Options of `kennel logs`.
+#[derive(clap::Args, Debug)]
+pub(super) struct LogsArgs {
+    /// Services, or instances such as web/0; all when none is named
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Show only the last N lines [default: all, with --follow 10]
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<u64>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// Show only lines from a time on: how long ago (10m) or 2026-11-21T08:00:00Z
+    #[arg(long, value_name = "T", value_parser = parse_since)]
+    since: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_since(text: &str) -> Result<String, String> {
+    match api::parse_time(text, Timestamp::now()) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("write how long ago, as in 10m, or {}", api::TIME_EXAMPLE)),
+    }
+}
+
+pub(super) fn logs(global: &Global, args: &LogsArgs) -> Outcome {
+    let LogsArgs { services, lines, follow, since, json } = args;
+    let client = client(global)?;
+    let default = (*follow && since.is_none()).then_some(LINES_BEFORE_FOLLOWING);
+    let query = LogQuery {
+        services: services.clone(),
+        lines: lines.or(default),
+        since: since.clone(),
+        follow: *follow,
+    };
+    block_on(async {
+        let shown = if *json {
+            json_lines(&client, &query).await
+        } else if is_one(&client, &query).await? {
+            raw(&client, &query).await
+        } else {
+            prefixed(&client, &query).await
+        };
+        shown.map_err(|failure| failure.doing("show logs"))
+    })
+}
+
+/// Whether the logs of exactly one instance are meant; names before lines say nothing
+/// then.
+async fn is_one(client: &Client, query: &LogQuery) -> Result<bool, Failure> {
+    let status = client.status(&query.services).await;
+    let status = status.map_err(|error| Failure::from(error).doing("show logs"))?;
+    Ok(status.services.len() == 1)
+}
+
+/// Byte by byte what the service wrote.
+async fn raw(client: &Client, query: &LogQuery) -> Outcome {
+    let mut bytes = client.raw_logs(query).await?;
+    let mut out = std::io::stdout().lock();
+    while let Some(bytes) = bytes.next().await? {
+        out.write_all(&bytes)?;
+        out.flush()?;
+    }
+    Ok(ExitKind::Done)
+}
+
+async fn json_lines(client: &Client, query: &LogQuery) -> Outcome {
+    let mut lines = client.logs(query).await?;
+    let mut out = std::io::stdout().lock();
+    while let Some(line) = lines.next().await? {
+        let text = serde_json::to_string(&line).map_err(std::io::Error::from)?;
+        writeln!(out, "{text}")?;
+    }
+    Ok(ExitKind::Done)
+}
+
+/// With the name of its service before each line.
+async fn prefixed(client: &Client, query: &LogQuery) -> Outcome {
+    let names = client.status(&query.services).await?.services.into_iter().map(|s| s.name);
+    let names: Vec<String> = names.collect();
+    let mut prefixes = Prefixes::new(&names, Paint::stdout());
+    let mut lines = client.logs(query).await?;
+    let stdout = std::io::stdout();
+    let eager = query.follow || stdout.is_terminal();
+    let mut out = std::io::BufWriter::new(stdout.lock());
+    while let Some(line) = lines.next().await? {
+        writeln!(out, "{}", prefixes.line(&line))?;
+        if eager {
+            out.flush()?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitKind::Done)
+}
+
+/// The names before lines, padded to one width, each service in a colour of its own.
+struct Prefixes {
+    width: usize,
+    colours: BTreeMap<String, Colour>,
+    paint: Paint,
+}
+
+impl Prefixes {
+    fn new(names: &[String], paint: Paint) -> Prefixes {
+        Prefixes {
+            width: names.iter().map(|name| name.chars().count()).max().unwrap_or(0),
+            colours: names.iter().cloned().zip(Colour::APART.into_iter().cycle()).collect(),
+            paint,
+        }
+    }
+
+    fn line(&mut self, line: &wire::LogLine) -> String {
+        let name = format!("{:width$} |", line.service, width = self.width);
+        let colour = self.colours.get(&line.service).copied().unwrap_or(Colour::Bold);
+        format!("{} {}", self.paint.paint(colour, name), line.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_before_lines_are_padded_to_one_width() {
+        let names = ["web/0".to_owned(), "db".to_owned()];
+        let mut prefixes = Prefixes::new(&names, Paint::never());
+        let line = |service: &str| wire::LogLine {
+            service: service.into(),
+            at: None,
+            stream: None,
+            text: "hello".into(),
+        };
+        assert_eq!(prefixes.line(&line("web/0")), "web/0 | hello");
+        assert_eq!(prefixes.line(&line("db")), "db    | hello");
+    }
+}

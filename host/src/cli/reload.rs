@@ -1,0 +1,13 @@
+//! `kennel reload`
+
+use super::connect::{block_on, client};
+use super::plan::{PlanArgs, print};
+use super::{Failure, Global, Outcome};
+
+pub(super) fn reload(global: &Global, args: &PlanArgs) -> Outcome {
+    let client = client(global)?;
+    let plan = block_on(async {
+        client.reload().await.map_err(|error| Failure::from(error).doing("reload"))
+    })?;
+    print(&plan, args.json)
+}

@@ -1,0 +1,48 @@
+//! What is known of the terminal.
+
+use std::io::{IsTerminal as _, Write as _};
+
+/// The width of standard output in columns; none when it is no terminal or its width is
+/// not known.
+pub(super) fn width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 20)
+}
+
+/// One line on standard error that is written anew as things go on; nothing when that is
+/// no terminal.
+pub(super) struct Progress {
+    on: bool,
+    shown: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Progress {
+        Progress { on: std::io::stderr().is_terminal(), shown: false }
+    }
+
+    /// Whether anybody sees it.
+    pub(super) fn is_seen(&self) -> bool {
+        self.on
+    }
+
+    pub(super) fn show(&mut self, text: &str) {
+        if self.on {
+            let width = width().unwrap_or(80).saturating_sub(1);
+            let text: String = text.chars().take(width).collect();
+            self.shown = true;
+            // It is decoration: if it cannot be shown, the work goes on.
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
