@@ -121,7 +121,7 @@ impl From<StartError> for Failure {
         match kind {
             ExitKind::AlreadyRunning => failure
                 .doing("start a supervisor")
-                .hint("it may be meant: see \"kennel status\"; another one needs another name or --state-dir"),
+                .hint("see it with \"kennel status\"; to run another one beside it, give that one another name or --state-dir"),
             ExitKind::Done | ExitKind::Failed | ExitKind::Invalid | ExitKind::NoSupervisor => {
                 failure
             }

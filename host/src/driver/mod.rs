@@ -39,7 +39,6 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::os::StateLock;
 
 use launch::Made;
 use news::News;
@@ -169,12 +168,12 @@ impl Driver {
         driver
     }
 
-    /// Supervises until everything has ended, then lets go of the state directory.
-    pub(crate) async fn run(mut self, lock: StateLock) {
+    /// Supervises until everything has ended.
+    pub(crate) async fn run(mut self) {
         loop {
             self.settle();
             if let Some(code) = self.exit {
-                return self.end(code, lock).await;
+                return self.end(code).await;
             }
             let wake = self.core.next_deadline().map(|deadline| self.clock.instant(deadline));
             let wake = [wake, self.waiters.next_deadline()].into_iter().flatten().min();
@@ -293,7 +292,7 @@ impl Driver {
 
     /// The last things: no output is lost, the journal is on disk, then whoever waits for
     /// the end is told.
-    async fn end(mut self, code: i32, lock: StateLock) {
+    async fn end(mut self, code: i32) {
         self.waiters.give_up();
         self.news.supervisor_stopped(code);
         let (capture, journal) = (self.capture.clone(), self.news.journal().clone());
@@ -306,7 +305,6 @@ impl Driver {
             }
         });
         let _ = flushed.await;
-        drop(lock);
         let _ = self.ended.send(Some(code));
     }
 }
