@@ -3,6 +3,7 @@
 //! Absolute figures differ between machines and hours; each is therefore taken beside a
 //! bare loop in C or a plain pipe, in turn within one run, and the ratio is what counts.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ const RESTARTS: usize = 200;
 const FLEET: usize = 1000;
 /// Bytes of output in the log benchmark.
 const LOG_BYTES: u64 = 512 << 20;
+/// Until services are ready and threads that have nothing to do are gone.
+const SETTLE: Duration = Duration::from_secs(12);
 /// How long an idle supervisor is watched.
 const IDLE: Duration = Duration::from_secs(10);
 /// No single wait is longer.
@@ -138,11 +141,13 @@ impl Bench {
         let pid = supervisor.child.id();
         wait_until("all services run", || Ok(children(pid)? >= size))?;
         let started = begun.elapsed();
-        // Ready after a second, and whatever is lazy done.
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(SETTLE);
         let (memory, before) = (resident_kib(pid)?, switches(pid)?);
         std::thread::sleep(IDLE);
-        let idle = switches(pid)? - before;
+        let idle: u64 = switches(pid)?
+            .iter()
+            .map(|(task, count)| count - before.get(task).copied().unwrap_or(0))
+            .sum();
         let begun = Instant::now();
         supervisor.shut_down()?;
         let stopped = begun.elapsed();
@@ -327,10 +332,13 @@ fn resident_kib(pid: u32) -> Result<u64> {
     status_number(&file, "VmRSS:").context("no VmRSS")
 }
 
-/// Context switches of all threads so far, voluntary and not.
-fn switches(pid: u32) -> Result<u64> {
+/// Context switches of each thread so far, voluntary and not.
+fn switches(pid: u32) -> Result<HashMap<PathBuf, u64>> {
     let of = |task: &Path, key| status_number(&task.join("status"), key).unwrap_or(0);
-    let tasks = tasks(pid)?;
-    let sum = |key| tasks.iter().map(|task| of(task, key)).sum::<u64>();
-    Ok(sum("voluntary_ctxt_switches:") + sum("nonvoluntary_ctxt_switches:"))
+    let both = |task: PathBuf| {
+        let count =
+            of(&task, "voluntary_ctxt_switches:") + of(&task, "nonvoluntary_ctxt_switches:");
+        (task, count)
+    };
+    Ok(tasks(pid)?.into_iter().map(both).collect())
 }
