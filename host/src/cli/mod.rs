@@ -134,6 +134,7 @@ pub fn main() -> ExitCode {
     match carry_out(&global, command) {
         Ok(kind) => kind.into(),
         Err(failure) => {
+            let failure = connect::explained(failure, &global);
             let text = failure.to_string();
             if !text.is_empty() {
                 // Without a standard error there is nobody to tell.
