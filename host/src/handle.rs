@@ -109,15 +109,22 @@ pub enum ShutdownMode {
 
 /// A message to the driver.
 pub(crate) enum Request {
-    Status { reply: oneshot::Sender<Status> },
+    Status {
+        reply: oneshot::Sender<Status>,
+    },
     Act {
         verb: Verb,
         names: Vec<String>,
         wait: Wait,
         reply: oneshot::Sender<Result<Vec<Outcome>, VerbError>>,
     },
-    Plan { file: Option<PathBuf>, reply: oneshot::Sender<Result<Plan, ReloadError>> },
-    Reload { reply: oneshot::Sender<Result<Plan, ReloadError>> },
+    Plan {
+        file: Option<PathBuf>,
+        reply: oneshot::Sender<Result<Plan, ReloadError>>,
+    },
+    Reload {
+        reply: oneshot::Sender<Result<Plan, ReloadError>>,
+    },
     Shutdown(ShutdownMode),
 }
 

@@ -21,4 +21,4 @@ mod usage;
 pub use driver::StatusLines;
 pub use handle::{Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use status::{Role, ServiceStatus, Status, SupervisorStatus};
-pub use supervisor::{Builder, Prepared, StartError, Supervisor};
+pub use supervisor::{Builder, Ended, Prepared, StartError, Supervisor};

@@ -22,7 +22,16 @@ const REQUESTS: usize = 256;
 /// [`Handle::shutdown`].
 pub struct Supervisor {
     handle: Handle,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<StateLock>,
+}
+
+/// A supervisor that has ended. Until this is dropped no other one can have its state
+/// directory, so what else belongs to it can be put away.
+#[derive(Debug)]
+pub struct Ended {
+    /// 0, or 1 when a service that gave up wanted it so.
+    pub code: i32,
+    _lock: Option<StateLock>,
 }
 
 /// Why a supervisor could not be started. Nothing was started then.
@@ -182,7 +191,10 @@ impl Prepared {
     /// Outside of a tokio runtime.
     pub fn start(self) -> Supervisor {
         let Prepared { handle, parts, lock } = self;
-        let driver = tokio::spawn(Driver::new(parts).run(lock));
+        let driver = tokio::spawn(async move {
+            Driver::new(parts).run().await;
+            lock
+        });
         Supervisor { handle, driver }
     }
 }
@@ -193,12 +205,10 @@ impl Supervisor {
         &self.handle
     }
 
-    /// Returns when it has ended and nothing of it is left, with its exit code.
-    pub async fn ended(self) -> i32 {
+    /// Returns when it has ended and no process of it is left.
+    pub async fn ended(self) -> Ended {
         let code = self.handle.ended().await;
-        // The lock is free when the task is over.
-        let _ = self.driver.await;
-        code
+        Ended { code, _lock: self.driver.await.ok() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's chores, in Rust rather than in a maze of shell.
 
+mod bench;
 mod runner;
 mod test;
 
@@ -17,10 +18,13 @@ struct Xtask {
 enum Chore {
     /// Run every check there is.
     Test(test::Args),
+    /// Measure what supervision costs, beside the least that could do it.
+    Bench(bench::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Xtask::parse().chore {
         Chore::Test(args) => test::test(&args),
+        Chore::Bench(args) => bench::bench(&args),
     }
 }

@@ -83,17 +83,22 @@ fn the_core_depends_on_nothing() {
     let manifest = fs::read_to_string(root().join("host/core/Cargo.toml")).expect("readable");
     assert!(!manifest.contains("dependencies"), "kennel-core must have no dependencies");
     let files = sources("host/core/src");
-    let allowed = ["collections", "error::Error", "fmt", "mem", "ops", "sync::Arc", "time::Duration"];
-    let found = offences(&files, |_| true, |line| {
-        let mut rest = line;
-        while let Some(at) = rest.find("std::") {
-            rest = &rest[at + "std::".len()..];
-            if !allowed.iter().any(|path| rest.starts_with(path)) {
-                return true;
+    let allowed =
+        ["collections", "error::Error", "fmt", "mem", "ops", "sync::Arc", "time::Duration"];
+    let found = offences(
+        &files,
+        |_| true,
+        |line| {
+            let mut rest = line;
+            while let Some(at) = rest.find("std::") {
+                rest = &rest[at + "std::".len()..];
+                if !allowed.iter().any(|path| rest.starts_with(path)) {
+                    return true;
+                }
             }
-        }
-        false
-    });
+            false
+        },
+    );
     assert!(found.is_empty(), "the core may not use this of std:\n{}", found.join("\n"));
 }
 
@@ -109,8 +114,10 @@ fn unsafe_code_stands_in_the_os_layer_only() {
     let outside = |name: &str| name.starts_with("host/") && !name.starts_with("host/src/os/");
     let word = |line: &str| line.contains("unsafe ") || line.contains("allow(unsafe_code)");
     let found = offences(&sources("host"), outside, word);
-    let found: Vec<_> =
-        found.into_iter().filter(|line| !line.contains("#[allow(unsafe_code)] pub mod os;")).collect();
+    let found: Vec<_> = found
+        .into_iter()
+        .filter(|line| !line.contains("#[allow(unsafe_code)] pub mod os;"))
+        .collect();
     assert!(found.is_empty(), "unsafe outside host/src/os:\n{}", found.join("\n"));
 }
 

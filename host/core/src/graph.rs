@@ -15,6 +15,10 @@ pub struct Graph {
     services: Vec<Arc<ServiceSpec>>,
 }
 
+/// How many dependencies may lie one behind the other. Far more than anybody has, and few
+/// enough to follow them without running out of stack.
+const DEPTH_MAX: usize = 1000;
+
 /// Why specs do not fit together.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GraphError {
@@ -32,6 +36,8 @@ pub enum GraphError {
     /// Services wait for each other: each depends on the next, the last on the first.
     /// A service that depends on itself is a cycle of one.
     Cycle(Vec<Arc<str>>),
+    /// More than a thousand dependencies lie one behind the other before this service.
+    TooDeep(Arc<str>),
 }
 
 impl fmt::Display for GraphError {
@@ -49,6 +55,10 @@ impl fmt::Display for GraphError {
                 }
                 f.write_str(names.first().map_or("", |name| name))
             }
+            GraphError::TooDeep(name) => write!(
+                f,
+                "more than {DEPTH_MAX} dependencies lie one behind the other before service \"{name}\""
+            ),
         }
     }
 }
@@ -92,7 +102,10 @@ impl Graph {
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
     OnPath,
-    Finished,
+    /// Visited; so many dependencies lie one behind the other before it.
+    Finished {
+        depth: usize,
+    },
 }
 
 /// A depth-first walk along the dependencies.
@@ -104,9 +117,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, name: &Arc<str>) -> Result<(), GraphError> {
+    /// Returns how many dependencies lie one behind the other before `name`.
+    fn visit(&mut self, name: &Arc<str>) -> Result<usize, GraphError> {
         match self.marks.get(name) {
-            Some(Mark::Finished) => return Ok(()),
+            Some(Mark::Finished { depth }) => return Ok(*depth),
             Some(Mark::OnPath) => {
                 let start = self.path.iter().position(|on_path| on_path == name).unwrap_or(0);
                 return Err(GraphError::Cycle(self.path[start..].to_vec()));
@@ -116,6 +130,10 @@ impl Walk<'_> {
         let spec = self.by_name[name].clone();
         self.marks.insert(name.clone(), Mark::OnPath);
         self.path.push(name.clone());
+        if self.path.len() > DEPTH_MAX {
+            return Err(GraphError::TooDeep(name.clone()));
+        }
+        let mut depth = 0;
         for dependency in &spec.depends_on {
             if !self.by_name.contains_key(&dependency.service) {
                 return Err(GraphError::UnknownDependency {
@@ -123,12 +141,15 @@ impl Walk<'_> {
                     dependency: dependency.service.clone(),
                 });
             }
-            self.visit(&dependency.service)?;
+            depth = depth.max(self.visit(&dependency.service)? + 1);
+        }
+        if depth >= DEPTH_MAX {
+            return Err(GraphError::TooDeep(name.clone()));
         }
         self.path.pop();
-        self.marks.insert(name.clone(), Mark::Finished);
+        self.marks.insert(name.clone(), Mark::Finished { depth });
         self.order.push(spec);
-        Ok(())
+        Ok(depth)
     }
 }
 
@@ -179,6 +200,24 @@ mod tests {
     fn a_service_that_depends_on_itself_is_a_cycle_of_one() {
         let error = Graph::new(vec![service("a", &["a"])]).expect_err("must be refused");
         assert_eq!(error, GraphError::Cycle(vec!["a".into()]));
+    }
+
+    #[test]
+    fn a_chain_too_long_to_follow_is_refused_in_whatever_order_it_is_given() {
+        let chain = |length: usize| -> Vec<ServiceSpec> {
+            let name = |number: usize| format!("s{number}");
+            (0..length)
+                .map(|number| match number {
+                    0 => service("s0", &[]),
+                    _ => service(&name(number), &[&name(number - 1)]),
+                })
+                .collect()
+        };
+        assert!(Graph::new(chain(1000)).is_ok());
+        let reversed = chain(20_000).into_iter().rev().collect();
+        for too_long in [chain(1001), chain(20_000), reversed] {
+            assert!(refusal(too_long).starts_with("more than 1000 dependencies"));
+        }
     }
 
     #[test]

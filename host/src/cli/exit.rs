@@ -131,7 +131,7 @@ impl From<StartError> for Failure {
         match kind {
             ExitKind::AlreadyRunning => failure
                 .doing("start a supervisor")
-                .hint("\"kennel status\" shows what it does; a second one needs a state directory of its own, with --state-dir or another kennel.name"),
+                .hint("see it with \"kennel status\"; to run another one beside it, give that one another name or --state-dir"),
             ExitKind::Done | ExitKind::Failed | ExitKind::Invalid | ExitKind::NoSupervisor => {
                 failure
             }

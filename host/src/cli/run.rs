@@ -105,11 +105,12 @@ async fn serve(builder: Builder) -> Result<i32, super::Failure> {
     let serving = server.serve(handle.clone());
     let handling = tokio::spawn(signals.handle(handle));
     let reaping = tokio::spawn(reap_orphans());
-    let code = supervisor.ended().await;
+    let ended = supervisor.ended().await;
+    // Before the state directory is free: the next supervisor may want the same socket.
     serving.stop().await;
     handling.abort();
     reaping.abort();
-    Ok(code)
+    Ok(ended.code)
 }
 
 /// The signals that steer the supervisor.

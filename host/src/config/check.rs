@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kennel_core::spec::{Condition, Kind};
+use kennel_core::{Graph, GraphError};
 
 use super::service::Checked;
 use super::source::{Problem, Problems, quoted};
@@ -51,6 +52,54 @@ pub(super) fn graph(services: &[Checked], problems: &mut Problems) {
         edges.push(own);
     }
     cycles(services, edges, problems);
+}
+
+/// Puts the services into the form that the core takes. What `graph` does not look for,
+/// because it has no place in a file, is found here.
+pub(super) fn assemble(services: &[Checked], problems: &mut Problems) -> Option<Graph> {
+    if problems.has_errors() {
+        return None;
+    }
+    match Graph::new(services.iter().map(|service| service.config.spec.clone()).collect()) {
+        Ok(graph) => Some(graph),
+        Err(error) => {
+            let span = match &error {
+                GraphError::TooDeep(name) => services
+                    .iter()
+                    .find(|service| service.config.spec.name == *name)
+                    .and_then(|service| service.dependency_spans.first().copied()),
+                GraphError::DuplicateName(_)
+                | GraphError::NoReplicas(_)
+                | GraphError::UnknownDependency { .. }
+                | GraphError::Cycle(_) => None,
+            };
+            problems.error(match span {
+                Some(span) => Problem::at(span, error.to_string()),
+                None => Problem::nowhere(error.to_string()),
+            });
+            None
+        }
+    }
+}
+
+/// Instances of a service with replicas have log files named `web.0.log`, as would a
+/// service that is named `web.0`.
+pub(super) fn log_files(services: &[Checked], problems: &mut Problems) {
+    let names: HashSet<&str> = services.iter().map(|s| &*s.config.spec.name).collect();
+    for service in services.iter().filter(|service| service.config.spec.replicas > 1) {
+        let spec = &service.config.spec;
+        for index in 0..spec.replicas {
+            let taken = format!("{}.{index}", spec.name);
+            if names.contains(&*taken) {
+                let message = format!(
+                    "service {} has the log file of instance \"{}/{index}\"",
+                    quoted(&taken),
+                    spec.name
+                );
+                problems.error(Problem::at(service.span, message).hint("give one another name"));
+            }
+        }
+    }
 }
 
 /// Finds cycles without recursion: a chain of services may be long.

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-
 use crate::os::{Resource, Rlimit, UNLIMITED};
 
 use super::checker::Checker;
-use super::env_file;
 use super::raw::{OneOrMany, RawCommand, RawLimits, RawRlimit, RawService, RlimitPair, Text};
 use super::source::{Problem, Problems, Sources, quoted};
-use super::tree::Node;
+use super::tree::{Kind, Node};
+use super::{env_file, files, suggest};
 
 /// How the process of a service is made.
 #[derive(Clone, PartialEq, Debug)]
@@ -47,42 +46,33 @@ pub enum Command {
     Shell(String),
 }
 
-/// Environment variables from files, read and complained about once each.
+/// Environment variables from files, each read once; of one that cannot be read the
+/// message and the hint.
 #[derive(Default)]
-pub(super) struct EnvFiles(HashMap<PathBuf, Option<BTreeMap<String, String>>>);
+pub(super) struct EnvFiles(HashMap<PathBuf, Result<Variables, (String, Option<String>)>>);
+
+type Variables = BTreeMap<String, String>;
 
 impl EnvFiles {
-    /// Reads the files that `path` in `node` names, to where `load` finds them. Apart
-    /// from it because places in them may be needed in errors.
+    /// Reads the files that `env_file` of `node` names, for `load`. Apart from it because
+    /// the texts have to be among the sources before anything is checked.
     pub(super) fn read(&mut self, node: &Node, sources: &mut Sources, problems: &mut Problems) {
         let Some(list) = node.get("env_file") else { return };
-        let one = std::slice::from_ref(list);
         let items = match &list.kind {
-            super::tree::Kind::Sequence(items) => items.as_slice(),
-            super::tree::Kind::Scalar(_) | super::tree::Kind::Mapping(_) => one,
+            Kind::Sequence(items) => items.as_slice(),
+            Kind::Scalar(_) | Kind::Mapping(_) => std::slice::from_ref(list),
         };
         for item in items.iter().filter(|item| !item.is_null()) {
-            let Some(text) = item.text().filter(|text| !text.is_empty()) else { continue };
+            let Some(text) = item.text() else { continue };
             let path = sources.resolve(item.span.file, text);
-            let known = match self.0.get(&path) {
-                Some(variables) => variables.is_some(),
-                None => match super::files::read(&path) {
-                    Ok(text) => {
-                        let file = sources.add(path.clone(), PathBuf::from("/"), text);
-                        let variables = env_file::parse(file, sources, problems);
-                        self.0.insert(path, Some(variables));
-                        true
-                    }
-                    Err(Problem { message, hint, .. }) => {
-                        problems.error(Problem::at(item.span, message).maybe_hint(hint));
-                        self.0.insert(path, None);
-                        true
-                    }
-                },
-            };
-            if !known {
-                let message = format!("cannot read {} either", quoted(text));
-                problems.error(Problem::at(item.span, message));
+            let result = self.0.entry(path).or_insert_with_key(|path| {
+                let text = files::read(path).map_err(|problem| (problem.message, problem.hint))?;
+                let file = sources.add(path.clone(), PathBuf::from("/"), text);
+                Ok(env_file::parse(file, sources, problems))
+            });
+            if let Err((message, hint)) = result {
+                let problem = Problem::at(item.span, message.clone()).maybe_hint(hint.clone());
+                problems.error(problem);
             }
         }
     }
@@ -104,7 +94,7 @@ impl EnvFiles {
         };
         names
             .iter()
-            .filter_map(|name| self.0.get(&sources.resolve(file, name))?.clone())
+            .filter_map(|name| self.0.get(&sources.resolve(file, name))?.clone().ok())
             .fold(BTreeMap::new(), over)
     }
 }
@@ -249,7 +239,7 @@ fn complained(node: &Node) -> bool {
         if KEYS.contains(&entry.key.as_str()) {
             return !entry.value.is_null();
         }
-        super::suggest::for_key(&entry.key, &KEYS, "").is_some_and(|hint| {
+        suggest::for_key(&entry.key, &KEYS, "").is_some_and(|hint| {
             KEYS.iter().any(|key| {
                 hint.ends_with(&format!("\"{key}\"?"))
                     || hint.ends_with(&format!("write \"{key}\""))
@@ -337,11 +327,7 @@ fn rlimits(raw: &RawLimits) -> Vec<Rlimit> {
     .into_iter()
     .filter_map(|(resource, limit)| {
         let RawRlimit(RlimitPair { soft, hard }) = limit.as_ref()?;
-        Some(Rlimit {
-            resource,
-            soft: soft.unwrap_or(UNLIMITED),
-            hard: hard.unwrap_or(UNLIMITED),
-        })
+        Some(Rlimit { resource, soft: soft.unwrap_or(UNLIMITED), hard: hard.unwrap_or(UNLIMITED) })
     })
     .collect()
 }

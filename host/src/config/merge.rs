@@ -19,8 +19,9 @@ const MERGED: &[(&str, &[&str])] = &[
     ("rolling", &[]),
 ];
 
-/// The service with what it does not say itself from `defaults`.
-pub(super) fn under(defaults: &Node, service: &Node) -> Node {
+/// The service `name` with what it does not say itself from `defaults`. That all depend
+/// on a service does not mean that it depends on itself.
+pub(super) fn under(defaults: &Node, name: &str, service: &Node) -> Node {
     let mut merged = service.clone();
     let Kind::Mapping(entries) = &mut merged.kind else { return merged };
     let says = |key: &str| service.get(key).is_some_and(|value| !value.is_null());
@@ -34,8 +35,12 @@ pub(super) fn under(defaults: &Node, service: &Node) -> Node {
         if hidden {
             continue;
         }
+        let mut default = default.clone();
+        if default.key == "depends_on" {
+            leave_out(&mut default.value, name);
+        }
         let Some(own) = entries.iter_mut().find(|entry| entry.key == default.key) else {
-            entries.push(default.clone());
+            entries.push(default);
             continue;
         };
         if let Some((_, nested)) = MERGED.iter().find(|(key, _)| *key == default.key) {
@@ -59,6 +64,15 @@ fn merge(default: &Node, own: &mut Node, nested: &[&str]) {
         }
     }
     own.kind = Kind::Mapping(into);
+}
+
+/// Takes a service out of either form of `depends_on`.
+fn leave_out(depends_on: &mut Node, name: &str) {
+    match &mut depends_on.kind {
+        Kind::Scalar(_) => {}
+        Kind::Sequence(items) => items.retain(|item| item.text() != Some(name)),
+        Kind::Mapping(entries) => entries.retain(|entry| entry.key != name),
+    }
 }
 
 /// The list form of `depends_on` as the mapping that it stands for.

@@ -24,12 +24,14 @@ mod files;
 mod interpolate;
 mod launch;
 mod merge;
+mod parse;
 mod raw;
 mod schema;
 mod service;
 mod source;
 mod suggest;
 mod supervisor;
+mod syntax;
 mod tree;
 mod unavailable;
 
@@ -38,6 +40,8 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+
+use kennel_core::Graph;
 
 pub use diff::{Action, Change, Plan, SupervisorChange, When, plan};
 pub use error::{ConfigError, ConfigErrors, Place};
@@ -52,7 +56,7 @@ pub use supervisor::{
 use checker::Checker;
 use files::Included;
 use raw::{RawFile, RawService};
-use source::{FileId, Problem, Problems, Sources, Span, quoted};
+use source::{Problem, Problems, Sources, Span, quoted};
 use tree::{Entry, Kind, Node};
 
 /// A configuration that was checked as a whole.
@@ -62,6 +66,8 @@ pub struct Config {
     pub supervisor: SupervisorSettings,
     /// The services, in the order of the files; names are unique.
     pub services: Vec<ServiceConfig>,
+    /// The lives of all services, as the core takes them.
+    pub graph: Graph,
     /// The files it was read from, absolute, the main one first.
     pub files: Vec<PathBuf>,
 }
@@ -81,16 +87,9 @@ pub struct Loaded {
 ///
 /// Everything that is wrong with it.
 pub fn load(path: &Path, env: &Environment) -> Result<Loaded, ConfigErrors> {
-    let mut problems = Problems::default();
     match files::read_main(path) {
         Ok(text) => load_text(path, text, env),
-        Err(problem) => {
-            problems.error(problem);
-            match problems.finish(&Sources::default()) {
-                Err(errors) => Err(errors),
-                Ok(_) => unreachable!("an error was noted just before"),
-            }
-        }
+        Err(Problem { message, hint, .. }) => Err(ConfigError { at: None, message, hint }.into()),
     }
 }
 
@@ -181,8 +180,11 @@ impl Loader<'_> {
             })
             .collect();
         check::graph(&services, &mut self.problems);
+        check::log_files(&services, &mut self.problems);
+        let graph = check::assemble(&services, &mut self.problems)?;
         Some(Config {
             supervisor,
+            graph,
             services: services.into_iter().map(|checked| checked.config).collect(),
             files: std::mem::take(&mut self.files),
         })
@@ -194,20 +196,10 @@ impl Loader<'_> {
         self.files.push(absolute);
         let directory = supervisor::directory_of(path);
         let file = self.sources.add(path.to_owned(), directory, text);
-        let before = self.problems.has_errors();
-        let Some(mut root) = tree::parse(file, &self.sources, &mut self.problems) else {
-            if !self.problems.has_errors() || before && self.is_blank(file) {
-                self.problems.error(no_services(path));
-            }
-            return None;
-        };
+        let mut root = parse::parse(file, &self.sources, &mut self.problems)?;
         interpolate::interpolate(&mut root, &self.env.vars, &self.sources, &mut self.problems);
         match &root.kind {
             Kind::Mapping(_) => Some(root),
-            Kind::Scalar(_) if root.is_null() => {
-                self.problems.error(no_services(path));
-                None
-            }
             Kind::Scalar(_) | Kind::Sequence(_) => {
                 let message =
                     format!("expected a mapping with \"services\", found {}", root.noun());
@@ -216,11 +208,6 @@ impl Loader<'_> {
                 None
             }
         }
-    }
-
-    fn is_blank(&self, file: FileId) -> bool {
-        let text = self.sources.text(file);
-        text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#'))
     }
 
     /// Takes the services of a file in; names are checked here, where both places of a
@@ -358,7 +345,7 @@ impl Loader<'_> {
         };
         node.span = key_span;
         let node = match defaults {
-            Some(defaults) => merge::under(defaults, &node),
+            Some(defaults) => merge::under(defaults, &key, &node),
             None => node,
         };
         Some((key, node))

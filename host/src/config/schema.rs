@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::raw::RawFile;
 
-/// The JSON Schema (draft 2020-12) of `services.yaml`. It accepts every file that
-/// Kennel accepts; Kennel checks more than a schema can say.
+/// The JSON Schema (draft 2020-12) of `services.yaml`: its keys, what they mean and what
+/// they take. Kennel itself checks more than a schema can say.
 pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<RawFile>().to_value();
@@ -26,6 +26,10 @@ fn tighten(schema: &mut Value) {
             let pattern_free = map.get("pattern").is_some_and(|pattern| pattern == "");
             if pattern_free {
                 map.remove("pattern");
+            }
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                // The lines are those of the source.
+                *text = text.replace('\n', " ");
             }
             for value in map.values_mut() {
                 tighten(value);

@@ -78,6 +78,8 @@ pub enum LogTarget {
 /// A checked service and where its dependencies are written.
 pub(super) struct Checked {
     pub(super) config: ServiceConfig,
+    /// Where its keys are.
+    pub(super) span: Span,
     /// As many as `config.spec.depends_on`.
     pub(super) dependency_spans: Vec<Span>,
 }
@@ -118,7 +120,7 @@ pub(super) fn check(
             .map(|(label, Text(value))| (label.clone(), value.clone()))
             .collect(),
     };
-    Checked { config, dependency_spans }
+    Checked { config, span: node.span, dependency_spans }
 }
 
 fn dependencies(

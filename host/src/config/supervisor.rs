@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::checker::Checker;
 use super::raw::RawKennel;
 use super::source::{Problem, Problems, Sources, Span, quoted};
-use super::tree::{self, Node};
-use super::{files, interpolate};
+use super::tree::Node;
+use super::{files, interpolate, parse};
 
 /// The longest path of a Unix socket, `unix(7)`: sun_path without its NUL.
 pub const MAX_SOCKET_PATH_BYTES: usize = 107;
@@ -154,7 +154,7 @@ fn read_block(
 ) -> Option<Node> {
     let file = sources.add(path.to_owned(), directory.to_owned(), text);
     let mut ignored = Problems::default();
-    let root = tree::parse(file, sources, &mut ignored)?;
+    let root = parse::parse(file, sources, &mut ignored)?;
     let mut block = root.get("kennel").cloned().unwrap_or_else(|| Node::empty(root.span));
     interpolate::interpolate(&mut block, &env.vars, sources, &mut ignored);
     Some(block)
@@ -212,14 +212,13 @@ pub(super) fn check(
     });
     let socket = socket.or(defaults.socket).unwrap_or_else(|| state_dir.join("kennel.sock"));
     if socket.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
-        let span = checker.span(root, "kennel.socket");
         let message = format!(
             "the socket's path {} is longer than {MAX_SOCKET_PATH_BYTES} bytes",
             quoted(&socket.to_string_lossy())
         );
-        checker
-            .problems
-            .error(Problem::at(span, message).hint("set kennel.socket to a shorter one"));
+        let at = root.find("kennel.socket").map(|node| node.span);
+        let hint = Some("set kennel.socket to a shorter one".to_owned());
+        checker.problems.error(Problem { span: at, message, hint });
     }
     SupervisorSettings {
         name,

@@ -31,9 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kennel_core::{
-    Core, Course, Effect, Graph, Input, InstanceId, Limits, Recipient, RunId, Time,
-};
+use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -41,7 +39,6 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::os::StateLock;
 
 use launch::Made;
 use news::News;
@@ -166,17 +163,17 @@ impl Driver {
         };
         driver.news.supervisor_started(&driver.config.supervisor.name);
         driver.define_services();
-        let graph = graph(&driver.config);
+        let graph = driver.config.graph.clone();
         driver.tell_core(Input::Configure { graph, restart: Vec::new() });
         driver
     }
 
-    /// Supervises until everything has ended, then lets go of the state directory.
-    pub(crate) async fn run(mut self, lock: StateLock) {
+    /// Supervises until everything has ended.
+    pub(crate) async fn run(mut self) {
         loop {
             self.settle();
             if let Some(code) = self.exit {
-                return self.end(code, lock).await;
+                return self.end(code).await;
             }
             let wake = self.core.next_deadline().map(|deadline| self.clock.instant(deadline));
             let wake = [wake, self.waiters.next_deadline()].into_iter().flatten().min();
@@ -200,7 +197,9 @@ impl Driver {
         while let Some(event) = self.core.poll_event() {
             self.news.publish(&event, &self.runs);
         }
-        self.news.status_lines(self.core.view(), &self.runs);
+        for name in self.news.status_lines(self.core.view(), &self.runs) {
+            self.capture.remove(&name);
+        }
         self.waiters.answer(self.core.view(), self.clock.now(), &self.runs);
     }
 
@@ -293,7 +292,7 @@ impl Driver {
 
     /// The last things: no output is lost, the journal is on disk, then whoever waits for
     /// the end is told.
-    async fn end(mut self, code: i32, lock: StateLock) {
+    async fn end(mut self, code: i32) {
         self.waiters.give_up();
         self.news.supervisor_stopped(code);
         let (capture, journal) = (self.capture.clone(), self.news.journal().clone());
@@ -306,7 +305,6 @@ impl Driver {
             }
         });
         let _ = flushed.await;
-        drop(lock);
         let _ = self.ended.send(Some(code));
     }
 }
@@ -318,12 +316,6 @@ fn limits(settings: &SupervisorSettings) -> Limits {
         max_restarts_per_second: settings.max_restarts_per_second,
         shutdown_timeout: settings.shutdown_timeout,
     }
-}
-
-/// What the core needs of a configuration.
-fn graph(config: &Config) -> Graph {
-    let specs = config.services.iter().map(|service| service.spec.clone()).collect();
-    Graph::new(specs).expect("a checked configuration has unique names and no cycles")
 }
 
 async fn sleep_until(wake: Option<Instant>) {

@@ -1,6 +1,6 @@
 //! From events of the core to the journal, the plain status lines and the counters.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) struct News {
     lines: Option<StatusLines>,
     /// The last plain line of each instance, to print changes only.
     printed: HashMap<InstanceId, String>,
-    touched: HashSet<InstanceId>,
+    touched: HashMap<InstanceId, Arc<str>>,
     facts: HashMap<InstanceId, Facts>,
 }
 
@@ -33,6 +33,8 @@ pub(crate) struct News {
 struct Facts {
     ready_after: Option<Duration>,
     last_cause: Option<&'static str>,
+    /// How the last run ended, in words.
+    last_end: String,
     restarts_by_cause: BTreeMap<&'static str, u64>,
 }
 
@@ -42,7 +44,7 @@ impl News {
             journal,
             lines,
             printed: HashMap::new(),
-            touched: HashSet::new(),
+            touched: HashMap::new(),
             facts: HashMap::new(),
         }
     }
@@ -60,21 +62,26 @@ impl News {
     }
 
     pub(super) fn publish(&mut self, event: &Event, runs: &Runs) {
-        if let Some(id) = event.instance {
-            self.touched.insert(id);
-            self.count(id, &event.kind);
-        }
         let service = event.name.as_ref().map(ToString::to_string);
         let message = event.kind.to_string();
-        tracing::debug!(service = service.as_deref(), "{message}");
+        if let (Some(id), Some(name)) = (event.instance, &event.name) {
+            self.touched.insert(id, name.clone());
+            self.count(id, &event.kind, &message);
+            self.log(id, name, &event.kind, &message);
+        } else {
+            tracing::info!("{message}");
+        }
         self.append(event.kind.name(), service, message, attributes(&event.kind, runs));
     }
 
-    fn count(&mut self, id: InstanceId, kind: &EventKind) {
+    fn count(&mut self, id: InstanceId, kind: &EventKind, message: &str) {
         let facts = self.facts.entry(id).or_default();
         match kind {
             EventKind::Ready { after, .. } => facts.ready_after = Some(*after),
-            EventKind::Ended { cause, .. } => facts.last_cause = Some(cause_word(cause)),
+            EventKind::Ended { cause, .. } => {
+                facts.last_cause = Some(cause_word(cause));
+                facts.last_end = message.to_owned();
+            }
             EventKind::Backoff { .. } => {
                 if let Some(cause) = facts.last_cause {
                     *facts.restarts_by_cause.entry(cause).or_default() += 1;
@@ -99,13 +106,42 @@ impl News {
         }
     }
 
+    /// What went wrong goes to the supervisor's own log; all else stands in the journal.
+    fn log(&self, id: InstanceId, name: &str, kind: &EventKind, message: &str) {
+        let last_end = self.facts.get(&id).map_or("", |facts| &facts.last_end);
+        match kind {
+            EventKind::Backoff { .. } => tracing::warn!("{name} {last_end}; {message}"),
+            EventKind::Failed { .. } => tracing::error!("{name} {last_end}; {message}"),
+            EventKind::Stuck { .. } => tracing::error!("{name} is {message}"),
+            EventKind::Escalated { .. } | EventKind::Swept { .. } => {
+                tracing::warn!("{name}: {message}");
+            }
+            EventKind::HealthChanged { .. } => tracing::info!("{name}: {message}"),
+            EventKind::Wanted(..)
+            | EventKind::Waiting(_)
+            | EventKind::Started { .. }
+            | EventKind::Ready { .. }
+            | EventKind::Ended { .. }
+            | EventKind::Stopping { .. }
+            | EventKind::Stopped
+            | EventKind::Done
+            | EventKind::Stable { .. }
+            | EventKind::Signalled { .. }
+            | EventKind::Reset
+            | EventKind::ShuttingDown(_)
+            | EventKind::LeftBehind(_) => tracing::debug!("{name}: {message}"),
+        }
+    }
+
     /// Prints the plain status line of each instance that events touched, where it is
-    /// another one than before.
-    pub(super) fn status_lines(&mut self, view: View<'_>, runs: &Runs) {
-        for id in self.touched.drain() {
+    /// another one than before. The names of those that are gone.
+    pub(super) fn status_lines(&mut self, view: View<'_>, runs: &Runs) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        for (id, name) in self.touched.drain() {
             let Some(instance) = view.instance(id) else {
                 self.printed.remove(&id);
                 self.facts.remove(&id);
+                gone.push(name);
                 continue;
             };
             let Some(lines) = &self.lines else { continue };
@@ -116,6 +152,7 @@ impl News {
                 self.printed.insert(id, line);
             }
         }
+        gone
     }
 
     pub(super) fn supervisor_started(&mut self, name: &str) {
@@ -218,7 +255,9 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
                 json!({"wanted": wanted.to_string(), "by": "dependent", "dependent": &**name})
             }
         },
-        EventKind::Waiting(_) | EventKind::Stopped | EventKind::Done | EventKind::Reset => json!({}),
+        EventKind::Waiting(_) | EventKind::Stopped | EventKind::Done | EventKind::Reset => {
+            json!({})
+        }
         EventKind::Started { run, restarts } => {
             json!({"run": run.0, "pid": runs.pid(*run), "restarts": restarts})
         }

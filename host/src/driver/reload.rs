@@ -1,12 +1,13 @@
 //! Reading the configuration again, and changing only what has changed.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use kennel_core::{Course, Input};
 use tokio::sync::oneshot;
 
-use super::{Driver, Fact, Source, graph, launch, limits};
+use super::{Driver, Fact, Source, launch, limits};
 use crate::config::{self, Action, Config, ConfigErrors, Plan};
 use crate::handle::ReloadError;
 
@@ -84,6 +85,12 @@ impl Driver {
             .collect();
         self.config = new;
         self.define_services();
+        // Those whose last run is still on its way down are needed until it has ended.
+        let view = self.core.view();
+        let used: HashSet<_> = view.instances().map(|i| i.spec().name.clone()).collect();
+        let configured: HashSet<_> =
+            self.config.services.iter().map(|service| service.spec.name.clone()).collect();
+        self.definitions.retain(|name, _| used.contains(name) || configured.contains(name));
         let instances: Vec<_> = self.core.view().instances().collect();
         for instance in instances {
             if let Some(definition) = self.definitions.get(&instance.spec().name) {
@@ -91,12 +98,10 @@ impl Driver {
             }
         }
         self.core.set_limits(limits(&self.config.supervisor));
-        let graph = graph(&self.config);
+        let graph = self.config.graph.clone();
         self.tell_core(Input::Configure { graph, restart });
     }
 
-    /// Definitions of services that are gone are kept until a later reload: their last
-    /// run may still be on its way down.
     pub(super) fn define_services(&mut self) {
         for service in &self.config.services {
             self.definitions.insert(service.spec.name.clone(), Arc::new(service.clone()));

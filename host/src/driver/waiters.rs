@@ -125,7 +125,9 @@ impl Waiters {
                 .into_iter()
                 .zip(&waiter.order.before)
                 .map(|(outcome, before)| {
-                    outcome.unwrap_or_else(|| outlook.unsettled(waiter.order.verb, before, waiter.wait))
+                    outcome.unwrap_or_else(|| {
+                        outlook.unsettled(waiter.order.verb, before, waiter.wait)
+                    })
                 })
                 .collect();
             let _ = waiter.reply.send(Ok(outcomes));

@@ -67,8 +67,14 @@ impl Output {
     ///
     /// # Errors
     /// Files past a lower `keep` cannot be removed; everything else holds.
-    pub(crate) fn apply(&mut self, settings: LogSettings, now: Instant) -> io::Result<()> {
+    pub(crate) fn apply(
+        &mut self,
+        settings: LogSettings,
+        now: Instant,
+        stamp: &[u8; STAMP_LEN],
+    ) -> io::Result<()> {
         if settings.rate_limit != self.settings.rate_limit {
+            self.finish_note(stamp);
             self.limiter = settings.rate_limit.map(|rate| Limiter::new(rate, now));
         }
         self.settings = settings;

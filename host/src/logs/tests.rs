@@ -321,6 +321,20 @@ fn what_the_rate_limit_drops_is_counted_and_told() {
 }
 
 #[test]
+fn lifting_the_rate_limit_tells_what_it_dropped() {
+    let rig = Rig::new();
+    let slow = LogSettings { rate_limit: Some(1), ..LogSettings::default() };
+    let mut writer = rig.pipe("web", Stream::Stdout, &slow);
+    write_numbers(&mut writer, 0..11);
+    rig.flush();
+    rig.capture.update(&"web".into(), &LogSettings::default());
+    writeln!(writer, "free").unwrap();
+    rig.flush();
+    let texts = rig.texts(&rig.query(&["web"]));
+    assert_eq!(texts, ["line 0", "kennel: 10 lines dropped (rate_limit 1B/s)", "free"]);
+}
+
+#[test]
 fn a_full_disk_loses_nothing() {
     let Some(disk) = SmallDisk::mount("64k") else { return };
     let rig = Rig::start(disk.path().to_path_buf(), Console::default());

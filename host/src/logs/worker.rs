@@ -129,12 +129,12 @@ impl Worker {
         while !self.is_done() {
             // The only error can be EINTR: the set and the array are ours and valid.
             let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
-            for event in &events[..count] {
-                if event.data() == BELL {
-                    self.obey();
-                } else {
-                    self.turn(event.data());
-                }
+            // Commands first: what was asked for before something was written holds for it.
+            if events[..count].iter().any(|event| event.data() == BELL) {
+                self.obey();
+            }
+            for event in events[..count].iter().filter(|event| event.data() != BELL) {
+                self.turn(event.data());
             }
             self.fire_timers();
             self.answer_flushes();
@@ -183,7 +183,7 @@ impl Worker {
         });
         if output.settings != settings {
             // Files that stay too long are no reason to lose the stream.
-            let _ = output.apply(settings, now);
+            let _ = output.apply(settings, now, &self.stamper.stamp(Timestamp::now()));
         }
         set_nonblocking(&feed);
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
@@ -208,11 +208,12 @@ impl Worker {
             Destination::File | Destination::None => matches!(self.sink, Sink::Files(_)),
             Destination::Inherit => matches!(self.sink, Sink::Console(_)),
         };
+        let stamp = self.stamper.stamp(Timestamp::now());
         if is_mine {
-            let _ = output.apply(settings, Instant::now());
+            let _ = output.apply(settings, Instant::now(), &stamp);
+            self.settle(service);
             return;
         }
-        let stamp = self.stamper.stamp(Timestamp::now());
         output.finish_note(&stamp);
         output.end_lines(&stamp);
         for token in std::mem::take(&mut output.tokens) {

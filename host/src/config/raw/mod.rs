@@ -7,6 +7,7 @@
 mod plugin;
 mod scalar;
 mod service;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ pub(super) use scalar::{
     RlimitPair, Text,
 };
 pub(super) use service::*;
+pub(super) use words::*;
 
 /// The services that Kennel runs, and Kennel itself. Strings may use ${VAR} and
 /// ${VAR:-default} from the supervisor's environment; $$ is a dollar sign. Relative paths

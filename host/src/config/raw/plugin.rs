@@ -26,7 +26,7 @@ pub(in super::super) struct RawPlugin {
 
 /// What a plugin may reach.
 #[derive(Clone, PartialEq, Default, Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "Plugin grants")]
+#[schemars(rename = "PluginGrants")]
 pub(in super::super) struct RawGrants {
     /// Addresses as host:port or CIDR:port, the port may be *; checked after name
     /// resolution. Default: none.
@@ -43,7 +43,7 @@ pub(in super::super) struct RawGrants {
 
 /// How much one call of a plugin may take.
 #[derive(Clone, PartialEq, Default, Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "Plugin limits")]
+#[schemars(rename = "PluginLimits")]
 pub(in super::super) struct RawPluginLimits {
     /// Wall-clock time of one call. Default: 5s.
     pub(in super::super) time: Option<RawDuration>,
@@ -56,7 +56,7 @@ pub(in super::super) struct RawPluginLimits {
 /// What follows when a plugin fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "On fault")]
+#[schemars(rename = "OnFault")]
 pub(in super::super) enum RawOnFault {
     /// As if there were no plugin.
     Default,
@@ -101,7 +101,7 @@ pub(in super::super) struct RawFailover {
 /// How supervisors agree on a leader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "Failover backend")]
+#[schemars(rename = "FailoverBackend")]
 pub(in super::super) enum RawBackend {
     /// A kernel lock on a file.
     File,

@@ -64,7 +64,7 @@ scalar! {
 }
 scalar! {
     /// HTTP status codes: `200`, `200-399`, `200-299,404`.
-    RawStatus(Vec<(u16, u16)>), "Status codes", ["string", "integer"],
+    RawStatus(Vec<(u16, u16)>), "StatusCodes", ["string", "integer"],
     r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?(,[1-5][0-9]{2}(-[1-5][0-9]{2})?)*$|\$\{", status
 }
 scalar! {
@@ -77,7 +77,7 @@ scalar! {
 }
 scalar! {
     /// A resource limit: `65536`, `unlimited`, `1024:4096` (soft and hard).
-    RawRlimit(RlimitPair), "Resource limit", ["string", "integer"],
+    RawRlimit(RlimitPair), "ResourceLimit", ["string", "integer"],
     r"^([0-9]+|unlimited)(:([0-9]+|unlimited))?$|\$\{", rlimit
 }
 scalar! {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::words::*;
 use super::{
     RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask, Text,
 };
@@ -18,33 +19,6 @@ macro_rules! raw {
         #[schemars(rename = $title)]
         pub(in super::super) struct $name {
             $($(#[$field_doc])* pub(in super::super) $field: Option<$type>,)*
-        }
-    )*};
-}
-
-macro_rules! words {
-    ($($(#[$doc:meta])* enum $name:ident = $title:tt {
-        $($(#[$word_doc:meta])* $word:ident,)*
-    })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        #[schemars(rename = $title)]
-        pub(in super::super) enum $name {
-            $($(#[$word_doc])* $word,)*
-        }
-    )*};
-}
-
-/// Values of several shapes: the variants are named by the kind of the node.
-macro_rules! shapes {
-    ($($(#[$doc:meta])* enum $name:ident = $title:tt { $($shape:ident($type:ty),)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
-        #[serde(rename = "!shape")]
-        #[schemars(rename = $title, untagged)]
-        pub(in super::super) enum $name {
-            $(#[allow(missing_docs, reason = "the name of the shape")] $shape($type),)*
         }
     )*};
 }
@@ -70,7 +44,7 @@ raw! {
         replicas: u32,
         /// Words for people and tools, shown in the status. Default: none.
         labels: BTreeMap<String, Text>,
-        /// The directory it runs in. Default: the supervisor's.
+        /// The directory it runs in. Default: that of this file.
         working_dir: String,
         /// Environment variables. Wins over env_file and the file's env. Default: none.
         env: BTreeMap<String, Text>,
@@ -118,7 +92,7 @@ raw! {
     }
 
     /// Resource limits: a number, unlimited, or soft:hard. See getrlimit(2).
-    struct RawLimits = "Resource limits" {
+    struct RawLimits = "ResourceLimits" {
         #[serde(rename = "as")]
         /// Address space in bytes.
         address_space: RawRlimit,
@@ -155,7 +129,7 @@ raw! {
     }
 
     /// Limits for all processes of a service together.
-    struct RawCgroup = "Control group" {
+    struct RawCgroup = "ControlGroup" {
         /// Memory, such as 512MiB. Default: no limit.
         memory_max: RawSize,
         /// Processor share, 100% is one processor. Default: no limit.
@@ -199,13 +173,13 @@ raw! {
     }
 
     /// A file descriptor on which the service tells that it is ready.
-    struct RawNotifyFd = "Notify by descriptor" {
+    struct RawNotifyFd = "NotifyByDescriptor" {
         /// The descriptor's number in the service, 3 or higher.
         fd: u32,
     }
 
     /// A health check. One kind of check.
-    struct RawHealth = "Health check" {
+    struct RawHealth = "HealthCheck" {
         /// A URL to ask.
         http: String,
         /// An address host:port that accepts a connection.
@@ -239,7 +213,7 @@ raw! {
     }
 
     /// What a good answer to an HTTP check is.
-    struct RawExpect = "Expected answer" {
+    struct RawExpect = "ExpectedAnswer" {
         /// Status codes, such as 200-399 (the default) or 200-299,404.
         status: RawStatus,
         /// A regular expression that the body matches. Default: any body.
@@ -282,7 +256,7 @@ raw! {
     }
 
     /// How many restarts are too many.
-    struct RawLimit = "Restart limit" {
+    struct RawLimit = "RestartLimit" {
         /// Restarts in the window that are still fine; the next failure gives up. Default:
         /// 10.
         max: u32,
@@ -291,13 +265,13 @@ raw! {
     }
 
     /// Giving up for a while.
-    struct RawRetryAfter = "Retry after" {
+    struct RawRetryAfter = "RetryAfter" {
         /// How long it stays failed before it is tried again.
         retry_after: RawDuration,
     }
 
     /// A restart policy from a plugin.
-    struct RawPolicyPlugin = "Policy plugin" {
+    struct RawPolicyPlugin = "PolicyPlugin" {
         /// The plugin's name.
         plugin: String,
         /// Handed to the plugin as it is.
@@ -315,7 +289,7 @@ raw! {
     }
 
     /// One signal on the way to the end.
-    struct RawStopStep = "Stop step" {
+    struct RawStopStep = "StopStep" {
         /// The signal.
         signal: RawSignal,
         /// How long to wait for the end before the next step. Default: 10s.
@@ -323,7 +297,7 @@ raw! {
     }
 
     /// How replicas restart.
-    struct RawRolling = "Rolling restart" {
+    struct RawRolling = "RollingRestart" {
         /// How many may be down at once. Default: 1.
         max_unavailable: u32,
         /// What an instance has to be before the next one restarts. Default: healthy.
@@ -343,111 +317,4 @@ raw! {
         /// Over this rate lines are dropped and counted, such as 10MiB/s. Default: none.
         rate_limit: RawRate,
     }
-}
-
-words! {
-    /// Whether a service runs on or comes to an end.
-    enum RawKind = "Type" {
-        /// Runs until it is stopped.
-        Daemon,
-        /// Is done when it exits with success.
-        Oneshot,
-    }
-    /// What a dependency has to have reached.
-    enum RawCondition = "Condition" {
-        /// Its process runs.
-        Started,
-        /// It is ready.
-        Ready,
-        /// It has ended with success.
-        Done,
-    }
-    /// On which supervisors a service runs.
-    enum RawRunOn = "Run on" {
-        /// On every one.
-        All,
-        /// On the one that leads.
-        Leader,
-    }
-    /// A protocol by which a service tells that it is ready.
-    enum RawNotifyWord = "Notify protocol" {
-        /// READY=1 on $NOTIFY_SOCKET, sd_notify(3).
-        Systemd,
-    }
-    /// What follows when a service is unhealthy.
-    enum RawOnUnhealthy = "On unhealthy" {
-        /// It is restarted.
-        Restart,
-        /// It is only told.
-        Report,
-    }
-    /// Which ends lead to another run.
-    enum RawPolicy = "Restart policy" {
-        /// Every one.
-        Always,
-        /// Every one but success.
-        OnFailure,
-        /// None.
-        Never,
-    }
-    /// What follows when the restart limit is reached.
-    enum RawGiveUpWord = "Give up" {
-        /// It stays failed.
-        Stay,
-        /// The supervisor shuts down and exits with 1.
-        Exit,
-        /// Leadership is handed over.
-        Resign,
-    }
-    /// No limit.
-    enum RawNone = "None" {
-        /// No limit.
-        None,
-    }
-    /// What an instance has to be before the next one restarts.
-    enum RawWaitFor = "Wait for" {
-        /// Its process runs.
-        Started,
-        /// It is ready.
-        Ready,
-        /// Its health checks pass.
-        Healthy,
-    }
-    /// Where output goes.
-    enum RawLogTarget = "Log target" {
-        /// To a file in the state directory.
-        File,
-        /// To the supervisor's own output.
-        Inherit,
-        /// Nowhere.
-        None,
-    }
-}
-
-shapes! {
-    /// A program with its arguments: a list, or one string that is split as a shell would.
-    enum RawCommand = "Command" { Scalar(String), Sequence(Vec<Text>), }
-    /// One text, or a list of them.
-    enum OneOrMany = "One or many" { Scalar(String), Sequence(Vec<String>), }
-    /// `[db]`, or `{ db: ready }`.
-    enum RawDependsOn = "Dependencies" {
-        Sequence(Vec<String>),
-        Mapping(BTreeMap<String, RawDependency>),
-    }
-    /// `ready`, or `{ for: ready, required: false }`.
-    enum RawDependency = "Dependency or condition" {
-        Scalar(RawCondition),
-        Mapping(RawDependencyLong),
-    }
-    /// `systemd`, or `{ fd: 3 }`.
-    enum RawNotify = "Notify" { Scalar(RawNotifyWord), Mapping(RawNotifyFd), }
-    /// One check, or a list of them.
-    enum RawHealthChecks = "Health checks" {
-        Mapping(Box<RawHealth>),
-        Sequence(Vec<RawHealth>),
-    }
-    /// `none`, or `{ max: 10, within: 10m }`.
-    enum RawRestartLimit = "Restart limit or none" { Scalar(RawNone), Mapping(RawLimit), }
-    /// A word, or `{ retry_after: 10m }`.
-    enum RawOnGiveUp = "On give up" { Scalar(RawGiveUpWord), Mapping(RawRetryAfter), }
 }

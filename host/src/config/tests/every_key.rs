@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::source::{Problems, Sources};
-use super::super::tree::{self, Kind, Node};
-use super::super::{schema, suggest};
+use super::super::tree::{Kind, Node};
+use super::super::{parse, schema, suggest};
 use super::report;
 
 const EVERY_KEY: &str = include_str!("every_key.yaml");
@@ -31,7 +31,7 @@ fn every_key_is_understood_and_what_has_no_life_yet_says_so() {
 fn the_schema_knows_the_same_keys_as_the_fixture() {
     let mut sources = Sources::default();
     let file = sources.add("x".into(), "/".into(), EVERY_KEY.to_owned());
-    let root = tree::parse(file, &sources, &mut Problems::default()).unwrap();
+    let root = parse::parse(file, &sources, &mut Problems::default()).unwrap();
     let mut written = BTreeSet::new();
     collect(&root, "", &mut written);
     let known: BTreeSet<String> = suggest::key_paths()
@@ -69,7 +69,11 @@ fn the_schema_is_closed_and_described() {
     assert_eq!(schema["additionalProperties"], false);
     let service = &schema["$defs"]["Service"];
     assert_eq!(service["additionalProperties"], false);
-    assert!(service["properties"]["type"].to_string().contains("daemon runs until"));
+    assert!(
+        service["properties"]["type"]
+            .to_string()
+            .contains("oneshot is done when it exits with 0. Default: daemon.")
+    );
     assert!(schema["$defs"]["Duration"]["pattern"].to_string().contains("ms|s|m|h|d"));
     // Numbers may come from a variable.
     assert!(service["properties"]["replicas"].to_string().contains("{"));

@@ -15,7 +15,7 @@ fn hostile_text_ends_in_one_error_soon() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {
         let below = format!("*a{}", level - 1);
-        let items = vec![below.as_str(); 10].join(", ");
+        let items = [below.as_str(); 10].join(", ");
         writeln!(bomb, "a{level}: &a{level} [{items}]").unwrap();
     }
     let aliases = format!("a: &a [{}]\nb: [{}]\n", "x, ".repeat(100), "*a, ".repeat(10_000));
@@ -28,15 +28,15 @@ fn hostile_text_ends_in_one_error_soon() {
     };
     let blocks: String = (0..10_000).map(|depth| " ".repeat(depth.min(90)) + "a:\n").collect();
     for (name, text, expected) in [
-        ("an alias bomb", bomb, "the file has more than 100000 values"),
-        ("many aliases", aliases, "the file has more than 100000 values"),
+        ("an alias bomb", bomb, "the file has more than 250000 values"),
+        ("many aliases", aliases, "the file has more than 250000 values"),
         ("deep by aliases", deep_by_alias, "nested more than 32 levels deep"),
         ("deep lists", "[".repeat(10_000), "nested more than 32 levels deep"),
         ("deep mappings", "{a: ".repeat(10_000), "nested more than 32 levels deep"),
         ("deep blocks", blocks, "nested more than 32 levels deep"),
         ("deep dashes", "- ".repeat(10_000), "nested more than 32 levels deep"),
         ("an alias in itself", "a: &a [*a]\n".to_owned(), "the alias stands inside"),
-        ("many values", format!("a: [{}]", "x,".repeat(400_000)), "more than 100000 values"),
+        ("many values", format!("a: [{}]", "x,".repeat(400_000)), "more than 250000 values"),
     ] {
         let start = Instant::now();
         let shown = report(&text);
@@ -55,16 +55,21 @@ fn a_hostile_number_of_mistakes_is_counted_and_not_shown() {
     let names: String =
         (0..20_000).map(|n| format!("  s{n}: {{ command: 1, nice: 50 }}\n")).collect();
     let shown = report(&format!("services:\n{names}"));
-    assert!(shown.ends_with("20000 errors, the first 50 are shown"), "{}", &shown[..500]);
+    assert!(
+        shown.ends_with("20000 errors, the first 50 are shown"),
+        "{}",
+        &shown[..shown.len().min(500)]
+    );
     assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
 }
 
 #[test]
-fn a_long_chain_of_dependencies_and_a_long_cycle_are_walked_without_recursion() {
+fn a_long_chain_of_dependencies_and_a_long_cycle_are_refused_and_overflow_nothing() {
     let chain: String = (1..15_000)
         .map(|n| format!("  s{n}: {{ command: x, depends_on: [s{}] }}\n", n - 1))
         .collect();
-    assert_eq!(report(&format!("services:\n  s0: {{ command: x }}\n{chain}")), "fine");
+    let shown = report(&format!("services:\n  s0: {{ command: x }}\n{chain}"));
+    assert!(shown.contains("more than 1000 dependencies lie one behind the other"), "{shown}");
     let shown =
         report(&format!("services:\n  s0: {{ command: x, depends_on: [s14999] }}\n{chain}"));
     assert!(shown.contains("dependency cycle: s0 → s14999 → s14998"), "{shown}");
@@ -77,7 +82,11 @@ fn values_of_variables_cannot_fill_the_memory() {
     let items = "\"${BIG}${BIG}\", ".repeat(20_000);
     let text = format!("services: {{ a: {{ command: [{items}] }} }}");
     let shown = load_str(Path::new("/conf/services.yaml"), &text, &env).unwrap_err().to_string();
-    assert!(shown.contains("the variables' values are too long"), "{}", &shown[..500]);
+    assert!(
+        shown.contains("the variables' values are too long"),
+        "{}",
+        &shown[..shown.len().min(500)]
+    );
 }
 
 #[test]
@@ -114,9 +123,12 @@ fn no_text_makes_it_panic() {
         let odd =
             [':', '{', '[', '"', '\'', '&', '*', '$', '\t', '\n', '-', '\u{0}', 'é', '#', '%'];
         let character = odd[at % odd.len()];
-        probe(&format!("{before}{rest}"));
-        probe(&format!("{before}{character}{rest}"));
-        probe(&format!("{before}{character}{after}"));
+        // Left out, replaced, put in: each place gets one of them.
+        probe(&match at % 3 {
+            0 => format!("{before}{rest}"),
+            1 => format!("{before}{character}{rest}"),
+            _ => format!("{before}{character}{after}"),
+        });
     }
 }
 

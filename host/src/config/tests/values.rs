@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::os::{Resource, Rlimit, UNLIMITED};
 use kennel_core::spec::{
     Condition, Dependents, Enabled, GiveUp, Kind, Policy, RestartLimit, StopCommand, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
-use crate::os::{Resource, Rlimit, UNLIMITED};
 
 use super::super::{Command, LogConfig, LogTarget, load, load_str};
 use super::{config, environment, service};
@@ -133,7 +133,7 @@ fn texts_stay_as_they_were_written() {
         "services:
   web:
     command: [x, 1.10, yes, 0x10, ~, 1e3, 'null', \"a\\tb\"]
-    env: { VERSION: 1.10, A: yes, B: 007, C: , D: null, E: \"${PORT}\", F: $HOME, G: $${X}, H: 1_000 }
+    env: { VERSION: 1.10, A: yes, B: 007, C: , D: null, E: \"${PORT}\", F: $HOME, G: \"$${X}\", H: 1_000 }
 ",
     );
     let launch = &service(&config, "web").launch;
@@ -167,7 +167,7 @@ fn defaults_are_merged_key_by_key_where_it_says_so_and_replaced_elsewhere() {
   stop: { command: d, steps: [{ signal: HUP }] }
   logs: { keep: 9, to: none }
 services:
-  base: { command: b, depends_on: null, stop: null, user: null }
+  base: { command: b, stop: null, user: null }
   own:
     command: c
     env: { B: s, C: s }
@@ -189,7 +189,7 @@ services:
     assert_eq!(own.labels.keys().collect::<Vec<_>>(), ["x", "y"]);
     assert_eq!(own.launch.user.as_deref(), Some("0"));
     let limits: Vec<_> = own.launch.rlimits.iter().map(|limit| limit.soft).collect();
-    assert_eq!(limits, [Some(3), Some(1)]);
+    assert_eq!(limits, [3, 1]);
     let edges: Vec<_> =
         own.spec.depends_on.iter().map(|edge| (&*edge.service, edge.condition)).collect();
     assert_eq!(edges, [("base", Condition::Ready), ("extra", Condition::Started)]);
@@ -255,6 +255,7 @@ fn included_files_bring_services_with_paths_of_their_own() {
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     std::fs::create_dir(dir.path().join("more")).unwrap();
     write("more/a.yaml", "services: { a: { command: ./run } }");
+    write("more/c.yaml", "# nothing yet\n");
     write("more/b.yaml", "services: { b: { command: run, working_dir: . } }");
     let main = "kennel: { include: [more/*.yaml, more/a.yaml] }
 defaults: { env_file: [main.env], nice: 3 }
@@ -270,7 +271,10 @@ services: { web: { command: ./run, depends_on: [a] } }
     assert_eq!(names, ["web", "a", "b"]);
     let files: Vec<_> =
         config.files.iter().map(|file| file.strip_prefix(dir.path()).unwrap()).collect();
-    assert_eq!(files, ["services.yaml", "more/a.yaml", "more/b.yaml"].map(Path::new));
+    assert_eq!(
+        files,
+        ["services.yaml", "more/a.yaml", "more/b.yaml", "more/c.yaml"].map(Path::new)
+    );
     let program = |name: &str| match &service(&config, name).launch.command {
         Command::Argv(argv) => PathBuf::from(&argv[0]),
         Command::Shell(_) => unreachable!("all have a command"),
@@ -278,7 +282,7 @@ services: { web: { command: ./run, depends_on: [a] } }
     assert_eq!(program("web"), dir.path().join("run"));
     assert_eq!(program("a"), dir.path().join("more/run"));
     assert_eq!(program("b"), Path::new("run"));
-    assert_eq!(service(&config, "b").launch.working_dir, Some(dir.path().join("more")));
+    assert_eq!(service(&config, "b").launch.working_dir, dir.path().join("more"));
     assert_eq!(service(&config, "b").launch.nice, Some(3));
     assert_eq!(service(&config, "b").launch.env, BTreeMap::from([("A".into(), "1".into())]));
 

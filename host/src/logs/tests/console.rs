@@ -1,5 +1,7 @@
 //! Output that goes to the supervisor's own terminal.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use super::*;
 
 #[derive(Clone, Default)]
@@ -64,11 +66,16 @@ fn a_stopped_terminal_holds_up_no_log_file() {
     let inherit = LogSettings { to: Destination::Inherit, ..LogSettings::default() };
     let loud = rig.pipe("loud", Stream::Stdout, &inherit);
     let mut web = rig.pipe("web", Stream::Stdout, &LogSettings::default());
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
     thread::spawn(move || {
         let mut loud = loud;
-        while loud.write_all(&[b'x'; 1000]).is_ok() {}
+        while loud.write_all(&[b'x'; 1000]).is_ok() {
+            count.fetch_add(1000, Relaxed);
+        }
     });
-    wait_until("the terminal is full", || rig.counters("loud").bytes > 0);
+    // About what two pipes hold: the service's own, and the one that is the terminal.
+    wait_until("the terminal fills up", || written.load(Relaxed) >= 120_000);
     for number in 0..100 {
         writeln!(web, "{number}").unwrap();
     }

@@ -13,15 +13,20 @@
 //! [`SHAPE`] with the variants `Scalar`, `Sequence` and `Mapping`; the node's kind picks
 //! the variant. serde's untagged enums would lose the place and the reason of an error.
 
+mod access;
+mod shape;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 
 use super::source::{Problem, Problems, Span};
 use super::suggest;
 use super::tree::{Entry, Kind, Node, Scalar, Style};
+use access::{Entries, Items};
+use shape::ShapeOf;
 
 /// The serde name of an enum whose variant is chosen by the kind of the node.
 pub(super) const SHAPE: &str = "!shape";
@@ -352,13 +357,12 @@ impl<'de> Deserializer<'de> for De<'_, '_> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         if name == SHAPE {
-            let shape = shape(self.node);
+            let shape = shape::of(self.node);
             if variants.contains(&shape) {
-                return self.place(visitor.visit_enum(ShapeOf(self)));
+                let shape = ShapeOf { de: self, others: shape::nouns(variants, shape) };
+                return self.place(visitor.visit_enum(shape));
             }
-            let wanted = [("Scalar", "a text"), ("Sequence", "a list"), ("Mapping", "a mapping")];
-            let wanted = wanted.into_iter().filter(|(name, _)| variants.contains(name));
-            return Err(self.expected(&suggest::one_of(wanted.map(|(_, noun)| noun))));
+            return Err(self.expected(&suggest::one_of(shape::nouns(variants, ""))));
         }
         let wanted = suggest::one_of(variants.iter().copied());
         let text = self.scalar(&wanted)?.text.as_str();
@@ -392,122 +396,4 @@ fn truth(text: &str) -> Option<bool> {
 fn decimal(text: &str) -> Option<f64> {
     let starts = text.trim_start_matches(['-', '+', '.']).starts_with(|c: char| c.is_ascii_digit());
     text.parse().ok().filter(|number: &f64| starts && number.is_finite())
-}
-
-fn shape(node: &Node) -> &'static str {
-    match &node.kind {
-        Kind::Scalar(_) => "Scalar",
-        Kind::Sequence(_) => "Sequence",
-        Kind::Mapping(_) => "Mapping",
-    }
-}
-
-struct Items<'n, 'c> {
-    items: std::slice::Iter<'n, Node>,
-    parent: De<'n, 'c>,
-}
-
-impl<'de> de::SeqAccess<'de> for Items<'_, '_> {
-    type Error = DecodeError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, DecodeError> {
-        let context = self.parent.context;
-        let Some(node) = self.items.find(|node| !context.is_masked(node)) else { return Ok(None) };
-        let De { path, .. } = self.parent;
-        seed.deserialize(De { node, context, path }).map(Some).map_err(|error| error.within(node))
-    }
-}
-
-struct Entries<'n, 'c> {
-    entries: std::slice::Iter<'n, Entry>,
-    value: Option<&'n Entry>,
-    /// Of a struct its fields: other keys were noted and are left out.
-    known: Option<&'static [&'static str]>,
-    parent: De<'n, 'c>,
-}
-
-impl<'de> de::MapAccess<'de> for Entries<'_, '_> {
-    type Error = DecodeError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, DecodeError> {
-        let Self { entries, known, parent, .. } = self;
-        let wanted = |entry: &&Entry| {
-            known.is_none_or(|known| known.contains(&entry.key.as_str()))
-                && !parent.context.is_masked(&entry.value)
-        };
-        self.value = entries.find(wanted);
-        match self.value {
-            None => Ok(None),
-            Some(entry) => {
-                let key: de::value::StrDeserializer<'_, DecodeError> =
-                    entry.key.as_str().into_deserializer();
-                seed.deserialize(key).map(Some).map_err(|error| error.within(&entry.value))
-            }
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, DecodeError> {
-        let entry = self.value.take().expect("serde asks for a value after its key");
-        let De { context, path, .. } = &self.parent;
-        let path = Path::Key(path, &entry.key);
-        seed.deserialize(De { node: &entry.value, context, path })
-            .map_err(|error| error.within(&entry.value))
-    }
-}
-
-/// A node as the enum variant that its kind names, holding the node itself.
-struct ShapeOf<'n, 'c>(De<'n, 'c>);
-
-impl<'de, 'n, 'c> de::EnumAccess<'de> for ShapeOf<'n, 'c> {
-    type Error = DecodeError;
-    type Variant = De<'n, 'c>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, De<'n, 'c>), DecodeError> {
-        let name = shape(self.0.node);
-        let name: de::value::StrDeserializer<'_, DecodeError> = name.into_deserializer();
-        Ok((seed.deserialize(name)?, self.0))
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for De<'_, '_> {
-    type Error = DecodeError;
-
-    fn unit_variant(self) -> Result<(), DecodeError> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
-        self,
-        seed: T,
-    ) -> Result<T::Value, DecodeError> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
-        Deserializer::deserialize_struct(self, "", fields, visitor)
-    }
 }
