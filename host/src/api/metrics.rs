@@ -155,7 +155,7 @@ impl Snapshot {
         });
         families
             .gauge(("service_state", None, "1 for the state that the service is in"), states)?;
-        let about = ("service_state_age", Some(Unit::Seconds), "Time in the present state");
+        let about = ("service_state", Some(Unit::Seconds), "Time in the present state");
         families.gauge(about, each(&|service| age(service.since, self.now).as_secs_f64()))?;
         let healths = services.iter().flat_map(|service| {
             let present = wire::Health::from(service.health);
