@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::connect::{block_on, client};
 use super::paint::{Colour, Paint};
-use super::{ExitKind, Failure, Global, Outcome};
+use super::{ExitKind, Global, Outcome};
 use crate::api::client::LogQuery;
 use crate::api::{self, Client, wire};
 

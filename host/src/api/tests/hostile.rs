@@ -153,3 +153,27 @@ async fn followers_have_places_of_their_own() {
     let again = async { while fixture.ask("GET", "/v1/events?follow=false").await.0 != 200 {} };
     tokio::time::timeout(SOON, again).await.unwrap();
 }
+
+#[tokio::test]
+async fn waiting_requests_have_places_of_their_own() {
+    let fixture = Fixture::start();
+    let mut waiting = Vec::new();
+    for _ in 0..64 {
+        let mut stream = UnixStream::connect(fixture.socket()).await.unwrap();
+        let request = "POST /v1/services/worker/start?timeout=1h HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    let refused = async {
+        while fixture.ask("POST", "/v1/services/worker/start?timeout=1ms").await.0 != 503 {}
+    };
+    tokio::time::timeout(SOON, refused).await.unwrap();
+    assert_eq!(fixture.ask("POST", "/v1/services/worker/start?wait=false").await.0, 200);
+    is_prompt(&fixture).await;
+    // Who goes away waits no longer.
+    drop(waiting);
+    let again = async {
+        while fixture.ask("POST", "/v1/services/worker/start?timeout=1ms").await.0 != 200 {}
+    };
+    tokio::time::timeout(SOON, again).await.unwrap();
+}
