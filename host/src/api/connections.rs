@@ -60,12 +60,13 @@ impl Connections {
 
     /// Whether there is a place for one more connection, after pushing out one if need be.
     pub(crate) fn make_room(&self) -> bool {
+        self.count() < self.limit || self.push_out()
+    }
+
+    /// Ends the connection that has been idle longest; false when all are at work.
+    pub(crate) fn push_out(&self) -> bool {
         let mut open = self.lock();
-        if open.len() < self.limit {
-            return true;
-        }
-        let idle =
-            open.iter().filter(|(_, open)| open.activity.requests.load(Ordering::SeqCst) == 0);
+        let idle = open.iter().filter(|(_, open)| open.activity.is_idle());
         let longest = idle
             .min_by_key(|(id, open)| (open.activity.idle_since.load(Ordering::SeqCst), **id))
             .map(|(id, _)| *id);
@@ -121,6 +122,12 @@ impl Connections {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
         // Inserting and removing cannot stop half-way.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Activity {
+    fn is_idle(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) == 0
     }
 }
 

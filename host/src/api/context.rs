@@ -17,6 +17,10 @@ const READS: usize = 8;
 /// followers never keep a short request out.
 const FOLLOWERS: usize = 128;
 
+/// How many requests may wait for services to become what is wanted. With the followers
+/// they are fewer than there are connections too.
+const WAITERS: usize = 64;
+
 /// How long the driver may take to answer a probe.
 const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -26,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) handle: Handle,
     reads: Arc<Semaphore>,
     followers: Arc<Semaphore>,
+    waiters: Arc<Semaphore>,
 }
 
 impl Context {
@@ -34,6 +39,7 @@ impl Context {
             handle,
             reads: Arc::new(Semaphore::new(READS)),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            waiters: Arc::new(Semaphore::new(WAITERS)),
         }
     }
 
@@ -62,6 +68,17 @@ impl Context {
         Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
             Problem::busy(format!("{FOLLOWERS} clients follow logs or events already"))
                 .hint("end some of them")
+        })
+    }
+
+    /// A place for a request that waits for services.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub(crate) fn waiter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.waiters).try_acquire_owned().map_err(|_| {
+            Problem::busy(format!("{WAITERS} requests wait for services already"))
+                .hint("ask without waiting, with wait=false")
         })
     }
 

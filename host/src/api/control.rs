@@ -12,10 +12,15 @@ use super::problem::{Problem, quoted};
 use super::routes::Param;
 use super::services::Pairs;
 use super::wire;
-use crate::handle::ShutdownMode;
+use crate::handle::{ReloadError, ShutdownMode};
 
 pub(crate) async fn reload(State(context): State<Context>) -> Result<Json<wire::Plan>, Problem> {
-    let plan = context.handle.reload().await?;
+    let plan = match context.handle.reload().await {
+        Err(error @ ReloadError::Invalid(_)) => {
+            return Err(Problem::from(error).hint("nothing was changed"));
+        }
+        plan => plan?,
+    };
     Ok(Json(wire::Plan::from(&plan)))
 }
 

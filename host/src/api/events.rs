@@ -126,11 +126,11 @@ impl Stream {
         loop {
             changes.borrow_and_update();
             let Some(batch) = self.read(&journal, cursor).await else { return };
-            cursor = batch.next;
             let at_end = batch.records.is_empty() && batch.missed == 0;
-            if !self.send(self.render(&batch)).await {
+            if !self.send(self.render(&batch, Some(cursor))).await {
                 return;
             }
+            cursor = batch.next;
             if !at_end {
                 continue;
             }
@@ -177,7 +177,7 @@ impl Stream {
         records.retain(|record| (from..next).contains(&record.seq));
         records.drain(..records.len().saturating_sub(count));
         let batch = Batch { records, missed: 0, next };
-        self.send(self.render(&batch)).await.then_some(next)
+        self.send(self.render(&batch, None)).await.then_some(next)
     }
 
     async fn read(&self, journal: &Journal, cursor: u64) -> Option<Batch> {
@@ -191,14 +191,25 @@ impl Stream {
         read.inspect_err(|error| tracing::error!("{error}")).ok()
     }
 
-    fn render(&self, batch: &Batch) -> Vec<u8> {
+    /// The wanted records of a batch. Numbers have no holes when they are given, so where
+    /// one is missing after `from`, its event is gone, and that is said in its place.
+    fn render(&self, batch: &Batch, from: Option<u64>) -> Vec<u8> {
         let mut out = String::new();
-        if batch.missed > 0 {
-            self.push(&mut out, None, "gap", &Gap { missed: batch.missed });
+        let mut expected = from;
+        let mut gap = |out: &mut String, found: u64| {
+            let missed = expected.map_or(0, |expected| found.saturating_sub(expected));
+            expected = expected.map(|expected| expected.max(found + 1));
+            if missed > 0 {
+                self.push(out, None, "gap", &Gap { missed });
+            }
+        };
+        for record in &batch.records {
+            gap(&mut out, record.seq);
+            if self.wanted.matches(record) {
+                self.push(&mut out, Some(record.seq), &record.kind, &Event::from(&**record));
+            }
         }
-        for record in batch.records.iter().filter(|record| self.wanted.matches(record)) {
-            self.push(&mut out, Some(record.seq), &record.kind, &Event::from(&**record));
-        }
+        gap(&mut out, batch.next);
         out.into_bytes()
     }
 

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -70,17 +70,11 @@ impl Families<'_> {
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
         for (labels, value) in series {
-            let mut metric = family.encode_family(&labels)?;
-            match kind {
-                MetricType::Counter => {
-                    let none =
-                        None::<&prometheus_client::metrics::exemplar::Exemplar<Labels<'_>, f64>>;
-                    metric.encode_counter(&value, none)?;
-                }
-                MetricType::Gauge
-                | MetricType::Histogram
-                | MetricType::Info
-                | MetricType::Unknown => metric.encode_gauge(&value)?,
+            // Without labels there is no set of them, not even an empty one.
+            if labels.is_empty() {
+                write(&mut family, kind, value)?;
+            } else {
+                write(&mut family.encode_family(&labels)?, kind, value)?;
             }
         }
         Ok(())
@@ -100,6 +94,15 @@ impl Families<'_> {
         series: impl IntoIterator<Item = (Labels<'l>, f64)>,
     ) -> fmt::Result {
         self.family(MetricType::Counter, about, series)
+    }
+}
+
+fn write(metric: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => metric.encode_counter::<NoLabelSet, f64, f64>(&value, None),
+        MetricType::Gauge | MetricType::Histogram | MetricType::Info | MetricType::Unknown => {
+            metric.encode_gauge(&value)
+        }
     }
 }
 
@@ -152,7 +155,7 @@ impl Snapshot {
         });
         families
             .gauge(("service_state", None, "1 for the state that the service is in"), states)?;
-        let about = ("service_state_age", Some(Unit::Seconds), "Time in the present state");
+        let about = ("service_state", Some(Unit::Seconds), "Time in the present state");
         families.gauge(about, each(&|service| age(service.since, self.now).as_secs_f64()))?;
         let healths = services.iter().flat_map(|service| {
             let present = wire::Health::from(service.health);

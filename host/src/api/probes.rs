@@ -5,6 +5,7 @@ use kennel_core::{Health, State as ServiceState, Wanted};
 
 use super::context::Context;
 use super::problem::Problem;
+use super::wire;
 use crate::status::ServiceStatus;
 
 /// How many services are named when not all are ready.
@@ -26,7 +27,7 @@ pub(crate) async fn readyz(State(context): State<Context>) -> Result<&'static st
         .services
         .iter()
         .filter(|service| !is_as_wanted(service))
-        .map(|service| format!("{} is {}", service.name, condition(service)))
+        .map(|service| format!("{} {}", service.name, condition(service)))
         .collect();
     match late.len() {
         0 => Ok("ok\n"),
@@ -59,8 +60,8 @@ fn is_as_wanted(service: &ServiceStatus) -> bool {
 
 fn condition(service: &ServiceStatus) -> String {
     if service.state == ServiceState::Up {
-        service.health.to_string()
+        format!("is {}", service.health)
     } else {
-        service.state.to_string()
+        wire::State::from(service.state).phrase().to_owned()
     }
 }

@@ -77,9 +77,7 @@ impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Problem {
         let text = error.to_string();
         match error {
-            ReloadError::Invalid(_) => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text).hint("nothing was changed")
-            }
+            ReloadError::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text),
             ReloadError::NoFile | ReloadError::ShuttingDown => {
                 Problem::new(StatusCode::CONFLICT, text)
             }

@@ -138,15 +138,24 @@ async fn accept(
     bounds: Bounds,
 ) {
     let connections = Arc::new(Connections::new(bounds.connections));
+    let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = told(&mut stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => admit(stream, &connections, &router, &stop, bounds),
+            Ok((stream, _)) => {
+                is_failing = false;
+                admit(stream, &connections, &router, &stop, bounds);
+            }
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
+                if !is_failing {
+                    tracing::warn!("cannot accept a connection: {error}");
+                }
+                is_failing = true;
+                // Most likely there are too many open files; here is one less.
+                connections.push_out();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -121,6 +121,10 @@ async fn carry_out(
         true => Wait::UpTo(timeout.unwrap_or(DEFAULT_TIMEOUT)),
         false => Wait::No,
     };
+    let _place = match wait {
+        Wait::No => None,
+        Wait::UpTo(_) => Some(context.waiter()?),
+    };
     let outcomes = context.handle.act(verb, names, wait).await?;
     Ok(Json(wire::Outcomes::new(&outcomes)))
 }

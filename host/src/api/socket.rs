@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
@@ -76,8 +77,24 @@ pub enum BindError {
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
+    made: Identity,
+}
+
+/// What tells one file from another that came in its place: numbers of files are used
+/// again, so the time when it was made belongs to it.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
     device: u64,
     inode: u64,
+    created: Option<SystemTime>,
+}
+
+impl Identity {
+    fn of(path: &Path) -> io::Result<Identity> {
+        let found = fs::symlink_metadata(path)?;
+        let created = found.created().ok();
+        Ok(Identity { device: found.dev(), inode: found.ino(), created })
+    }
 }
 
 impl SocketFile {
@@ -88,9 +105,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Ok(found) = fs::symlink_metadata(&self.path)
-            && (found.dev(), found.ino()) == (self.device, self.inode)
-        {
+        if Identity::of(&self.path).is_ok_and(|found| found == self.made) {
             // Nobody is left to tell, and the next supervisor removes it anyway.
             let _ = fs::remove_file(&self.path);
         }
@@ -117,8 +132,8 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), BindError>
         Ok(socket)
     };
     let socket = listen().map_err(|errno: Errno| failed(errno.into()))?;
-    let made = fs::symlink_metadata(path).map_err(failed)?;
-    let file = SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+    let made = Identity::of(path).map_err(failed)?;
+    let file = SocketFile { path: path.to_owned(), made };
     Ok((UnixListener::from(socket), file))
 }
 

@@ -289,6 +289,20 @@ impl State {
         State::Done,
     ];
 
+    /// The state in a sentence after a name: `is up`, `has failed`.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            State::Down => "is down",
+            State::Waiting => "is waiting",
+            State::Starting => "is starting",
+            State::Up => "is up",
+            State::Stopping => "is stopping",
+            State::Backoff => "is in backoff",
+            State::Failed => "has failed",
+            State::Done => "is done",
+        }
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

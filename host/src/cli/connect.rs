@@ -19,6 +19,20 @@ pub(super) fn client(global: &Global) -> Result<Client, Failure> {
     })
 }
 
+/// The same failure; when no supervisor is there because no configuration is, with that
+/// as the likely reason: the command was given in another directory.
+pub(super) fn explained(failure: Failure, global: &Global) -> Failure {
+    let config = global.config();
+    let is_lost =
+        failure.kind() == ExitKind::NoSupervisor && global.socket().is_none() && !config.exists();
+    if !is_lost {
+        return failure;
+    }
+    let (config, way) =
+        (config.display(), "name another with -c FILE, or the socket with --socket");
+    failure.hint(format!("\"{config}\", by which the supervisor is found, is not here; {way}"))
+}
+
 /// Runs a verb that talks to a supervisor.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -76,6 +76,16 @@ impl Failure {
         self
     }
 
+    /// A configuration that a supervisor refused: first all that is wrong with it, in the
+    /// form that editors jump to, then what that means.
+    pub(crate) fn of_reload(error: ClientError, what: &str, consequence: &str) -> Failure {
+        if !error.is_invalid_configuration() {
+            return Failure::from(error).doing(what);
+        }
+        let text = format!("{error}\n\ncannot {what}: the configuration has errors{consequence}");
+        Failure::new(ExitKind::Invalid, text)
+    }
+
     pub(crate) fn kind(&self) -> ExitKind {
         self.kind
     }

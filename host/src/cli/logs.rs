@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::connect::{block_on, client};
 use super::paint::{Colour, Paint};
-use super::{ExitKind, Failure, Global, Outcome};
+use super::{ExitKind, Global, Outcome};
 use crate::api::client::LogQuery;
 use crate::api::{self, Client, wire};
 
@@ -52,23 +52,20 @@ pub(super) fn logs(global: &Global, args: &LogsArgs) -> Outcome {
         follow: *follow,
     };
     block_on(async {
-        let shown = if *json {
-            json_lines(&client, &query).await
-        } else if is_one(&client, &query).await? {
-            raw(&client, &query).await
-        } else {
-            prefixed(&client, &query).await
-        };
+        let shown =
+            if *json { json_lines(&client, &query).await } else { text(&client, &query).await };
         shown.map_err(|failure| failure.doing("show logs"))
     })
 }
 
-/// Whether the logs of exactly one instance are meant; names before lines say nothing
-/// then.
-async fn is_one(client: &Client, query: &LogQuery) -> Result<bool, Failure> {
-    let status = client.status(&query.services).await;
-    let status = status.map_err(|error| Failure::from(error).doing("show logs"))?;
-    Ok(status.services.len() == 1)
+/// For people: with names before lines, unless there is one instance only.
+async fn text(client: &Client, query: &LogQuery) -> Outcome {
+    let status = client.status(&query.services).await?;
+    let names: Vec<String> = status.services.into_iter().map(|service| service.name).collect();
+    match names.as_slice() {
+        [_] => raw(client, query).await,
+        names => prefixed(client, query, names).await,
+    }
 }
 
 /// Byte by byte what the service wrote.
@@ -93,10 +90,8 @@ async fn json_lines(client: &Client, query: &LogQuery) -> Outcome {
 }
 
 /// With the name of its service before each line.
-async fn prefixed(client: &Client, query: &LogQuery) -> Outcome {
-    let names = client.status(&query.services).await?.services.into_iter().map(|s| s.name);
-    let names: Vec<String> = names.collect();
-    let mut prefixes = Prefixes::new(&names, Paint::stdout());
+async fn prefixed(client: &Client, query: &LogQuery, names: &[String]) -> Outcome {
+    let prefixes = Prefixes::new(names, Paint::stdout());
     let mut lines = client.logs(query).await?;
     let stdout = std::io::stdout();
     let eager = query.follow || stdout.is_terminal();
@@ -127,7 +122,7 @@ impl Prefixes {
         }
     }
 
-    fn line(&mut self, line: &wire::LogLine) -> String {
+    fn line(&self, line: &wire::LogLine) -> String {
         let name = format!("{:width$} |", line.service, width = self.width);
         let colour = self.colours.get(&line.service).copied().unwrap_or(Colour::Bold);
         format!("{} {}", self.paint.paint(colour, name), line.text)
@@ -141,7 +136,7 @@ mod tests {
     #[test]
     fn names_before_lines_are_padded_to_one_width() {
         let names = ["web/0".to_owned(), "db".to_owned()];
-        let mut prefixes = Prefixes::new(&names, Paint::never());
+        let prefixes = Prefixes::new(&names, Paint::never());
         let line = |service: &str| wire::LogLine {
             service: service.into(),
             at: None,

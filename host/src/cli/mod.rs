@@ -60,11 +60,14 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 the operation failed, 2 wrong usage or configuration,
 3 no supervisor can be reached, 4 a supervisor runs already.";
 
+/// Over the options that every command has.
+const WHICH: &str = "Which supervisor";
+
 /// Options of every command.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Global {
     /// The configuration; it also tells which supervisor is meant [default: services.yaml]
-    #[arg(short, long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE", help_heading = WHICH)]
     config: Option<PathBuf>,
     /// The control socket of the supervisor [default: as FILE says]
     #[arg(
@@ -72,7 +75,8 @@ pub(crate) struct Global {
         global = true,
         value_name = "SOCKET",
         env = "KENNEL_SOCKET",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = WHICH
     )]
     socket: Option<PathBuf>,
 }
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
     match carry_out(&global, command) {
         Ok(kind) => kind.into(),
         Err(failure) => {
+            let failure = connect::explained(failure, &global);
             let text = failure.to_string();
             if !text.is_empty() {
                 // Without a standard error there is nobody to tell.

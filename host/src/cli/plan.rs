@@ -21,7 +21,7 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Outcome {
     let file = global.config.as_deref().map(std::path::absolute).transpose()?;
     let plan = block_on(async {
         let plan = client.plan(file.as_deref()).await;
-        plan.map_err(|error| Failure::from(error).doing("plan a reload"))
+        plan.map_err(|error| Failure::of_reload(error, "plan a reload", ""))
     })?;
     print(&plan, args.json)
 }

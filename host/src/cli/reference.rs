@@ -19,7 +19,7 @@ fn reference() -> String {
 }
 
 fn help(command: &mut clap::Command) -> String {
-    let help = command.render_long_help().to_string();
+    let help = command.render_help().to_string();
     let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
     lines.join("\n")
 }

@@ -7,7 +7,8 @@ use super::{Failure, Global, Outcome};
 pub(super) fn reload(global: &Global, args: &PlanArgs) -> Outcome {
     let client = client(global)?;
     let plan = block_on(async {
-        client.reload().await.map_err(|error| Failure::from(error).doing("reload"))
+        let failed = |error| Failure::of_reload(error, "reload", "; nothing was changed");
+        client.reload().await.map_err(failed)
     })?;
     print(&plan, args.json)
 }

@@ -40,6 +40,7 @@ pub(super) async fn watch(client: &Client, args: &StatusArgs) -> Outcome {
 struct Shown {
     /// Whether the screen is drawn anew, or changes are printed.
     redraws: bool,
+    /// What was printed last: plain lines, or one JSON text.
     lines: Vec<String>,
 }
 
@@ -59,8 +60,10 @@ impl Shown {
                 // Home, the text with each line cleared to its end, and what is below it.
                 let text = text.replace('\n', "\x1b[K\n");
                 write!(out, "\x1b[H{text}\x1b[J")?;
-            } else {
+            } else if self.lines.first() != Some(&text) {
+                // Events of services that are not looked at change nothing here.
                 out.write_all(text.as_bytes())?;
+                self.lines = vec![text];
             }
         } else {
             let text = client.plain_status(&args.services).await.map_err(failed)?;

@@ -146,11 +146,22 @@ fn chapter(service: &Service, events: &[Event], now: Timestamp, paint: Paint) ->
 
 fn heading(service: &Service, now: Timestamp, paint: Paint) -> String {
     let Service { name, state, health, pid, reason, since, .. } = service;
-    let state_word = paint.state(*state, state);
-    let mut out = format!("{} is {state_word}", paint.paint(Colour::Bold, name));
+    let state_words = paint.state(*state, state.phrase());
+    let mut out = format!("{} {state_words}", paint.paint(Colour::Bold, name));
     let since = age(since, now);
     if since.as_secs() > 0 {
-        out.push_str(&format!(" for {}", Human(whole_seconds(since))));
+        // "has failed for 3 min" would say something else.
+        let time = Human(whole_seconds(since));
+        out.push_str(&match state {
+            State::Failed => format!(", {time} ago"),
+            State::Down
+            | State::Waiting
+            | State::Starting
+            | State::Up
+            | State::Stopping
+            | State::Backoff
+            | State::Done => format!(" for {time}"),
+        });
     }
     if let Some(pid) = pid {
         out.push_str(&format!(", pid {pid}"));

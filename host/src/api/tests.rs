@@ -1,1 +1,0 @@
-//! The server and the client against each other.
