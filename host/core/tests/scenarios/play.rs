@@ -22,10 +22,7 @@ pub(crate) fn play(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("    ")).collect();
     for (at, line) in lines.iter().enumerate() {
         // What stands between two steps belongs to the second one.
-        let next_step = lines[at..].iter().find_map(|line| match script::read(line) {
-            Line::Step(time, _) => Some(time),
-            _ => None,
-        });
+        let next_step = lines[at..].iter().find_map(|line| script::read(line).time());
         if let Some(time) = next_step {
             stage.pass_until(Time::from_origin(time));
             out.push_str(&std::mem::take(&mut stage.transcript));
@@ -187,7 +184,19 @@ impl Stage {
             Input::Spawned(_) => format!("spawned {name}"),
             Input::Ready(_) => format!("ready {name}"),
             Input::Exited { status, .. } => format!("{name} {status}"),
-            other => unreachable!("not assumed: {other:?}"),
+            Input::Tick
+            | Input::Configure { .. }
+            | Input::Start(_)
+            | Input::Stop(_)
+            | Input::Restart(_)
+            | Input::Reset(_)
+            | Input::Signal(..)
+            | Input::Shutdown
+            | Input::ShutdownNow
+            | Input::SpawnFailed(..)
+            | Input::HealthChanged(..)
+            | Input::GroupEnded(_)
+            | Input::StopCommandEnded(_) => unreachable!("no assumption brings about {input:?}"),
         };
         self.facts += 1;
         self.coming.insert((at, self.facts), (input, told));

@@ -26,6 +26,21 @@ pub(crate) enum Line<'a> {
     Step(Duration, &'a str),
 }
 
+impl Line<'_> {
+    /// When it happens, if it is a step.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        match self {
+            Line::Step(time, _) => Some(*time),
+            Line::Text
+            | Line::Service(_)
+            | Line::Remove(_)
+            | Line::Limits(_)
+            | Line::Seed(_)
+            | Line::Assume(_) => None,
+        }
+    }
+}
+
 /// What the world does by itself.
 #[derive(Clone)]
 pub(crate) enum Assumption {

@@ -123,9 +123,10 @@ impl World<'_> {
         self.outcome.steps += 1;
         self.write(format_args!("{input:?}"));
         self.rules.told(now, &input, &self.core)?;
-        let configured = match &input {
-            Input::Configure { graph, restart } => Some((graph.clone(), restart.clone())),
-            _ => None,
+        let configured = if let Input::Configure { graph, restart } = &input {
+            Some((graph.clone(), restart.clone()))
+        } else {
+            None
         };
         self.core.handle(now, input);
         if let Some((graph, restart)) = configured {
