@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's chores, in Rust rather than in a maze of shell.
 
 mod bench;
+mod mutants;
 mod runner;
 mod test;
 
@@ -18,6 +19,8 @@ struct Xtask {
 enum Chore {
     /// Run every check there is.
     Test(test::Args),
+    /// Breaks kennel-core on purpose, once per mutant, and fails if the tests let one pass.
+    Mutants(mutants::Options),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
 }
@@ -25,6 +28,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Xtask::parse().chore {
         Chore::Test(args) => test::test(&args),
+        Chore::Mutants(options) => mutants::run(&options),
         Chore::Bench(args) => bench::bench(&args),
     }
 }

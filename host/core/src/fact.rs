@@ -48,9 +48,9 @@ impl Core {
 
     pub(crate) fn spawn_failed(&mut self, run: RunId, error: String) {
         let Some(id) = self.instance_of(run) else { return };
-        match self.standing(id).1 {
-            None => self.end_run(id, Cause::StartFailed(error)),
-            Some(_) => {}
+        let (_, spawned_at) = self.standing(id);
+        if spawned_at.is_none() {
+            self.end_run(id, Cause::StartFailed(error));
         }
     }
 

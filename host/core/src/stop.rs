@@ -76,7 +76,6 @@ impl Core {
         if self.is_killing() {
             self.kill(id);
         } else {
-            self.end_stop_command(id);
             self.step(id, 0);
         }
     }
@@ -104,6 +103,7 @@ impl Core {
         let Some(run) = instance.phase.run() else { return };
         match instance.spec.stop.steps.get(index).copied() {
             Some(step) => {
+                self.end_stop_command(id);
                 let to = Recipient::Group;
                 self.effect(Effect::Signal { run, signal: step.signal, to });
                 self.effect(Effect::Signal { run, signal: Signal::CONT, to });

@@ -244,12 +244,12 @@ impl<'a> InstanceView<'a> {
                 format!("{}; {stage}", stopping.reason)
             }
             Phase::Backoff { until } => {
-                format!("{}; next try in {}", self.failure(now), Human(until.since(now)))
+                format!("{}; next try in {}", self.failure(), Human(until.since(now)))
             }
             Phase::Failed { reason, retry_at } => {
                 let mut sentence = match reason {
-                    GaveUp::Limit(_) => format!("{}; {reason}", self.failure(now)),
-                    GaveUp::Policy => format!("{}; {reason}", self.failure(now)),
+                    GaveUp::Limit(_) => format!("{}; {reason}", self.failure()),
+                    GaveUp::Policy => format!("{}; {reason}", self.failure()),
                 };
                 if let Some(at) = retry_at {
                     sentence.push_str(&format!("; next try in {}", Human(at.since(now))));
@@ -263,11 +263,13 @@ impl<'a> InstanceView<'a> {
         }
     }
 
-    /// How it failed, and how often in how long.
-    fn failure(self, now: Time) -> String {
+    /// How it failed, and how often in how long: from the first failure to the last, which
+    /// brought the present phase about.
+    fn failure(self) -> String {
         let counters = &self.instance.counters;
         let Some(cause) = &self.instance.last_failure else { return "failed".into() };
-        let how_long = counters.failing_since.map_or(Duration::ZERO, |since| now.since(since));
+        let how_long =
+            counters.failing_since.map_or(Duration::ZERO, |first| self.instance.since.since(first));
         if counters.failures > 1 {
             format!("{cause}, failed {} times in {}", counters.failures, Human(how_long))
         } else {
@@ -293,6 +295,7 @@ impl Core {
                 "which is stopped".into()
             }
             (State::Failed, _) => "which has failed".into(),
+            (State::Backoff, _) => "which failed and is tried again".into(),
             (State::Up, Some(Target::Down(_))) => "which is about to stop".into(),
             (state, _) => format!("which is {state}"),
         };

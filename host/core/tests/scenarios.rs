@@ -1,0 +1,223 @@
+//! Every file under `scenarios/` is a script and the transcript that it must give.
+//!
+//! Each is a test of its own. How to read and write one: `scenarios/README.md`. With
+//! `KENNEL_BLESS=1` the transcripts are written anew instead of compared.
+
+#[path = "scenarios/play.rs"]
+mod play;
+#[path = "scenarios/script.rs"]
+mod script;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        $(#[test] fn $name() { check(stringify!($name)); })*
+    };
+}
+
+scenarios! {
+    backoff_does_not_grow_on_restart_at_once
+    backoff_extreme_values
+    backoff_grows_to_its_cap
+    backoff_jitter
+    concurrent_starts
+    concurrent_starts_of_quick_services
+    condition_done
+    condition_done_of_a_daemon
+    condition_ready_of_a_oneshot
+    condition_started
+    condition_started_of_a_done_oneshot
+    crash_during_a_restart_is_no_failure
+    crash_while_the_dependency_is_being_stopped
+    crash_with_remnants
+    degraded_restarts_nothing
+    dependency_crash_keeps_dependents
+    dependency_that_failed
+    dependent_waits_again_at_a_later_start
+    doubled_facts
+    down_when_disabled
+    exit_before_ready
+    facts_out_of_order
+    first_failure_after_stable_restarts_at_once
+    first_stop_during_a_restart_is_no_hurry
+    gives_up_and_exits
+    gives_up_and_retries
+    group_remnants_after_a_stop
+    group_remnants_are_swept
+    late_facts
+    life_of_a_daemon
+    not_ready_in_time
+    not_ready_time_runs_from_the_spawn
+    oneshot_is_done_once
+    oneshot_is_never_ready
+    oneshot_with_remnants
+    operator_restart_forgets
+    operator_stop_survives_a_crash
+    operator_stop_survives_backoff_and_retry
+    operator_stop_survives_health_and_dependencies
+    operator_stop_survives_reload
+    operator_stop_wins_over_a_restart_under_way
+    operator_stops_a_dependency
+    optional_dependency
+    optional_dependency_behind_a_hopeless_one
+    optional_dependency_stops_alone
+    optional_dependency_that_is_stopped
+    policy_always
+    policy_never
+    policy_on_failure
+    reload_adds_and_removes
+    reload_brings_back_what_is_still_stopping
+    reload_brings_back_what_waits_to_stop
+    reload_enables_and_disables
+    reload_in_place
+    reload_of_a_running_timer
+    reload_removes_what_does_not_run
+    reload_restarts
+    reload_retries_what_failed
+    reload_scales
+    reload_scales_during_the_start
+    reload_turns_a_dependency_round
+    repeated_health_is_told_once
+    replicas
+    reset
+    restart_dependents_all_the_way
+    restart_dependents_on_crash
+    restart_keeps_dependents_by_default
+    restart_limit
+    restart_limit_counts_restarts_at_once
+    restart_limit_counts_restarts_not_failures
+    restart_limit_forgets_when_stable
+    restart_limit_none
+    restart_limit_window_slides
+    restart_of_what_is_stopped
+    restart_waits_for_the_dependency
+    restart_while_the_spawn_is_in_flight
+    restarts_per_second
+    restarts_per_second_in_every_window
+    second_stop_hurries_dependents
+    second_stop_is_the_next_step
+    second_stop_of_several
+    shutdown_in_order
+    shutdown_leaves_behind
+    shutdown_of_nothing
+    shutdown_starts_nothing
+    shutdown_takes_too_long
+    shutdown_twice
+    shutdown_while_giving_up
+    signal
+    spawn_failure
+    spawn_failure_after_backoff
+    spawn_failure_with_policy_never
+    stable_only_after_sustained_health
+    stable_stays_stable
+    start_during_a_stop
+    start_starts_what_is_required
+    stop_command
+    stop_command_and_remnants
+    stop_command_cut_by_a_second_stop
+    stop_command_that_suffices
+    stop_command_too_slow
+    stop_order_reaches_past_a_service_that_does_not_run
+    stop_steps
+    stop_while_the_spawn_fails
+    stop_while_the_spawn_is_in_flight
+    stop_without_steps
+    stuck_after_sigkill
+    success_exit_codes
+    unhealthy_after_stable_restarts_at_once
+    unhealthy_before_ready
+    unhealthy_restarts
+    uptime_before_ready_is_not_health
+    waiting_for_a_dependency
+    why_in_one_sentence
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+/// Plays the scenario and compares what came out with what stands in the file.
+fn check(name: &str) {
+    let path = directory().join(format!("{name}.txt"));
+    let expected = fs::read_to_string(&path).expect("the file can be read");
+    let played = play::play(&expected);
+    if played == expected {
+        return;
+    }
+    if std::env::var_os("KENNEL_BLESS").is_some_and(|value| value != "0") {
+        // In one move: another test may be reading the file.
+        let beside = path.with_extension("new");
+        fs::write(&beside, played).expect("a file can be written");
+        fs::rename(&beside, &path).expect("the file can be replaced");
+        return;
+    }
+    panic!(
+        "scenarios/{name}.txt gives another transcript (- expected, + played):\n{}\
+         if the new one is right: KENNEL_BLESS=1 cargo test -p kennel-core --test scenarios {name}",
+        difference(&expected, &played)
+    );
+}
+
+/// The lines that differ, with a little of what stands around them.
+fn difference(expected: &str, played: &str) -> String {
+    let old: Vec<&str> = expected.lines().collect();
+    let new: Vec<&str> = played.lines().collect();
+    // lengths[i][j]: the longest common subsequence of old[i..] and new[j..].
+    let mut lengths = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            lengths[i][j] = if old[i] == new[j] {
+                lengths[i + 1][j + 1] + 1
+            } else {
+                lengths[i + 1][j].max(lengths[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            lines.push(format!("  {}", old[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if j < new.len() && (i == old.len() || lengths[i][j + 1] >= lengths[i + 1][j]) {
+            lines.push(format!("+ {}", new[j]));
+            j += 1;
+        } else {
+            lines.push(format!("- {}", old[i]));
+            i += 1;
+        }
+    }
+    let near = |at: usize| {
+        let around = at.saturating_sub(3)..(at + 4).min(lines.len());
+        lines[around].iter().any(|line| !line.starts_with("  "))
+    };
+    let shown = lines.iter().enumerate().filter(|(at, _)| near(*at));
+    shown.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+#[test]
+fn every_file_is_in_the_list_and_states_its_behaviour_first() {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(directory()).expect("the directory can be read") {
+        let path = entry.expect("an entry can be read").path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            let text = fs::read_to_string(&path).expect("the file can be read");
+            let heading = text.split("\n\n").next().unwrap_or_default();
+            assert!(heading.ends_with('.'), "{} must begin with a sentence", path.display());
+            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            files.insert(name.to_owned());
+        }
+    }
+    let listed: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(listed, files, "the list in scenarios.rs and the files must agree");
+}
+
+#[test]
+fn a_difference_shows_both_sides_and_little_else() {
+    let shown = difference("a\nb\nc\nd\ne\nf\ng\nh\ni", "a\nb\nc\nd\nX\nf\ng\nh\ni");
+    assert!(shown.contains("- e") && shown.contains("+ X"));
+    assert!(!shown.contains("  a") && !shown.contains("  i"));
+}

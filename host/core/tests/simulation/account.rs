@@ -1,0 +1,167 @@
+//! What the rules remember of one instance and its present run.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_core::spec::{Condition, Enabled, GiveUp, Kind, Policy, Strength};
+use kennel_core::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, StopReason, Time, Wanted};
+
+use crate::processes::Key;
+
+/// One edge of the dependency graph, seen from the dependent.
+pub(crate) type Edge = (InstanceId, Condition, Strength);
+
+/// A little more than nothing: what rounding may cost.
+const ROUNDING: Duration = Duration::from_micros(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// The account of one instance.
+pub(crate) struct Account {
+    pub(crate) key: Key,
+    pub(crate) spec: Arc<ServiceSpec>,
+    pub(crate) wanted: Wanted,
+    /// The reload that took it out of the configuration.
+    pub(crate) removed: Option<u64>,
+    pub(crate) run: Option<Run>,
+    pub(crate) next: Next,
+    pub(crate) done: bool,
+    /// Failures that waited in the backoff.
+    pub(crate) streak: u32,
+    /// Automatic restarts since the last time that the counters forgot.
+    pub(crate) restarts: VecDeque<Time>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) dependents: Vec<InstanceId>,
+    pub(crate) down_since: Option<Time>,
+    /// How long it may take to be down, dependents included.
+    pub(crate) bound: Duration,
+}
+
+/// The present run of an instance.
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) spawned_at: Option<Time>,
+    pub(crate) ready_at: Option<Time>,
+    pub(crate) health: Health,
+    /// When it will have been healthy for long enough.
+    pub(crate) stable_at: Option<Time>,
+    pub(crate) stable: bool,
+    pub(crate) stopping: Option<(StopReason, Time)>,
+    /// It has to be replaced, for this reason.
+    pub(crate) renewal: Option<StopReason>,
+    pub(crate) exit: Option<ExitStatus>,
+    pub(crate) spawn_failed: bool,
+    pub(crate) command: bool,
+    pub(crate) killed: bool,
+}
+
+/// What may follow when there is no run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Next {
+    /// A start at any time.
+    Free,
+    /// An automatic restart, in this span of time at the earliest.
+    Backoff(Time, Time),
+    AtOnce,
+    /// Nothing by itself.
+    Done,
+    Failed,
+    Retry(Time),
+}
+
+impl Account {
+    pub(crate) fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+        if wanted == Wanted::Down && self.run.is_none() {
+            self.next = Next::Free;
+            self.done = false;
+        }
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.streak = 0;
+        self.restarts.clear();
+    }
+
+    pub(crate) fn name(&self) -> Arc<str> {
+        let (service, index) = &self.key;
+        if self.spec.replicas == 1 { service.clone() } else { format!("{service}/{index}").into() }
+    }
+
+    /// The table of policies, limits and waits, written down a second time.
+    pub(crate) fn decide(&mut self, now: Time, success: bool, stable: bool) -> Next {
+        let restart = &self.spec.restart;
+        if success && (self.spec.kind == Kind::Oneshot || restart.policy != Policy::Always) {
+            return Next::Done;
+        }
+        let mut full = restart.policy == Policy::Never;
+        if let Some(limit) = restart.limit {
+            let recent = self.restarts.iter().filter(|at| now.since(**at) < limit.within).count();
+            full |= recent >= limit.max as usize;
+        }
+        if full {
+            return match restart.on_give_up {
+                GiveUp::Stay | GiveUp::Exit => Next::Failed,
+                GiveUp::RetryAfter(delay) => Next::Retry(now + delay),
+            };
+        }
+        if stable {
+            return Next::AtOnce;
+        }
+        let mut wait = restart.backoff.initial.as_secs_f64();
+        for _ in 0..self.streak {
+            wait = (wait * restart.backoff.factor).min(restart.backoff.max.as_secs_f64());
+        }
+        wait = wait.min(restart.backoff.max.as_secs_f64());
+        self.streak += 1;
+        let jitter = restart.backoff.jitter;
+        let low = Duration::from_secs_f64(wait * (1.0 - jitter)).saturating_sub(ROUNDING);
+        let high = Duration::from_secs_f64(wait * (1.0 + jitter)) + ROUNDING;
+        Next::Backoff(now + low, now + high)
+    }
+}
+
+impl Run {
+    pub(crate) fn new(id: RunId) -> Run {
+        Run {
+            id,
+            spawned_at: None,
+            ready_at: None,
+            health: Health::Unknown,
+            stable_at: None,
+            stable: false,
+            stopping: None,
+            renewal: None,
+            exit: None,
+            spawn_failed: false,
+            command: false,
+            killed: false,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.ready_at.is_some() && self.stopping.is_none()
+    }
+
+    pub(crate) fn becomes_ready(&mut self, at: Time, spec: &ServiceSpec) {
+        let may = spec.kind == Kind::Daemon && self.stopping.is_none() && self.exit.is_none();
+        if may && self.spawned_at.is_some() && self.ready_at.is_none() {
+            self.ready_at = Some(at);
+            self.stable_at = passing(self.health).then(|| at + spec.restart.reset_after);
+        }
+    }
+}
+
+pub(crate) fn wanted(enabled: Enabled) -> Wanted {
+    match enabled {
+        Enabled::Yes => Wanted::Up,
+        Enabled::No => Wanted::Down,
+    }
+}
+
+pub(crate) fn passing(health: Health) -> bool {
+    match health {
+        Health::Unknown | Health::Healthy => true,
+        Health::Degraded | Health::Unhealthy => false,
+    }
+}

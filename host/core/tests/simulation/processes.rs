@@ -1,0 +1,352 @@
+//! The world below the driver: processes that start late, ignore signals, leave others
+//! behind, are frozen, or hang in the kernel; and reports of all that which come late,
+//! twice and out of order.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_core::{Effect, ExitStatus, Group, Health, Input, Recipient, RunId, Signal, Time};
+
+use crate::plan::{KILL_AT_MOST, REPORT_AT_MOST, SPAWN_AT_MOST, Temper};
+use crate::random::Random;
+
+/// Service and number of the replica: what must never run twice.
+pub(crate) type Key = (Arc<str>, u32);
+
+pub(crate) struct Process {
+    pub(crate) key: Key,
+    temper: Temper,
+    life: Life,
+    /// Others of its group that outlive the main process.
+    others: bool,
+    stubborn: bool,
+    frozen: bool,
+    /// A signal that waits until it is continued.
+    pending: bool,
+    watched: bool,
+    /// SIGKILL was sent to the group: whatever appears in it ends.
+    killed: bool,
+    command: bool,
+    released: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Unborn,
+    Alive,
+    Ended(ExitStatus),
+    NeverWas,
+}
+
+/// What comes about at its time, told to nobody yet.
+#[derive(Clone, PartialEq)]
+enum Happening {
+    Report(Input),
+    Born(RunId),
+    Dies(RunId, ExitStatus),
+    OthersDie(RunId),
+    EndSeen(RunId),
+    CommandEnds(RunId),
+    HealthChanges(RunId),
+}
+
+struct Entry {
+    at: Time,
+    number: u64,
+    what: Happening,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Processes {
+    queue: BinaryHeap<Reverse<Entry>>,
+    number: u64,
+    pub(crate) by_run: BTreeMap<RunId, Process>,
+}
+
+impl Processes {
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.queue.peek().map(|Reverse(entry)| entry.at)
+    }
+
+    /// Lets the next thing happen; the fact that the core is told, if there is one.
+    pub(crate) fn step(&mut self, random: &mut Random) -> Option<Input> {
+        let Reverse(Entry { at, what, .. }) = self.queue.pop()?;
+        match what {
+            Happening::Report(input) => {
+                if random.chance(0.03) {
+                    let again = at + random.seconds(0.001, 30.0);
+                    self.plan(again, Happening::Report(input.clone()));
+                }
+                return Some(input);
+            }
+            Happening::Born(run) => self.is_born(at, run, random),
+            Happening::Dies(run, status) => self.dies(at, run, status, random),
+            Happening::OthersDie(run) => self.others_die(at, run, random),
+            Happening::EndSeen(run) => {
+                let process = self.by_run.get(&run)?;
+                let Life::Ended(status) = process.life else { return None };
+                let group = if process.others { Group::Left } else { Group::Empty };
+                self.plan(at, Happening::Report(Input::Exited { run, status, group }));
+            }
+            Happening::CommandEnds(run) => {
+                let process = self.by_run.get_mut(&run)?;
+                if process.command {
+                    process.command = false;
+                    self.report(at, Input::StopCommandEnded(run), random);
+                }
+            }
+            Happening::HealthChanges(run) => self.health_changes(at, run, random),
+        }
+        self.forget_what_is_over();
+        None
+    }
+
+    /// Whether a process of this instance exists or is being made, other than `but`.
+    pub(crate) fn occupied(&self, key: &Key, but: RunId) -> bool {
+        let mut others = self.by_run.iter().filter(|(run, p)| p.key == *key && **run != but);
+        others.any(|(_, process)| process.exists())
+    }
+
+    /// Whether the process of that run, or another of its group, exists or is being made.
+    pub(crate) fn exists(&self, run: RunId) -> bool {
+        self.by_run.get(&run).is_some_and(Process::exists)
+    }
+
+    pub(crate) fn spawn(
+        &mut self,
+        now: Time,
+        run: RunId,
+        key: Key,
+        temper: Temper,
+        random: &mut Random,
+    ) {
+        let takes = if random.chance(0.1) {
+            random.seconds(0.1, SPAWN_AT_MOST)
+        } else {
+            random.seconds(0.0002, 0.02)
+        };
+        let fails = random.chance(temper.spawn_fails);
+        let life = if fails { Life::NeverWas } else { Life::Unborn };
+        let stubborn = random.chance(temper.ignores_signals);
+        let frozen = random.chance(0.03);
+        let process = Process {
+            key,
+            temper,
+            life,
+            others: false,
+            stubborn,
+            frozen,
+            pending: false,
+            watched: false,
+            killed: false,
+            command: false,
+            released: false,
+        };
+        self.by_run.insert(run, process);
+        if fails {
+            let failed = Input::SpawnFailed(run, "no memory".into());
+            self.plan(now + takes, Happening::Report(failed));
+        } else {
+            self.plan(now + takes, Happening::Born(run));
+        }
+    }
+
+    pub(crate) fn perform(&mut self, now: Time, effect: Effect, random: &mut Random) {
+        match effect {
+            Effect::Spawn { .. } | Effect::Exit { .. } => {}
+            Effect::Signal { run, signal, to: Recipient::Group } => {
+                self.signal(now, run, signal, random);
+            }
+            Effect::Signal { to: Recipient::Main, .. } => {}
+            Effect::RunStopCommand { run, timeout: _ } => {
+                if let Some(process) = self.by_run.get_mut(&run) {
+                    process.command = true;
+                    let obeys = !process.stubborn && random.chance(0.5);
+                    let takes = random.seconds(0.01, 20.0);
+                    self.plan(now + takes, Happening::CommandEnds(run));
+                    if obeys {
+                        let after = random.seconds(0.01, 30.0);
+                        self.plan(now + after, Happening::Dies(run, ExitStatus::Code(0)));
+                    }
+                }
+            }
+            Effect::EndStopCommand { run } => {
+                if let Some(process) = self.by_run.get_mut(&run) {
+                    process.command = false;
+                }
+            }
+            Effect::WatchGroup { run } => {
+                if let Some(process) = self.by_run.get_mut(&run) {
+                    process.watched = true;
+                    if !process.others {
+                        self.report(now, Input::GroupEnded(run), random);
+                    }
+                }
+            }
+            Effect::Release { run } => {
+                if let Some(process) = self.by_run.get_mut(&run) {
+                    process.released = true;
+                }
+            }
+        }
+    }
+
+    fn signal(&mut self, now: Time, run: RunId, signal: Signal, random: &mut Random) {
+        let Some(process) = self.by_run.get_mut(&run) else { return };
+        let status = ExitStatus::Signal { signal, core_dumped: false };
+        if signal == Signal::KILL {
+            process.killed = true;
+            let hard = random.chance(process.temper.hard_to_kill);
+            let (low, high) = if hard { (1.0, KILL_AT_MOST) } else { (0.001, 0.05) };
+            let (main, others) = (random.seconds(low, high), random.seconds(low, high));
+            self.plan(now + main, Happening::Dies(run, status));
+            self.plan(now + others, Happening::OthersDie(run));
+            return;
+        }
+        if signal == Signal::CONT {
+            process.frozen = false;
+            if !std::mem::take(&mut process.pending) {
+                return;
+            }
+        } else if process.frozen {
+            process.pending = true;
+            return;
+        }
+        if process.stubborn {
+            return;
+        }
+        let (low, high) = process.temper.stop_delay;
+        let (main, others) = (random.seconds(low, high), random.seconds(low, high));
+        self.plan(now + main, Happening::Dies(run, status));
+        if random.chance(0.7) {
+            self.plan(now + others, Happening::OthersDie(run));
+        }
+    }
+
+    fn is_born(&mut self, now: Time, run: RunId, random: &mut Random) {
+        let Some(process) = self.by_run.get_mut(&run) else { return };
+        process.life = Life::Alive;
+        let temper = process.temper.clone();
+        let lifetime = if random.chance(temper.dies_early) {
+            random.seconds(0.001, 3.0)
+        } else {
+            random.seconds(temper.lifetime.0, temper.lifetime.1)
+        };
+        let status = match random.below(20) {
+            _ if random.chance(temper.exits_well) => ExitStatus::Code(0),
+            0 => ExitStatus::Unknown,
+            1..=5 => ExitStatus::Signal { signal: Signal::ABRT, core_dumped: true },
+            _ => ExitStatus::Code(1),
+        };
+        self.report(now, Input::Spawned(run), random);
+        self.plan(now + lifetime, Happening::Dies(run, status));
+        if !random.chance(temper.never_ready) {
+            let (low, high) = temper.ready_delay;
+            let at = now + random.seconds(low, high);
+            self.report(at, Input::Ready(run), random);
+        }
+        if let Some((low, high)) = temper.health_changes {
+            let at = now + random.seconds(low, high);
+            self.plan(at, Happening::HealthChanges(run));
+        }
+    }
+
+    fn dies(&mut self, now: Time, run: RunId, status: ExitStatus, random: &mut Random) {
+        let Some(process) = self.by_run.get_mut(&run) else { return };
+        if process.life != Life::Alive {
+            return;
+        }
+        process.life = Life::Ended(status);
+        process.command = false;
+        let killed = process.killed;
+        process.others = random.chance(process.temper.leaves_remnants);
+        if process.others && (killed || random.chance(0.5)) {
+            // They hold out for a while; even those that get SIGKILL end a little later.
+            let (low, high) = if killed { (0.001, KILL_AT_MOST) } else { (0.01, 3600.0) };
+            let after = random.seconds(low, high);
+            self.plan(now + after, Happening::OthersDie(run));
+        }
+        let seen = now + self.latency(random);
+        self.plan(seen, Happening::EndSeen(run));
+    }
+
+    fn others_die(&mut self, now: Time, run: RunId, random: &mut Random) {
+        let Some(process) = self.by_run.get_mut(&run) else { return };
+        if !std::mem::take(&mut process.others) {
+            return;
+        }
+        if process.watched {
+            self.report(now, Input::GroupEnded(run), random);
+        }
+    }
+
+    fn health_changes(&mut self, now: Time, run: RunId, random: &mut Random) {
+        let Some(process) = self.by_run.get(&run) else { return };
+        if process.life != Life::Alive {
+            return;
+        }
+        let health = match random.below(10) {
+            0..=4 => Health::Healthy,
+            5..=7 => Health::Degraded,
+            8 => Health::Unknown,
+            _ => Health::Unhealthy,
+        };
+        if let Some((low, high)) = process.temper.health_changes {
+            let at = now + random.seconds(low, high);
+            self.plan(at, Happening::HealthChanges(run));
+        }
+        self.report(now, Input::HealthChanged(run, health, String::new()), random);
+    }
+
+    fn latency(&self, random: &mut Random) -> Duration {
+        if random.chance(0.05) {
+            random.seconds(0.05, REPORT_AT_MOST)
+        } else {
+            random.seconds(0.0001, 0.01)
+        }
+    }
+
+    fn report(&mut self, at: Time, input: Input, random: &mut Random) {
+        let at = at + self.latency(random);
+        self.plan(at, Happening::Report(input));
+    }
+
+    fn plan(&mut self, at: Time, what: Happening) {
+        self.number += 1;
+        self.queue.push(Reverse(Entry { at, number: self.number, what }));
+    }
+
+    fn forget_what_is_over(&mut self) {
+        if self.by_run.len() > 64 {
+            self.by_run.retain(|_, process| process.exists() || !process.released);
+        }
+    }
+}
+
+impl Process {
+    fn exists(&self) -> bool {
+        match self.life {
+            Life::Unborn | Life::Alive => true,
+            Life::Ended(_) | Life::NeverWas => self.others,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The rules for what the core says: events, then effects.
+
+use kennel_core::spec::{GiveUp, Ready, Strength};
+use kennel_core::{
+    Cause, Core, Effect, Event, EventKind, ExitStatus, Health, InstanceId, Recipient, RunId,
+    Shutdown, Signal, StopReason, Time, Wanted,
+};
+
+use crate::account::{Next, Run, SECOND};
+use crate::processes::{Key, Processes};
+use crate::rules::{Checked, Rules};
+
+impl Rules {
+    pub(crate) fn heard(&mut self, now: Time, event: &Event) -> Checked {
+        rule!(event.at == now, "an event bears another time than its input");
+        let id = event.instance.unwrap_or(InstanceId(u32::MAX));
+        match &event.kind {
+            EventKind::Stopping { run, reason } => self.stopping(now, id, *run, reason)?,
+            EventKind::Ended { run, cause, .. } => self.ended(now, id, *run, cause)?,
+            EventKind::ShuttingDown(how) => {
+                let rightly = match how {
+                    Shutdown::Orderly | Shutdown::Now => self.ending.is_some(),
+                    Shutdown::GaveUp => true,
+                    Shutdown::TimedOut => {
+                        self.ending.is_some_and(|(at, _)| now >= at + self.limits.shutdown_timeout)
+                    }
+                };
+                rule!(rightly, "it shuts down ({how:?}) without a reason");
+                if *how == Shutdown::TimedOut {
+                    self.killing = true;
+                    self.ending = self.ending.map(|(_, first)| (now, first));
+                }
+                self.end(now, *how);
+            }
+            EventKind::LeftBehind(names) => self.left_behind.clone_from(names),
+            EventKind::Stable { run } => {
+                let stable = self.run(*run).is_some_and(|(_, r)| r.stable);
+                rule!(stable, "run {run} is called stable and is not");
+            }
+            EventKind::Wanted(..)
+            | EventKind::Waiting(_)
+            | EventKind::Started { .. }
+            | EventKind::Ready { .. }
+            | EventKind::Escalated { .. }
+            | EventKind::Stuck { .. }
+            | EventKind::Swept { .. }
+            | EventKind::Stopped
+            | EventKind::Done
+            | EventKind::Backoff { .. }
+            | EventKind::Failed { .. }
+            | EventKind::HealthChanged { .. }
+            | EventKind::Signalled { .. }
+            | EventKind::Reset => {}
+        }
+        Ok(())
+    }
+
+    /// A stop has begun: it must have a cause, and be in order.
+    fn stopping(&mut self, now: Time, id: InstanceId, run: RunId, reason: &StopReason) -> Checked {
+        let down = self.is_down(id);
+        let live: Vec<Key> = if self.killing { Vec::new() } else { self.live_dependents(id) };
+        let ending = self.ending.is_some();
+        let Some(account) = self.accounts.get_mut(&id) else { return Ok(()) };
+        let key = account.key.clone();
+        let Some(r) = account.run.as_mut().filter(|r| r.id == run) else {
+            return Err(format!("{key:?} stops run {run}, which is not its present one"));
+        };
+        rule!(r.stopping.is_none(), "{key:?} stops run {run} twice");
+        let (rightly, ordered) = match reason {
+            StopReason::Operator => (account.wanted == Wanted::Down, true),
+            StopReason::Removed => (account.removed.is_some(), true),
+            StopReason::Shutdown => (ending, true),
+            StopReason::Dependency(_) => (down && account.wanted == Wanted::Up, true),
+            StopReason::Restart
+            | StopReason::Configuration
+            | StopReason::DependencyRestarted(_) => (r.renewal.as_ref() == Some(reason), true),
+            StopReason::NotReady(timeout) => {
+                let late = r.spawned_at.is_some_and(|at| now >= at + *timeout);
+                let asked = account.spec.ready == Ready::Reported { timeout: *timeout };
+                (late && asked && r.ready_at.is_none(), false)
+            }
+            StopReason::Unhealthy(_) => (r.health == Health::Unhealthy && r.is_up(), false),
+            StopReason::Remnants(status) => (r.exit == Some(*status), false),
+        };
+        rule!(rightly, "{key:?} stops without a cause: {reason:?}");
+        rule!(
+            !ordered || live.is_empty(),
+            "{key:?} stops ({reason:?}) before its dependents {live:?}"
+        );
+        r.stopping = Some((reason.clone(), now));
+        r.stable_at = None;
+        Ok(())
+    }
+
+    /// A run is over: what has to follow?
+    fn ended(&mut self, now: Time, id: InstanceId, run: RunId, cause: &Cause) -> Checked {
+        let over = self.ending.is_some();
+        let Some(account) = self.accounts.get_mut(&id) else { return Ok(()) };
+        let key = account.key.clone();
+        let Some(r) = account.run.take().filter(|r| r.id == run) else {
+            return Err(format!("{key:?} ended run {run}, which is not its present one"));
+        };
+        rule!(r.exit.is_some() || r.spawn_failed, "{key:?} ended run {run} without a fact");
+        let for_itself = match &r.stopping {
+            None => true,
+            Some((StopReason::NotReady(_) | StopReason::Unhealthy(_), _)) => true,
+            Some((StopReason::Remnants(_), _)) => true,
+            Some((
+                StopReason::Operator
+                | StopReason::Removed
+                | StopReason::Shutdown
+                | StopReason::Dependency(_)
+                | StopReason::Restart
+                | StopReason::Configuration
+                | StopReason::DependencyRestarted(_),
+                _,
+            )) => false,
+        };
+        let may_not = account.wanted == Wanted::Down || account.removed.is_some() || over;
+        account.next = Next::Free;
+        if may_not || !for_itself || r.renewal.is_some() {
+            return Ok(());
+        }
+        let success = match (&r.stopping, r.exit) {
+            (None | Some((StopReason::Remnants(_), _)), Some(ExitStatus::Code(code))) => {
+                !r.spawn_failed && account.spec.restart.success_exit_codes.contains(&code)
+            }
+            _ => false,
+        };
+        let told_success = matches!(cause, Cause::Exited(ExitStatus::Code(0)));
+        rule!(success == told_success, "{key:?} ended well or not? {cause:?}");
+        account.next = account.decide(now, success, r.stable);
+        account.done = account.next == Next::Done;
+        let gives_up = matches!(account.next, Next::Failed | Next::Retry(_));
+        if gives_up && account.spec.restart.on_give_up == GiveUp::Exit {
+            self.end(now, Shutdown::GaveUp);
+        }
+        if !self.accounts.get(&id).is_some_and(|account| account.done) {
+            self.renew_dependents(id);
+        }
+        Ok(())
+    }
+
+    /// An effect is to be performed.
+    pub(crate) fn seen(
+        &mut self,
+        now: Time,
+        effect: Effect,
+        processes: &Processes,
+        core: &Core,
+    ) -> Checked {
+        if let Some(run) = self.continues.take() {
+            let to = Recipient::Group;
+            let right = effect == Effect::Signal { run, signal: Signal::CONT, to };
+            rule!(right, "run {run} got a stop signal and no SIGCONT after it");
+        }
+        match effect {
+            Effect::Spawn { instance, run } => self.spawns(now, instance, run, processes, core)?,
+            Effect::Signal { run, signal, to: Recipient::Group } => {
+                let Some((_, r)) = self.run(run) else {
+                    return Err(format!("a signal to run {run}, which is over"));
+                };
+                rule!(r.stopping.is_some(), "run {run} gets {signal} although it is not stopping");
+                rule!(r.spawned_at.is_some() || r.exit.is_some(), "{signal} to no process yet");
+                rule!(!r.command, "run {run} gets {signal} while its stop command runs");
+                rule!(!r.killed, "run {run} gets {signal} after SIGKILL");
+                r.killed = signal == Signal::KILL;
+                if signal != Signal::KILL && signal != Signal::CONT {
+                    self.continues = Some(run);
+                }
+            }
+            Effect::Signal { run, to: Recipient::Main, .. } => {
+                let there = self.run(run).is_some_and(|(_, r)| r.spawned_at.is_some());
+                rule!(there, "a signal to the main process of run {run}, which there is not");
+            }
+            Effect::RunStopCommand { run, .. } => {
+                let Some((_, r)) = self.run(run) else {
+                    return Err(format!("a stop command for run {run}, which is over"));
+                };
+                rule!(!r.command && !r.killed, "run {run} gets its stop command late");
+                r.command = true;
+            }
+            Effect::EndStopCommand { run } => {
+                if let Some((_, r)) = self.run(run) {
+                    rule!(r.command, "a stop command of run {run} is ended that never ran");
+                    r.command = false;
+                }
+            }
+            Effect::WatchGroup { run } => {
+                rule!(self.run(run).is_some(), "the group of run {run} is watched, which is over");
+            }
+            Effect::Release { run } => {
+                rule!(self.run(run).is_none(), "run {run} is released and goes on");
+                rule!(!processes.exists(run), "run {run} is released and its group lives on");
+            }
+            Effect::Exit { code } => {
+                rule!(self.exited.is_none(), "it exits twice");
+                self.exited = Some(now);
+                let Some((_, how)) = self.ending else {
+                    return Err("it exits although nobody asked".into());
+                };
+                let right = i32::from(how == Shutdown::GaveUp);
+                rule!(code == right, "it exits with code {code}");
+                for view in core.view().instances().filter(|view| view.run().is_some()) {
+                    let told = self.left_behind.contains(view.name());
+                    rule!(told, "{} is left behind and nobody is told", view.name());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A process is to be made: may it?
+    fn spawns(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        run: RunId,
+        processes: &Processes,
+        core: &Core,
+    ) -> Checked {
+        let Some(account) = self.accounts.get(&id) else {
+            return Err(format!("run {run} is of an instance that nobody knows"));
+        };
+        let key = account.key.clone();
+        rule!(account.run.is_none(), "{key:?} gets a second run");
+        rule!(!processes.occupied(&key, run), "{key:?} would run twice");
+        rule!(self.ending.is_none(), "{key:?} starts during the shutdown");
+        rule!(!self.is_down(id), "{key:?} starts although it or what it requires is to be down");
+        let automatic = match account.next {
+            Next::Free => false,
+            Next::Backoff(from, _) | Next::Retry(from) => {
+                rule!(now >= from, "{key:?} starts at {now}, before {from}");
+                true
+            }
+            Next::AtOnce => true,
+            Next::Done | Next::Failed => return Err(format!("{key:?} starts by itself again")),
+        };
+        for &(on, condition, strength) in self.edges(id) {
+            let met = self.reached(now, on, condition) && !self.is_down(on);
+            let Some(other) = self.accounts.get(&on) else { continue };
+            let on_its_way = other.run.as_ref().is_some_and(|r| r.stopping.is_none())
+                && !self.is_down(on)
+                && !self.reached(now, on, condition);
+            rule!(
+                met || strength == Strength::Optional && !on_its_way,
+                "{key:?} starts before {:?} is {condition:?}",
+                other.key
+            );
+        }
+        let places = 1 + self.starting();
+        rule!(
+            places <= self.limits.max_concurrent_starts.max(1) as usize,
+            "{places} start at the same time"
+        );
+        if automatic {
+            self.count_automatic(now, id)?;
+        }
+        let restarts = core.view().instance(id).map_or(0, |view| view.restarts());
+        rule!(!automatic || restarts > 0, "{key:?} restarts and nobody counts it");
+        if let Some(account) = self.accounts.get_mut(&id) {
+            account.next = Next::Free;
+            account.done = false;
+            account.run = Some(Run::new(run));
+        }
+        Ok(())
+    }
+
+    fn count_automatic(&mut self, now: Time, id: InstanceId) -> Checked {
+        self.automatic.retain(|at| now.since(*at) < SECOND);
+        self.automatic.push_back(now);
+        let rate = self.limits.max_restarts_per_second.max(1) as usize;
+        rule!(self.automatic.len() <= rate, "{} restarts in a second", self.automatic.len());
+        let Some(account) = self.accounts.get_mut(&id) else { return Ok(()) };
+        if matches!(account.next, Next::Retry(_)) {
+            account.forget();
+            return Ok(());
+        }
+        account.restarts.push_back(now);
+        if let Some(limit) = account.spec.restart.limit {
+            let recent = account.restarts.iter().filter(|at| now.since(**at) < limit.within);
+            let recent = recent.count();
+            rule!(
+                recent <= limit.max as usize,
+                "{:?}: {recent} restarts in the window",
+                account.key
+            );
+            while account.restarts.len() > limit.max as usize + 1 {
+                account.restarts.pop_front();
+            }
+        } else {
+            account.restarts.clear();
+        }
+        Ok(())
+    }
+}

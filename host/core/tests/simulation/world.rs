@@ -1,0 +1,184 @@
+//! One world: a core, its processes, its operator and the rules, from load to exit.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use kennel_core::{Core, Effect, Input, RunId, Time};
+
+use crate::operator::{Hits, Operator};
+use crate::plan::{self, Pace};
+use crate::processes::Processes;
+use crate::random::Random;
+use crate::rules::Rules;
+
+/// What became of a world in which every rule held.
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) steps: u64,
+    /// Time lived, all instances together.
+    pub(crate) service_seconds: f64,
+    pub(crate) spawns: u64,
+    pub(crate) hits: Hits,
+    /// Of the transcript; zero when none was written.
+    pub(crate) hash: u64,
+}
+
+/// What is kept of the transcript.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transcript {
+    None,
+    Hash,
+    Text,
+}
+
+/// Lives through the world of `seed`. The error names the broken rule; `text` gets the
+/// transcript if it is asked for.
+pub(crate) fn live(
+    pace: Pace,
+    seed: u64,
+    transcript: Transcript,
+    text: &mut String,
+) -> Result<Outcome, String> {
+    let mut random = Random::new(seed);
+    let limits = plan::limits(&mut random);
+    let length = match pace {
+        Pace::Busy => random.seconds(60.0, 1200.0),
+        Pace::Calm => random.seconds(20.0 * 86_400.0, 90.0 * 86_400.0),
+    };
+    let ends_at = Time::ZERO + length;
+    let operator = Operator::new(&mut random, pace, ends_at);
+    let mut world = World {
+        core: Core::new(limits, seed, RunId(1)),
+        rules: Rules::new(limits),
+        processes: Processes::default(),
+        operator,
+        random,
+        now: Time::ZERO,
+        outcome: Outcome::default(),
+        transcript,
+        hasher: Hasher(0xcbf2_9ce4_8422_2325),
+        text,
+    };
+    let load = world.operator.configuration(Vec::new());
+    let lived = world.give(load).and_then(|()| world.live_on());
+    lived.map_err(|broken| format!("at {}: {broken}", world.now))?;
+    world.outcome.hits = world.operator.hits;
+    if transcript == Transcript::Hash {
+        world.outcome.hash = world.hasher.0;
+    }
+    Ok(world.outcome)
+}
+
+struct World<'a> {
+    core: Core,
+    rules: Rules,
+    processes: Processes,
+    operator: Operator,
+    random: Random,
+    now: Time,
+    outcome: Outcome,
+    transcript: Transcript,
+    hasher: Hasher,
+    text: &'a mut String,
+}
+
+impl World<'_> {
+    fn live_on(&mut self) -> Result<(), String> {
+        loop {
+            let deadline = self.core.next_deadline();
+            let (process, command) = (self.processes.next(), self.operator.next());
+            let Some(next) = [deadline, process, command].into_iter().flatten().min() else {
+                return Err("nothing will ever happen".into());
+            };
+            // A while longer, for facts that come late.
+            if self.rules.exited.is_some_and(|at| next > at + Duration::from_secs(60)) {
+                return Ok(());
+            }
+            self.pass(next);
+            let input = if deadline == Some(next) {
+                Some(Input::Tick)
+            } else if process == Some(next) {
+                self.processes.step(&mut self.random)
+            } else {
+                self.operator.step(&self.core, &mut self.random)
+            };
+            if let Some(input) = input {
+                self.give(input)?;
+            }
+        }
+    }
+
+    fn pass(&mut self, to: Time) {
+        // A deadline may lie in the past only by mistake; time never goes back.
+        let to = to.max(self.now);
+        if self.rules.exited.is_none() {
+            let instances = self.core.view().instances().count() as f64;
+            self.outcome.service_seconds += to.since(self.now).as_secs_f64() * instances;
+        }
+        self.now = to;
+    }
+
+    fn give(&mut self, input: Input) -> Result<(), String> {
+        let now = self.now;
+        self.outcome.steps += 1;
+        self.write(format_args!("{input:?}"));
+        self.rules.told(now, &input, &self.core)?;
+        let configured = if let Input::Configure { graph, restart } = &input {
+            Some((graph.clone(), restart.clone()))
+        } else {
+            None
+        };
+        self.core.handle(now, input);
+        if let Some((graph, restart)) = configured {
+            self.rules.configured(&graph, &restart, &self.core)?;
+        }
+        while let Some(event) = self.core.poll_event() {
+            let name = event.name.as_deref().unwrap_or("supervisor");
+            self.write(format_args!("  {name}: {:?}", event.kind));
+            self.rules.heard(now, &event)?;
+        }
+        while let Some(effect) = self.core.poll_effect() {
+            self.write(format_args!("  -> {effect:?}"));
+            self.rules.seen(now, effect, &self.processes, &self.core)?;
+            if let Effect::Spawn { instance, run } = effect {
+                self.outcome.spawns += 1;
+                let Some(view) = self.core.view().instance(instance) else {
+                    return Err("it spawns an instance that there is not".into());
+                };
+                let key = (view.spec().name.clone(), view.index());
+                let temper = self.operator.temper(&key.0);
+                self.processes.spawn(now, run, key, temper, &mut self.random);
+            }
+            self.processes.perform(now, effect, &mut self.random);
+        }
+        self.rules.after(now, &self.processes, &self.core)?;
+        self.operator.watch(now, &self.core, &mut self.random);
+        Ok(())
+    }
+
+    fn write(&mut self, line: fmt::Arguments<'_>) {
+        let now = self.now;
+        match self.transcript {
+            Transcript::None => {}
+            Transcript::Hash => {
+                let _ = writeln!(self.hasher, "{now} {line}");
+            }
+            Transcript::Text => {
+                let line: String = line.to_string().chars().take(400).collect();
+                let _ = writeln!(self.text, "{now} {line}");
+            }
+        }
+    }
+}
+
+/// FNV-1a, of whatever is written to it.
+struct Hasher(u64);
+
+impl fmt::Write for Hasher {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
