@@ -141,7 +141,7 @@ fn why_tells_the_cause_and_what_was_decided() {
     says("worker", &["worker is failed", "exited with code 3", "2 restarts within 1 min"]);
     says("missing", &["program \"no-such-program\" not found in PATH", "restart.policy is never"]);
     says("app", &["waits for worker to be ready", "worker is failed", "exited with code 3"]);
-    says("web", &["web is up", "wanted up by the configuration"]);
+    says("web", &["web is up", "started", "ready after"]);
     assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
     says("web", &["web is down", "by the operator"]);
     kennel.cli(&["why", "wbe"]).fails_saying(1, &["\"wbe\"", "\"web\""]);

@@ -163,12 +163,9 @@ fn a_program_that_does_not_exist_is_named_with_the_near_one() {
     };
     says("typo", &["program \"slep\" not found in PATH", "did you mean \"sleep\"?"]);
     says("nowhere", &["cannot run \"/no/such/program\": no such file or directory"]);
-    says("text", &["cannot run \"./notes.txt\": it is not executable", "chmod +x"]);
+    says("text", &["notes.txt\": it is not executable", "chmod +x"]);
     says("place", &["cannot run \"/tmp\": it is a directory"]);
-    says(
-        "script",
-        &["cannot run \"./script\": its interpreter \"/no/such/interpreter\" does not exist"],
-    );
+    says("script", &["script\": its interpreter \"/no/such/interpreter\" does not exist"]);
     says("lost", &["missing", "no such file or directory"]);
     let table = kennel.cli(&["status"]).ok();
     assert!(table.contains("slep") && table.contains("backoff"), "{table}");
@@ -289,5 +286,18 @@ fn an_unset_variable_is_told_where_it_stands() {
           web: { command: [echo, "${NO_SUCH_VARIABLE}"] }
         "#,
         &["services.yaml:3:", "NO_SUCH_VARIABLE"],
+    );
+}
+
+#[test]
+fn an_unknown_user_or_group_is_told_where_it_stands() {
+    refused(
+        r#"
+        defaults: { command: [sleep, "1"] }
+        services:
+          web: { user: no-such-user }
+          db: { group: no-such-group }
+        "#,
+        &["services.yaml:4:16:", "\"no-such-user\"", "services.yaml:5:16:", "\"no-such-group\""],
     );
 }

@@ -97,7 +97,7 @@ fn a_missing_program_is_counted_and_backed_off_and_recovers_when_it_appears() {
     assert!(late["pid"].is_null(), "{late:#}");
     let failed = kennel.wait_for_event("service.start_failed", "late");
     let message = failed["message"].as_str().unwrap();
-    assert!(message.contains("cannot run \"./late.sh\": no such file"), "{message}");
+    assert!(message.contains("late.sh\": no such file"), "{message}");
 
     // Put there in one step: half a script must not be run.
     kennel.write("new", "#!/bin/sh\nexec sleep 1000\n");
@@ -159,17 +159,20 @@ fn the_first_failure_after_a_stable_run_restarts_at_once() {
         r#"
         services:
           web:
-            command: [sleep, "1000"]
-            restart: { backoff: { initial: 10m, max: 10m }, reset_after: 200ms }
+            shell: "test -e failed || { echo > failed; exit 1; }; exec sleep 1000"
+            restart: { backoff: { initial: 300ms, jitter: 0% }, reset_after: 200ms }
         "#,
     );
     kennel.wait_for_event("service.stable", "web");
     let before = kennel.process("web");
     before.signal(Signal::SIGKILL);
     kennel.wait_for_new_run("web", &before);
-    let backoff = kennel.wait_for_event("service.backoff", "web");
-    assert_eq!(backoff["attributes"]["delay_ms"], 0);
-    assert_eq!(backoff["attributes"]["rule"], "first-after-stable");
+    let backoffs = kennel.events_of("service.backoff", "web");
+    let told: Vec<_> = backoffs
+        .iter()
+        .map(|event| (&event["attributes"]["delay_ms"], &event["attributes"]["rule"]))
+        .collect();
+    assert_eq!(told, [(&300.into(), &"backoff".into()), (&0.into(), &"first-after-stable".into())]);
 }
 
 #[test]
@@ -190,7 +193,7 @@ fn a_signal_reaches_the_main_process() {
     }
     assert_eq!(kennel.pid("web"), pid);
     assert_eq!(kennel.events_of("service.signalled", "web").len(), 4);
-    kennel.cli(&["signal", "SIGHUB", "web"]).fails_saying(2, &["SIGHUB", "SIGHUP"]);
+    kennel.cli(&["signal", "SIGHUB", "web"]).fails_saying(2, &["SIGHUB", "HUP"]);
     let output = kennel.cli(&["signal", "HUP", "off"]);
     assert_eq!(output.code, 1, "{output:#?}");
 }

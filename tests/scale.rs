@@ -1,5 +1,7 @@
 //! Many services, few descriptors.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::support::{BOUND, Kennel, wait_for};
 
 /// How many times the threads of a process went to sleep of their own accord.
-fn voluntary_switches(pid: i32) -> u64 {
+fn voluntary_switches(pid: i32) -> HashMap<OsString, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
     let count = |status: String| -> Option<u64> {
         status
@@ -22,8 +24,10 @@ fn voluntary_switches(pid: i32) -> u64 {
     };
     tasks
         .flatten()
-        .filter_map(|task| count(fs::read_to_string(task.path().join("status")).ok()?))
-        .sum()
+        .filter_map(|task| {
+            Some((task.file_name(), count(fs::read_to_string(task.path().join("status")).ok()?)?))
+        })
+        .collect()
 }
 
 #[test]
@@ -56,7 +60,8 @@ fn a_thousand_services_start_and_run_and_stop() {
     let quiet = |window: Duration| {
         let before = voluntary_switches(pid);
         std::thread::sleep(window);
-        voluntary_switches(pid) - before
+        let after = voluntary_switches(pid);
+        after.iter().map(|(task, count)| count - before.get(task).unwrap_or(&0)).sum::<u64>()
     };
     quiet(Duration::from_secs(2));
     println!("idle: {} voluntary context switches in 3 s", quiet(Duration::from_secs(3)));

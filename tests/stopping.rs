@@ -293,7 +293,8 @@ fn a_service_that_gives_up_may_take_the_supervisor_with_it() {
     kennel.spawn();
     assert_eq!(kennel.wait_for_exit(), 1);
     kennel.assert_nothing_is_left();
-    assert!(kennel.stdout().contains("Service vital: DOWN (restarts 0, failed)"));
+    let said = kennel.said();
+    assert!(said.contains("vital exited with code 9") && said.contains("on_give_up"), "{said}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The fixture: one supervisor with its directory, and the end of everything it started.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -343,17 +342,15 @@ impl Kennel {
     }
 
     fn report(&self) {
-        // Not println!: nothing may panic while the test already does.
-        let mut out = std::io::stderr();
-        let _ = writeln!(out, "--- {} ---", self.directory().display());
+        eprintln!("--- {} ---", self.directory().display());
         for name in ["services.yaml", "run.out", "run.err"] {
             let text = self.read(name);
-            let _ = writeln!(out, "--- {name} ---\n{}", tail(&text));
+            eprintln!("--- {name} ---\n{}", tail(&text));
         }
         for target in ["/v1/status", "/v1/events?follow=false&format=ndjson&last=60"] {
             let answer = http::ask(&self.socket(), "GET", target);
             let text = answer.map_or_else(|error| error.to_string(), |answer| answer.body);
-            let _ = writeln!(out, "--- {target} ---\n{}", tail(&text));
+            eprintln!("--- {target} ---\n{}", tail(&text));
         }
     }
 }

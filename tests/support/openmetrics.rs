@@ -60,7 +60,10 @@ pub(crate) fn parse(text: &str) -> Result<Series, String> {
             return Err(broken("a counter is not negative"));
         }
         family.has_samples = true;
-        if series.insert(format!("{name}{labels}"), value).is_some() {
+        if series
+            .insert(format!("{name}{}", if labels == "{}" { "" } else { labels }), value)
+            .is_some()
+        {
             return Err(broken("a series stands there once"));
         }
     }
