@@ -1,1 +1,18 @@
-//! End-to-end tests: real processes, real servers.
+//! End-to-end tests: the `kennel` binary with real processes and real servers.
+
+// A failed expectation is how a test fails.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod instance;
+mod journal;
+mod launching;
+mod logs;
+mod mistakes;
+mod reloading;
+mod restarting;
+mod sample;
+mod scale;
+mod servers;
+mod stopping;
+mod support;

@@ -5,7 +5,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +18,9 @@ use crate::{Builder, Handle, ShutdownMode, StatusLines, Supervisor, os};
 /// Lines that may wait for a slow standard output before lines are dropped: they tell of
 /// states, and the next one tells the newer state.
 const LINES: usize = 10_000;
+
+/// How long what is still under way at the end may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Orphans are reaped at most that often: their exits come in bursts.
 const REAP_PAUSE: Duration = Duration::from_millis(50);
@@ -67,8 +70,8 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
         builder = builder.socket(absolute(socket)?);
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    builder =
-        builder.status_lines(status_lines()).console(Console { colour, ..Console::default() });
+    let (lines, printed) = status_lines();
+    builder = builder.status_lines(lines).console(Console { colour, ..Console::default() });
     if let Err(error) = os::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -82,7 +85,9 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
         .build()?;
     let code = runtime.block_on(serve(builder))?;
     // A blocked /proc or disk must not hold up the end.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(LAST_WORDS);
+    // Disconnected when the last line is printed.
+    let _ = printed.recv_timeout(LAST_WORDS);
     Ok(code)
 }
 
@@ -171,10 +176,13 @@ async fn reap_orphans() {
     }
 }
 
-/// Prints status lines from a thread of its own: standard output may block.
-fn status_lines() -> StatusLines {
+/// Prints status lines from a thread of its own: standard output may block. The receiver
+/// is disconnected when there are no more lines and all are printed.
+fn status_lines() -> (StatusLines, Receiver<()>) {
     let (sender, receiver) = sync_channel::<String>(LINES);
+    let (printing, printed) = sync_channel(0);
     let printer = std::thread::Builder::new().name("kennel-status".into()).spawn(move || {
+        let _printing: SyncSender<()> = printing;
         let mut out = std::io::stdout();
         for line in receiver {
             // A closed output is no reason to stop supervising.
@@ -184,7 +192,7 @@ fn status_lines() -> StatusLines {
     if let Err(error) = printer {
         tracing::warn!("cannot print status lines: {error}");
     }
-    Box::new(move |line| offer(&sender, line))
+    (Box::new(move |line| offer(&sender, line)), printed)
 }
 
 fn offer(sender: &SyncSender<String>, line: &str) {

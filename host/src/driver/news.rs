@@ -201,7 +201,16 @@ impl News {
             }
             LogFact::Closed { .. } => return,
         };
-        self.append(kind, service.map(Arc::clone).map(|s| s.to_string()), message, Map::new());
+        let whose = service.map_or("logs", |service| &**service);
+        match fact {
+            LogFact::Stalled { .. } | LogFact::ConsoleLost { .. } => {
+                tracing::warn!("{whose}: {message}");
+            }
+            LogFact::Resumed { .. } => tracing::info!("{whose}: {message}"),
+            LogFact::Abandoned { .. } => tracing::error!("{whose}: {message}"),
+            LogFact::Closed { .. } => {}
+        }
+        self.append(kind, service.map(ToString::to_string), message, Map::new());
     }
 
     fn append(
