@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use list::Mutant;
 
-/// What `cargo xtask mutants` may be told.
 /// Mutants that are tried at the same time, unless said otherwise.
 const JOBS: usize = 2;
 
+/// What `cargo xtask mutants` may be told.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only mutants whose title contains this.
