@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use list::Mutant;
 
+/// Mutants that are tried at the same time, unless said otherwise.
+const JOBS: usize = 2;
+
 /// What `cargo xtask mutants` may be told.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -33,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long)]
     all: bool,
     /// How many mutants to try at the same time.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = JOBS)]
     jobs: usize,
 }
 
@@ -56,6 +59,12 @@ enum Outcome {
         rule: String,
     },
     Useless(String),
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { only: None, all: false, jobs: JOBS }
+    }
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -51,7 +51,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
             &mut tally,
         )?;
         step("mutants of the core");
-        // mutants
+        crate::mutants::run(&crate::mutants::Options::default())?;
     }
     tally.finish()
 }

@@ -118,7 +118,7 @@ impl Core {
 
     pub(crate) fn stop(&mut self, ids: &[InstanceId]) {
         let asked_before = |id: &&InstanceId| {
-            self.instances.get(*id).is_some_and(|instance| instance.wanted == Wanted::Down)
+            self.instances.get(id).is_some_and(|instance| instance.wanted == Wanted::Down)
         };
         let again: Vec<InstanceId> = ids.iter().filter(asked_before).copied().collect();
         for &id in ids {

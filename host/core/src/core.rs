@@ -22,6 +22,7 @@ use crate::event::{Event, EventKind, Shutdown};
 use crate::instance::{Instance, Phase};
 use crate::rng::Rng;
 use crate::storm::Storm;
+use crate::table::Table;
 use crate::topology::Topology;
 use crate::view::View;
 use crate::{Effect, Input, InstanceId, Limits, RunId, Time};
@@ -32,7 +33,7 @@ pub struct Core {
     pub(crate) limits: Limits,
     pub(crate) rng: Rng,
     pub(crate) now: Time,
-    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) instances: Table<Instance>,
     /// Which instance a run belongs to, for runs that are not over.
     pub(crate) runs: BTreeMap<RunId, InstanceId>,
     pub(crate) topology: Topology,
@@ -73,7 +74,7 @@ impl Core {
             limits,
             rng: Rng::new(seed),
             now: Time::ZERO,
-            instances: BTreeMap::new(),
+            instances: Table::default(),
             runs: BTreeMap::new(),
             topology: Topology::default(),
             storm: Storm::default(),

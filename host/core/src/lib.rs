@@ -44,6 +44,7 @@ mod signal;
 pub mod spec;
 mod stop;
 mod storm;
+mod table;
 mod time;
 mod topology;
 mod view;

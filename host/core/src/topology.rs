@@ -6,14 +6,15 @@ use std::sync::Arc;
 use crate::InstanceId;
 use crate::instance::Instance;
 use crate::spec::{Condition, Strength};
+use crate::table::Table;
 
 /// The dependency graph of all instances that exist, those on their way out included.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Topology {
     /// Dependencies before dependents.
     pub(crate) order: Vec<InstanceId>,
-    dependencies: BTreeMap<InstanceId, Vec<Edge>>,
-    dependents: BTreeMap<InstanceId, Vec<Edge>>,
+    dependencies: Table<Vec<Edge>>,
+    dependents: Table<Vec<Edge>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +29,14 @@ impl Topology {
     /// Nobody depends on what left the configuration before him: a replica on its way
     /// out is nothing to wait for. Since specs that left together fitted together, that
     /// also keeps specs of different configurations from forming a cycle.
-    pub(crate) fn new(instances: &BTreeMap<InstanceId, Instance>) -> Topology {
+    pub(crate) fn new(instances: &Table<Instance>) -> Topology {
         let mut by_service: BTreeMap<Arc<str>, Vec<&Instance>> = BTreeMap::new();
         for instance in instances.values() {
             by_service.entry(instance.spec.name.clone()).or_default().push(instance);
         }
         let mut topology = Topology::default();
         for instance in instances.values() {
-            let edges = topology.dependencies.entry(instance.id).or_default();
+            let edges = topology.dependencies.entry_or_default(instance.id);
             for dependency in &instance.spec.depends_on {
                 for &on in by_service.get(&dependency.service).into_iter().flatten() {
                     if on.membership < instance.membership {
@@ -45,13 +46,13 @@ impl Topology {
                     let (condition, strength) = (dependency.condition, dependency.strength);
                     edges.push(Edge { to, condition, strength });
                     let back = Edge { to: instance.id, condition, strength };
-                    topology.dependents.entry(to).or_default().push(back);
+                    topology.dependents.entry_or_default(to).push(back);
                 }
             }
         }
         let mut order = Order { topology: &topology, seen: BTreeMap::new(), order: Vec::new() };
-        for &id in instances.keys() {
-            order.visit(id);
+        for instance in instances.values() {
+            order.visit(instance.id);
         }
         topology.order = order.order;
         topology
