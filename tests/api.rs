@@ -12,7 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{BOUND, Kennel, http, needs_root, openmetrics, wait_for};
+use crate::support::{BOUND, Kennel, http, needs_program, needs_root, openmetrics, wait_for};
 
 const WEB: &str = r#"
     services:
@@ -150,7 +150,7 @@ fn the_socket_and_the_state_are_closed_to_others() {
 
 #[test]
 fn another_user_is_refused_even_where_the_socket_lets_him_in() {
-    if needs_root("to be another user") {
+    if needs_root("to be another user") || needs_program("perl") {
         return;
     }
     let kennel = Kennel::running(WEB);

@@ -138,9 +138,9 @@ fn why_tells_the_cause_and_what_was_decided() {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");
         }
     };
-    says("worker", &["worker is failed", "exited with code 3", "2 restarts within 1 min"]);
+    says("worker", &["exited with code 3", "2 restarts within 1 min"]);
     says("missing", &["program \"no-such-program\" not found in PATH", "restart.policy is never"]);
-    says("app", &["waits for worker to be ready", "worker is failed", "exited with code 3"]);
+    says("app", &["waits for worker to be ready", "exited with code 3"]);
     says("web", &["web is up", "started", "ready after"]);
     assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
     says("web", &["web is down", "by the operator"]);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod console;
 mod instance;
 mod journal;
 mod launching;

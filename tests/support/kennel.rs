@@ -8,10 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::http::{self, Answer};
+use super::http;
 use super::output::{Background, Output, exit_code};
 use super::process::{self, MARK, Process};
 use super::wait::{BOUND, wait_for};
@@ -120,6 +119,18 @@ impl Kennel {
     #[track_caller]
     pub(crate) fn start(&mut self) {
         self.spawn();
+        self.wait_for_socket();
+    }
+
+    /// The same with another standard output than the file `run.out`.
+    #[track_caller]
+    pub(crate) fn start_into(&mut self, stdout: impl Into<Stdio>) {
+        self.spawn_into(stdout.into());
+        self.wait_for_socket();
+    }
+
+    #[track_caller]
+    fn wait_for_socket(&mut self) {
         let begun = Instant::now();
         while http::ask(&self.socket(), "GET", "/livez").is_err() {
             if let Some(code) = self.supervisor_exit(Duration::ZERO) {
@@ -132,10 +143,14 @@ impl Kennel {
 
     /// Starts the supervisor; what it says goes to `run.out` and `run.err`.
     pub(crate) fn spawn(&mut self) {
-        let append = |name: &str| {
-            File::options().create(true).append(true).open(self.path(name)).expect("ours")
-        };
-        let (out, err) = (append("run.out"), append("run.err"));
+        self.spawn_into(self.append("run.out").into());
+    }
+
+    fn append(&self, name: &str) -> File {
+        File::options().create(true).append(true).open(self.path(name)).expect("ours")
+    }
+
+    fn spawn_into(&mut self, stdout: Stdio) {
         let mut command = match &self.prelude {
             None => self.command(&[]),
             Some(prelude) => {
@@ -144,7 +159,7 @@ impl Kennel {
                 shell
             }
         };
-        command.args(&self.args).stdin(Stdio::null()).stdout(out).stderr(err);
+        command.args(&self.args).stdin(Stdio::null()).stdout(stdout).stderr(self.append("run.err"));
         self.supervisor = Some(command.spawn().expect("kennel can be executed"));
     }
 
@@ -254,91 +269,6 @@ impl Kennel {
     /// Starts a `kennel` command that goes on.
     pub(crate) fn background(&self, args: &[&str]) -> Background {
         Background::start(self.command(args), self.directory())
-    }
-
-    // What the supervisor knows.
-
-    /// Asks the API.
-    #[track_caller]
-    pub(crate) fn api(&self, method: &str, target: &str) -> Answer {
-        http::ask(&self.socket(), method, target).expect("the control socket answers")
-    }
-
-    /// Everything, as `status --json` gives it.
-    #[track_caller]
-    pub(crate) fn status(&self) -> Value {
-        let answer = self.api("GET", "/v1/status");
-        assert_eq!(answer.status, 200, "{answer:?}");
-        serde_json::from_str(&answer.body).expect("the status is JSON")
-    }
-
-    /// One instance.
-    #[track_caller]
-    pub(crate) fn service(&self, name: &str) -> Value {
-        let status = self.status();
-        let services = status["services"].as_array().expect("services are a list");
-        let found = services.iter().find(|service| service["name"] == name);
-        found.unwrap_or_else(|| panic!("no service {name} in {status:#}")).clone()
-    }
-
-    #[track_caller]
-    pub(crate) fn pid(&self, name: &str) -> i32 {
-        let service = self.service(name);
-        service["pid"].as_i64().unwrap_or_else(|| panic!("no pid in {service:#}")) as i32
-    }
-
-    /// The main process of an instance.
-    #[track_caller]
-    pub(crate) fn process(&self, name: &str) -> Process {
-        Process::find(self.pid(name)).expect("the main process runs")
-    }
-
-    /// Waits until an instance is in this state.
-    #[track_caller]
-    pub(crate) fn wait_for_state(&self, name: &str, state: &str) -> Value {
-        wait_for(&format!("{name} to be {state}"), BOUND, || {
-            Some(self.service(name)).filter(|service| service["state"] == state)
-        })
-    }
-
-    /// Waits until an instance is up with another process than `before`.
-    #[track_caller]
-    pub(crate) fn wait_for_new_run(&self, name: &str, before: &Process) -> Process {
-        wait_for(&format!("{name} to be up again"), BOUND, || {
-            let service = self.service(name);
-            let pid = service["pid"].as_i64()? as i32;
-            (service["state"] == "up").then(|| Process::find(pid))?.filter(|now| now != before)
-        })
-    }
-
-    /// All events so far.
-    #[track_caller]
-    pub(crate) fn events(&self) -> Vec<Value> {
-        let answer = self.api("GET", "/v1/events?follow=false&format=ndjson");
-        let event = |line: &str| serde_json::from_str(line).expect("an event is JSON");
-        answer.body.lines().map(event).collect()
-    }
-
-    /// The events of this kind and service.
-    #[track_caller]
-    pub(crate) fn events_of(&self, kind: &str, service: &str) -> Vec<Value> {
-        let mut events = self.events();
-        events.retain(|event| event["kind"] == kind && event["service"] == service);
-        events
-    }
-
-    /// Waits for the first event of this kind and service.
-    #[track_caller]
-    pub(crate) fn wait_for_event(&self, kind: &str, service: &str) -> Value {
-        wait_for(&format!("{kind} of {service}"), BOUND, || {
-            self.events_of(kind, service).into_iter().next()
-        })
-    }
-
-    /// The number of the first event of this kind and service.
-    #[track_caller]
-    pub(crate) fn seq(&self, kind: &str, service: &str) -> u64 {
-        self.wait_for_event(kind, service)["seq"].as_u64().expect("events have numbers")
     }
 
     fn report(&self) {

@@ -11,6 +11,7 @@
 //! Tests wait for facts with a bound (`wait_for`) and never sleep and hope. When one
 //! fails, the fixture prints what the supervisor said, its status and its events.
 
+mod facts;
 pub(crate) mod http;
 pub(crate) mod kennel;
 pub(crate) mod openmetrics;

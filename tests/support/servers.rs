@@ -9,9 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use super::skip::find;
 use super::{is_root, needs_program};
-
-const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
 
 /// A port of the loopback interface that nobody uses. Below the ephemeral ones, so that
 /// no outgoing connection takes it meanwhile; different for each test program.
@@ -36,7 +35,12 @@ pub(crate) fn needs_redis() -> bool {
 }
 
 pub(crate) fn needs_postgres() -> bool {
-    needs_program(&format!("{POSTGRES}/postgres")) || needs_program("psql")
+    needs_program("postgres") || needs_program("initdb") || needs_program("psql")
+}
+
+/// Where a server is, for a command line.
+fn path(program: &str) -> String {
+    find(program).expect("the test has looked for it").display().to_string()
 }
 
 /// Writes an nginx configuration into `directory`; the service's lines of YAML.
@@ -51,14 +55,15 @@ pub(crate) fn nginx(directory: &Path, port: u16) -> String {
          server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"served by nginx\"; }} }} }}\n"
     );
     fs::write(directory.join("nginx.conf"), text).expect("the directory is ours");
-    format!("command: [nginx, -e, stderr, -c, {place}/nginx.conf]")
+    format!("command: [{}, -e, stderr, -c, {place}/nginx.conf]", path("nginx"))
 }
 
 /// A redis that loses nothing: every write is synced before it is answered.
 pub(crate) fn redis(directory: &Path, port: u16) -> String {
     format!(
-        "command: [redis-server, --port, \"{port}\", --bind, 127.0.0.1, --save, \"\", \
+        "command: [{}, --port, \"{port}\", --bind, 127.0.0.1, --save, \"\", \
          --appendonly, \"yes\", --appendfsync, always, --dir, {}]",
+        path("redis-server"),
         directory.display()
     )
 }
@@ -75,10 +80,10 @@ pub(crate) fn postgres(directory: &Path, port: u16) -> String {
         nix::unistd::chown(&data, Some(user.uid), Some(user.gid)).expect("root may");
         let mut setpriv = Command::new("setpriv");
         setpriv.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]);
-        setpriv.arg(format!("{POSTGRES}/initdb"));
+        setpriv.arg(path("initdb"));
         setpriv
     } else {
-        Command::new(format!("{POSTGRES}/initdb"))
+        Command::new(path("initdb"))
     };
     initdb
         .args(["--no-sync", "--auth=trust", "--username=kennel", "--no-locale", "--encoding=UTF8"])
@@ -89,8 +94,9 @@ pub(crate) fn postgres(directory: &Path, port: u16) -> String {
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     let user = if is_root() { "\n    user: postgres" } else { "" };
     format!(
-        "command: [{POSTGRES}/postgres, -D, {}, -c, port={port}, -c, listen_addresses=127.0.0.1, \
+        "command: [{}, -D, {}, -c, port={port}, -c, listen_addresses=127.0.0.1, \
          -c, unix_socket_directories=]{user}",
+        path("postgres"),
         data.display()
     )
 }

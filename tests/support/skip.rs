@@ -1,7 +1,8 @@
 //! Tests that cannot run here say so. Under `KENNEL_FORBID_SKIPS` a missing server is a
 //! failure: where everything is installed, a skip would hide that nothing was tested.
 
-use std::path::Path;
+use std::fs;
+use std::path::PathBuf;
 
 /// Whether this is root.
 pub(crate) fn is_root() -> bool {
@@ -28,7 +29,7 @@ pub(crate) fn needs_ordinary_user(why: &str) -> bool {
 
 /// Whether the test has to be left out because a program is not installed.
 pub(crate) fn needs_program(program: &str) -> bool {
-    let lacking = !is_installed(program);
+    let lacking = find(program).is_none();
     if lacking {
         assert!(
             std::env::var_os("KENNEL_FORBID_SKIPS").is_none(),
@@ -39,12 +40,21 @@ pub(crate) fn needs_program(program: &str) -> bool {
     lacking
 }
 
-fn is_installed(program: &str) -> bool {
-    if program.contains('/') {
-        return Path::new(program).exists();
-    }
+/// Where a program is. Servers stand in places that are not in everybody's `PATH`.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .chain([Path::new("/usr/sbin").to_owned()])
-        .any(|directory| directory.join(program).exists())
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(postgres_directories())
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Debian keeps the programs of each PostgreSQL version apart; the newest first.
+fn postgres_directories() -> Vec<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    versions.sort();
+    versions.reverse();
+    versions
 }
