@@ -56,7 +56,7 @@ pub(crate) fn parse(text: &str) -> Result<Series, String> {
         if name != expected {
             return Err(broken(&format!("a sample of this family is named {expected}")));
         }
-        if family.kind == Some("counter") && !(value >= 0.0) {
+        if family.kind == Some("counter") && (value.is_nan() || value < 0.0) {
             return Err(broken("a counter is not negative"));
         }
         family.has_samples = true;
