@@ -112,7 +112,9 @@ fn print(verdict: &Verdict) {
         Outcome::Killed(tests) => {
             let more = if tests.len() > 2 { ", …" } else { "" };
             let first = tests.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(", ");
-            format!("killed by {}: {first}{more}", tests.len())
+            let of = |program: &str| tests.iter().filter(|test| test.starts_with(program)).count();
+            let counts = PROGRAMS.map(|program| format!("{} {program}", of(program))).join(", ");
+            format!("killed by {counts}: {first}{more}")
         }
         Outcome::Survived { rule } => format!("SURVIVED; nothing proves that {rule}"),
         Outcome::Useless(why) => format!("USELESS: {why}"),

@@ -26,12 +26,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     step("lints");
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     step("documentation");
-    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args([
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ]))?;
+    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
     run_tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
     if nix_is_root() {

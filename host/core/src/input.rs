@@ -25,9 +25,10 @@ pub enum Input {
     Stop(Vec<InstanceId>),
     /// The operator wants new runs of these.
     Restart(Vec<InstanceId>),
-    /// Forget failures: counters start at zero and a failed service is tried again.
+    /// Forget failures: counters start at zero, and what has failed or backs off is tried
+    /// again. What is done stays done.
     Reset(Vec<InstanceId>),
-    /// Send a signal to the main process of these.
+    /// Send a signal to the main process of these, where there is one.
     Signal(Vec<InstanceId>, Signal),
     /// Stop everything in order, then exit.
     Shutdown,

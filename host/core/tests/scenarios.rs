@@ -32,6 +32,7 @@ scenarios! {
     condition_started
     condition_started_of_a_done_oneshot
     crash_during_a_restart_is_no_failure
+    crash_of_what_waits_to_stop
     crash_while_the_dependency_is_being_stopped
     crash_with_remnants
     degraded_restarts_nothing
@@ -114,6 +115,7 @@ scenarios! {
     spawn_failure_with_policy_never
     stable_only_after_sustained_health
     stable_stays_stable
+    start_beside_a_dependency_about_to_stop
     start_during_a_stop
     start_starts_what_is_required
     stop_command

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::context::Context;
+use super::extract::Pairs;
 use super::params::Params;
 use super::problem::{Problem, quoted};
 use super::routes::Param;
-use super::services::Pairs;
 use super::wire;
 use crate::handle::{ReloadError, ShutdownMode};
 
@@ -26,7 +26,7 @@ pub(crate) async fn reload(State(context): State<Context>) -> Result<Json<wire::
 
 pub(crate) async fn plan(
     State(context): State<Context>,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     known: &'static [Param],
 ) -> Result<Json<wire::Plan>, Problem> {
     let params = Params::check(pairs, known)?;
@@ -42,7 +42,7 @@ pub(crate) async fn plan(
 
 pub(crate) async fn shutdown(
     State(context): State<Context>,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     known: &'static [Param],
 ) -> Result<(StatusCode, Json<wire::Accepted>), Problem> {
     let params = Params::check(pairs, known)?;

@@ -7,17 +7,17 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::context::Context;
+use super::extract::Pairs;
 use super::params::Params;
 use super::problem::{Problem, near, quoted};
 use super::routes::Param;
-use super::services::Pairs;
 use super::stream::stream_body;
 use super::wire::{Event, Gap};
 use crate::journal::{Batch, Filter, Journal, Record};
@@ -55,7 +55,7 @@ impl Wanted {
 
 pub(crate) async fn events(
     State(context): State<Context>,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     headers: HeaderMap,
     known: &'static [Param],
 ) -> Result<Response, Problem> {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::context::{Context, select};
+use super::extract::{NameParts, Pairs};
 use super::params::Params;
 use super::problem::{Problem, quoted};
 use super::routes::Param;
-use super::services::{NameParts, Pairs, name_of};
 use super::stream::stream_body;
 use super::wire;
 use crate::logs::{Follower, LogLine, Query as LogQuery};
@@ -35,17 +35,17 @@ enum Format {
 pub(crate) async fn one(
     State(context): State<Context>,
     name: NameParts,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     headers: HeaderMap,
     known: &'static [Param],
 ) -> Result<Response, Problem> {
     let params = Params::check(pairs, known)?;
-    answer(context, vec![name_of(name)], &params, &headers).await
+    answer(context, vec![name.name()], &params, &headers).await
 }
 
 pub(crate) async fn several(
     State(context): State<Context>,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     headers: HeaderMap,
     known: &'static [Param],
 ) -> Result<Response, Problem> {

@@ -16,6 +16,7 @@ mod context;
 mod control;
 mod convert;
 mod events;
+mod extract;
 mod guard;
 mod logs;
 mod metrics;

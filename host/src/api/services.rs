@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 
 use super::context::{Context, select};
+use super::extract::{NameParts, Pairs};
 use super::params::Params;
 use super::problem::{Problem, quoted};
 use super::routes::{Param, VerbName};
@@ -18,20 +19,9 @@ use crate::status::{ServiceStatus, Status};
 /// How long a verb is waited for when the request does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The query as it came.
-pub(crate) type Pairs = Query<Vec<(String, String)>>;
-
-/// The name in a path: `web`, or `web` and `0` for `web/0`.
-pub(crate) type NameParts = Path<Vec<String>>;
-
-/// The name of a service or instance from the segments of a path.
-pub(crate) fn name_of(Path(parts): NameParts) -> String {
-    parts.join("/")
-}
-
 pub(crate) async fn status(
     State(context): State<Context>,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     known: &'static [Param],
 ) -> Result<Response, Problem> {
     let params = Params::check(pairs, known)?;
@@ -65,7 +55,7 @@ pub(crate) async fn one(
     State(context): State<Context>,
     name: NameParts,
 ) -> Result<Response, Problem> {
-    let name = name_of(name);
+    let name = name.name();
     let status = context.handle.status().await?;
     let found = select(&status.services, std::slice::from_ref(&name))?;
     Ok(match found.iter().find(|service| service.name == name) {
@@ -81,17 +71,17 @@ fn several<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> wire::Servi
 pub(crate) async fn act_on_one(
     State(context): State<Context>,
     name: NameParts,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     verb: VerbName,
     known: &'static [Param],
 ) -> Result<Json<wire::Outcomes>, Problem> {
     let params = Params::check(pairs, known)?;
-    carry_out(&context, verb, vec![name_of(name)], &params).await
+    carry_out(&context, verb, vec![name.name()], &params).await
 }
 
 pub(crate) async fn act(
     State(context): State<Context>,
-    Query(pairs): Pairs,
+    Pairs(pairs): Pairs,
     verb: VerbName,
     known: &'static [Param],
 ) -> Result<Json<wire::Outcomes>, Problem> {

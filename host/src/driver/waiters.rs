@@ -218,8 +218,13 @@ impl Outlook<'_> {
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         match wait {
             Wait::No => {
-                let wanted = if verb == Verb::Stop { Wanted::Down } else { Wanted::Up };
-                let message = format!("wanted {wanted}, {state}{reason}");
+                let what = match verb {
+                    Verb::Start => "started",
+                    Verb::Stop => "stopped",
+                    Verb::Restart => "restarted",
+                    Verb::Reset | Verb::Signal(_) => "done",
+                };
+                let message = format!("to be {what}, {state} now");
                 self.outcome(before, true, state, message)
             }
             Wait::UpTo(_) => {

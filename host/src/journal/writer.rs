@@ -83,7 +83,9 @@ impl Writer {
                     state.pending.drain(..count);
                     state.in_flight -= count;
                     state.written = last;
-                    state.stats.error = None;
+                    if state.stats.error.take().is_some() {
+                        tracing::info!("the journal is written again");
+                    }
                     let lost = std::mem::take(&mut state.lost);
                     if lost > 0 {
                         self.shared.push(&mut state, gap(lost));
@@ -91,7 +93,11 @@ impl Writer {
                 }
                 Err(error) => {
                     state.in_flight = 0;
-                    state.stats.error = Some(error.to_string());
+                    if state.stats.error.replace(error.to_string()).is_none() {
+                        tracing::warn!(
+                            "cannot write the journal, events are kept in memory: {error}"
+                        );
+                    }
                     self.pause(state);
                     return;
                 }

@@ -18,7 +18,7 @@
 //! afterwards, a reader that holds it open may finish it and go on with its successor.
 //!
 //! What can go wrong: every step can fail (no space, no permission). Then the error is
-//! returned, the bytes stay in the [`Backlog`], and the same call again continues.
+//! returned, the bytes stay in the `Backlog`, and the same call again continues.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};

@@ -36,7 +36,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// All streams, in the order of [`Stream::index`].
+    /// All streams, in the order of `Stream::index`.
     pub const ALL: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::Kennel];
 
     /// The word in the log file.

@@ -12,7 +12,7 @@
 //!
 //! One plain thread owns the reading ends of all pipes and all log files. It blocks in
 //! `epoll_wait(2)` and has no periodic wake-up: while nothing is written it does not run.
-//! A read is split in lines, formatted ([`line`]) and appended ([`file`](mod@file)) with one write.
+//! A read is split in lines, formatted ([`line`](mod@line)) and appended ([`file`](mod@file)) with one write.
 //!
 //! If a disk is slow or full, only this thread waits. The pipes fill, the services block in
 //! their own `write(2)`, supervision goes on, and nothing is lost: what was read and could

@@ -5,9 +5,11 @@
 //! embedding program started by other means. Only the holder of a run may collect its
 //! exit status, so every run is entered here before anybody else can look:
 //!
-//!     spawn:    lock birth · clone · enter pid        · unlock birth
-//!     orphans:  lock birth · list children − entries · reap · unlock birth
-//!     exit:     waitid · remove entry                  (no birth lock)
+//! ```text
+//! spawn:    lock birth · clone · enter pid        · unlock birth
+//! orphans:  lock birth · list children − entries · reap · unlock birth
+//! exit:     waitid · remove entry                  (no birth lock)
+//! ```
 //!
 //! The birth lock is held until the new process has executed its program, which a dead
 //! network mount can make long. An exit therefore never takes it. A number that is

@@ -3,11 +3,13 @@
 //! This is the only part of the crate with `unsafe` in it, and the only one that knows
 //! pids. One noun per file:
 //!
-//!     Launch ──► plan ──► spawn ──► Process ──► exit status
-//!        │         │        │          └─ pidfd, group signals
-//!        │         │        └─ children: the runs that an orphan sweep leaves alone
-//!        │         └─ program: the file to execute, or what was meant
-//!        └─ credentials, rlimits, output pipe
+//! ```text
+//! Launch ──► plan ──► spawn ──► Process ──► exit status
+//!    │         │        │          └─ pidfd, group signals
+//!    │         │        └─ children: the runs that an orphan sweep leaves alone
+//!    │         └─ program: the file to execute, or what was meant
+//!    └─ credentials, rlimits, output pipe
+//! ```
 //!
 //! Nothing here changes anything global in an embedding program, with three exceptions
 //! that only the binary calls: [`become_subreaper`], [`reap_orphans`] and

@@ -1,6 +1,8 @@
 //! The pipe a service writes its output to, which outlives the supervisor.
 //!
-//!     service 1,2 ──(read-write)──► pipe ──(read, non-blocking)──► capture
+//! ```text
+//! service 1,2 ──(read-write)──► pipe ──(read, non-blocking)──► capture
+//! ```
 //!
 //! The service's end is opened read-write, through `/proc/self/fd`. So the service is a
 //! reader of its own pipe: when the supervisor dies, writing raises no SIGPIPE, what was

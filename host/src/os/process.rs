@@ -5,9 +5,11 @@
 //!
 //! The group outlives its leader, and services leave children behind. A stop goes:
 //!
-//!     exited().await ─► signal_group(SIGTERM) ─► group_alive()? ─► signal_group(SIGKILL)
-//!          │                                                              │
-//!          └─ the status is known here, before the group is gone          └─► release()
+//! ```text
+//! exited().await ─► signal_group(SIGTERM) ─► group_alive()? ─► signal_group(SIGKILL)
+//!      │                                                              │
+//!      └─ the status is known here, before the group is gone          └─► release()
+//! ```
 //!
 //! On Linux 6.9 and later the pidfd of the leader names the group even after the leader
 //! was reaped ([`GroupSignals::Pidfd`]), so the leader is reaped at once. On older

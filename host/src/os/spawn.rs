@@ -5,14 +5,16 @@
 //! and the calling thread is suspended until the child has executed its program or died:
 //! `clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD)`. The cost is the same at 10 MB and 10 GB.
 //!
-//!     prepare (may allocate, may fail)      Plan: C strings, pointers, numbers
-//!     block every signal                    a handler must not run in the child
-//!     ┌ clone ──────────────────────────┐
-//!     │ child: session, descriptors,    │   parent thread sleeps
-//!     │   limits, identity, directory,  │
-//!     │   signals, execve               │
-//!     └ exec or exit ───────────────────┘
-//!     unblock, read the failure from the plan
+//! ```text
+//! prepare (may allocate, may fail)      Plan: C strings, pointers, numbers
+//! block every signal                    a handler must not run in the child
+//! ┌ clone ──────────────────────────┐
+//! │ child: session, descriptors,    │   parent thread sleeps
+//! │   limits, identity, directory,  │
+//! │   signals, execve               │
+//! └ exec or exit ───────────────────┘
+//! unblock, read the failure from the plan
+//! ```
 //!
 //! Rules for the child, all because it shares memory and locks with live threads:
 //! raw system calls only (the C library's setuid would signal the parent's threads), no

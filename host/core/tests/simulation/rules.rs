@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use kennel_core::spec::{Kind, Ready};
 use kennel_core::{
-    Core, Graph, Group, Input, InstanceId, Limits, RunId, Shutdown, State, StopReason, Time, Wanted,
+    Core, Graph, Group, Health, Input, InstanceId, Limits, RunId, Shutdown, State, StopReason,
+    Time, Wanted,
 };
 
 use crate::account::{Account, Next, SECOND, passing, wanted};
@@ -292,7 +293,10 @@ impl Rules {
         }
         let expected = match (&account.run, account.next) {
             (Some(r), _) if r.stopping.is_some() => State::Stopping,
-            (Some(r), _) if r.is_up() => State::Up,
+            (Some(r), _) if r.is_up() => {
+                rule!(r.health != Health::Unhealthy, "{key:?} is unhealthy and stays up");
+                State::Up
+            }
             (Some(r), _) => {
                 if let (Some(at), Kind::Daemon) = (r.spawned_at, account.spec.kind) {
                     let wait = match account.spec.ready {
