@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
-use crate::support::{Kennel, Process};
+use nix::sys::signal::Signal;
+
+use crate::support::process::children;
+use crate::support::{BOUND, Kennel, Process, wait_for};
 
 const WEB: &str = "services: { web: { command: [sleep, '1000'] } }";
 
@@ -82,19 +85,21 @@ fn two_houses_live_side_by_side() {
 }
 
 #[test]
-fn a_supervisor_without_root_becomes_the_parent_of_what_its_services_leave() {
-    // A daemon that leaves its session, as they do: it is the subreaper's child then, and
-    // reaped by it.
+fn the_supervisor_reaps_what_its_services_leave_behind() {
+    // A process that leaves its session belongs to no group of the service. It becomes the
+    // child of the supervisor, which nobody else could reap.
     let kennel = Kennel::running(
         r#"
         services:
-          web: { shell: "setsid sleep 0.3 & exec sleep 1000" }
+          web: { shell: "setsid sleep 1000 & echo $! > orphan; exec sleep 1000" }
         "#,
     );
     kennel.wait_for_state("web", "up");
-    kennel.process("web").signal(nix::sys::signal::Signal::SIGKILL);
-    crate::support::wait_for("no zombie", crate::support::BOUND, || {
-        let children = crate::support::process::children(kennel.supervisor_pid());
-        children.iter().all(|pid| Process::find(*pid).is_some()).then_some(())
-    });
+    let pid = kennel.wait_for_file("orphan").trim().parse().unwrap();
+    let orphan = Process::find(pid).expect("it runs");
+    kennel.process("web").signal(Signal::SIGKILL);
+    let is_child = || children(kennel.supervisor_pid()).contains(&pid);
+    wait_for("the orphan to be the supervisor's child", BOUND, || is_child().then_some(()));
+    orphan.signal(Signal::SIGKILL);
+    wait_for("the orphan to be reaped", BOUND, || (!is_child()).then_some(()));
 }

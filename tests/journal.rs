@@ -143,6 +143,6 @@ fn why_tells_the_cause_and_what_was_decided() {
     says("app", &["waits for worker to be ready", "exited with code 3"]);
     says("web", &["web is up", "started", "ready after"]);
     assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
-    says("web", &["web is down", "by the operator"]);
+    says("web", &["web is down", "wanted down by the operator"]);
     kennel.cli(&["why", "wbe"]).fails_saying(1, &["\"wbe\"", "\"web\""]);
 }

@@ -88,7 +88,8 @@ fn a_service_runs_as_its_user_with_the_groups_and_the_home_of_that_user() {
     if needs_root("to run a service as another user") {
         return;
     }
-    let kennel = Kennel::running(
+    // The supervisor has groups that must not be passed on.
+    let mut kennel = Kennel::new(
         r#"
         services:
           web:
@@ -99,7 +100,9 @@ fn a_service_runs_as_its_user_with_the_groups_and_the_home_of_that_user() {
             group: games
             shell: "echo $(id -un) $(id -gn); exec sleep 1000"
         "#,
-    );
+    )
+    .prelude("exec setpriv --groups=0,4,24 -- \"$0\" \"$@\"");
+    kennel.start();
     kennel.wait_for_state("web", "up");
     kennel.wait_for_state("grouped", "up");
     let output = Command::new("id").args(["-G", "daemon"]).output().unwrap();
@@ -154,6 +157,7 @@ fn a_process_is_given_nothing_of_the_supervisor() {
         "#,
     );
     let text = kennel.wait_for_file("out");
+    kennel.wait_for_state("web", "up");
     let pid = kennel.pid("web");
     let lines: Vec<&str> = text.lines().collect();
     // Standard input, output and error, and the directory that ls reads.

@@ -264,7 +264,9 @@ fn a_full_disk_holds_output_back_and_nothing_is_missing_when_there_is_space_agai
     });
     wait_for("complaints on standard error", BOUND, || {
         let said = kennel.said();
-        said.contains("chatty: output cannot be written").then_some(())
+        (said.contains("chatty: output cannot be written")
+            && said.contains("cannot write the journal"))
+        .then_some(())
     });
 
     fs::remove_file(kennel.path("disk/filler")).unwrap();

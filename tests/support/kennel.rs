@@ -300,10 +300,8 @@ impl Drop for Kennel {
             process.signal(Signal::SIGTERM);
             self.supervisor_exit(Duration::from_millis(500));
         }
-        if self.supervisor.is_some()
-            && self.supervisor_exit(Duration::from_secs(5)).is_none()
-            && let Some(mut supervisor) = self.supervisor.take()
-        {
+        self.supervisor_exit(Duration::from_secs(5));
+        if let Some(mut supervisor) = self.supervisor.take() {
             let _ = supervisor.kill();
             let _ = supervisor.wait();
         }

@@ -76,7 +76,7 @@ pub(crate) fn of_group(group: i32) -> Vec<Process> {
     pids().into_iter().filter_map(Process::find).filter(|process| process.group == group).collect()
 }
 
-/// Every process there is, with the number of its parent.
+/// The children of a process, zombies too.
 pub(crate) fn children(parent: i32) -> Vec<i32> {
     let is_child = |pid: &i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
