@@ -235,21 +235,30 @@ impl Core {
         }
     }
 
-    /// Whether there is no use in waiting for `id`: it is not on its way up.
+    /// Whether there is no use in waiting for `id`: it is not on its way up, or waits for
+    /// something that is not.
     fn is_hopeless(&self, id: InstanceId) -> bool {
-        let Some(instance) = self.instances.get(&id) else { return true };
-        if instance.target != Target::Up {
-            return true;
+        let mut seen = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            let Some(instance) = self.instances.get(&next) else { return true };
+            if instance.target != Target::Up {
+                return true;
+            }
+            match &instance.phase {
+                Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done => return true,
+                Phase::Waiting(_) => {
+                    if seen.insert(next) {
+                        let unmet = self.topology.dependencies(next).iter().filter(|edge| {
+                            edge.strength == Strength::Required && !self.is_met(edge)
+                        });
+                        open.extend(unmet.map(|edge| edge.to));
+                    }
+                }
+                Phase::Down | Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => {}
+            }
         }
-        match &instance.phase {
-            Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done => true,
-            Phase::Waiting(_) => self.topology.dependencies(id).iter().any(|edge| {
-                edge.strength == Strength::Required
-                    && !self.is_met(edge)
-                    && self.is_hopeless(edge.to)
-            }),
-            Phase::Down | Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => false,
-        }
+        false
     }
 
     fn begin_run(&mut self, id: InstanceId) {

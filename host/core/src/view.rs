@@ -279,6 +279,17 @@ impl<'a> InstanceView<'a> {
 }
 
 impl Core {
+    /// The instance at the end of a chain of dependencies that may not run.
+    fn stopped_root(&self, mut id: InstanceId) -> InstanceId {
+        // There are no cycles, so the chain has an end.
+        while let Some(Target::Down(WhyDown::Dependency(next))) =
+            self.instances.get(&id).map(|instance| instance.target)
+        {
+            id = next;
+        }
+        id
+    }
+
     /// What an instance waits for, with what stands in the way.
     pub(crate) fn waits_for(&self, on: InstanceId, condition: Condition) -> String {
         let name = self.name(on);
@@ -293,6 +304,9 @@ impl Core {
         let state = match (view.state(), self.instances.get(&on).map(|i| i.target)) {
             (State::Down | State::Waiting, Some(Target::Down(WhyDown::Unwanted))) => {
                 "which is stopped".into()
+            }
+            (_, Some(Target::Down(WhyDown::Dependency(next)))) => {
+                format!("which requires {}, which is stopped", self.name(self.stopped_root(next)))
             }
             (State::Failed, _) => "which has failed".into(),
             (State::Backoff, _) => "which failed and is tried again".into(),

@@ -2,13 +2,19 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+/// Nothing sensible fits into fewer columns.
+const NARROWEST: usize = 20;
+
 /// The width of standard output in columns; none when it is no terminal or its width is
-/// not known.
+/// not known. `COLUMNS` wins, as in other programs.
 pub(super) fn width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;
     }
-    std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 20)
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let asked =
+        || terminal_size::terminal_size().map(|(terminal_size::Width(w), _)| usize::from(w));
+    told.or_else(asked).filter(|columns| *columns > NARROWEST)
 }
 
 /// One line on standard error that is written anew as things go on; nothing when that is
