@@ -12,6 +12,7 @@ mod exit;
 mod local_time;
 mod logs;
 mod man;
+mod own_log;
 mod paint;
 mod plan;
 #[cfg(test)]
