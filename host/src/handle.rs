@@ -90,6 +90,9 @@ pub enum ReloadError {
     /// This supervisor was not started from a file.
     #[error("this supervisor has no configuration file")]
     NoFile,
+    /// Too many configurations are being read already: a file system hangs.
+    #[error("other configurations are being read, and that does not come to an end")]
+    Busy,
     /// The supervisor is shutting down.
     #[error("the supervisor is shutting down")]
     ShuttingDown,

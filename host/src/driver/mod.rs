@@ -42,7 +42,7 @@ use crate::logs::{Capture, LogFact};
 
 use launch::Made;
 use news::News;
-use reload::Loaded;
+use reload::{Loaded, Reads};
 use runs::Runs;
 use waiters::Waiters;
 
@@ -83,6 +83,9 @@ pub(crate) struct Parts {
 pub(crate) struct Source {
     pub(crate) file: PathBuf,
     pub(crate) environment: crate::config::Environment,
+    /// Instead of what the file says.
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
 }
 
 /// Is given a plain status line at every change. Must not block.
@@ -96,6 +99,7 @@ pub(crate) struct Driver {
     definitions: HashMap<Arc<str>, Arc<ServiceConfig>>,
     runs: Runs,
     waiters: Waiters,
+    reads: Reads,
     news: News,
     capture: Capture,
     requests: mpsc::Receiver<Request>,
@@ -151,6 +155,7 @@ impl Driver {
             definitions: HashMap::new(),
             runs: Runs::default(),
             waiters: Waiters::default(),
+            reads: Reads::default(),
             news: News::new(journal, status_lines),
             source,
             capture,
