@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, ServiceConfig, SupervisorSettings};
-use crate::handle::{Request, ShutdownMode};
+use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
 
@@ -270,6 +270,9 @@ impl Driver {
                 );
                 let _ = reply.send(status);
             }
+            Request::Act { verb, names: _, wait: _, reply } if self.refuses(verb) => {
+                let _ = reply.send(Err(VerbError::ShuttingDown));
+            }
             Request::Act { verb, names, wait, reply } => {
                 match waiters::resolve(self.core.view(), &names) {
                     Err(error) => {
@@ -293,6 +296,15 @@ impl Driver {
                 });
             }
         }
+    }
+
+    /// Whether it is too late for this order: everything is on its way down.
+    fn refuses(&self, verb: Verb) -> bool {
+        let is_late = match verb {
+            Verb::Start | Verb::Restart | Verb::Reset => true,
+            Verb::Stop | Verb::Signal(_) => false,
+        };
+        is_late && self.core.view().course() == Course::ShuttingDown
     }
 
     /// The last things: no output is lost, the journal is on disk, then whoever waits for
