@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use kennel_core::RunId;
+use kennel_core::{RunId, Signal};
 
 use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
 use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
@@ -26,6 +26,14 @@ pub(super) struct Job {
 pub(crate) struct Made {
     pub(super) process: Process,
     pub(super) job: Job,
+}
+
+impl Made {
+    /// Ends a process that nobody will supervise.
+    pub(super) fn kill(self) {
+        // It can only be gone already.
+        let _ = self.process.signal_group(Signal::KILL.number());
+    }
 }
 
 /// Variables that speak of the supervisor itself and would mislead a service.

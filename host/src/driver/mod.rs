@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, ServiceConfig, SupervisorSettings};
@@ -239,8 +239,12 @@ impl Driver {
         let facts = self.facts.clone();
         tokio::task::spawn_blocking(move || {
             let made = launch::make(job);
-            // Without a receiver there is no supervisor any more.
-            let _ = facts.send(Fact::Made(run, made));
+            // Without a receiver there is no supervisor any more that could stop it.
+            if let Err(mpsc::error::SendError(Fact::Made(_, Ok(made)))) =
+                facts.send(Fact::Made(run, made))
+            {
+                made.kill();
+            }
         });
     }
 
@@ -311,18 +315,51 @@ impl Driver {
     /// the end is told.
     async fn end(mut self, code: i32) {
         self.waiters.give_up();
-        self.news.supervisor_stopped(code);
-        let (capture, journal) = (self.capture.clone(), self.news.journal().clone());
-        let flushed = tokio::task::spawn_blocking(move || {
+        let capture = self.capture.clone();
+        aside(move || {
             if let Err(error) = capture.shutdown(LAST_WRITES) {
                 tracing::warn!("{error}");
             }
+        })
+        .await;
+        self.take_last_facts();
+        self.news.supervisor_stopped(code);
+        let journal = self.news.journal().clone();
+        aside(move || {
             if !journal.close(LAST_WRITES) {
                 tracing::warn!("cannot finish writing the journal within {LAST_WRITES:?}");
             }
-        });
-        let _ = flushed.await;
+        })
+        .await;
         let _ = self.ended.send(Some(code));
+    }
+
+    /// What came after the core had ended: output that was lost is told of, and a process
+    /// that was made too late is not left behind.
+    fn take_last_facts(&mut self) {
+        self.incoming.close();
+        while let Ok(fact) = self.incoming.try_recv() {
+            match fact {
+                Fact::Made(_, Ok(made)) => made.kill(),
+                Fact::Log(fact) => self.news.log_fact(&fact),
+                Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) => {}
+            }
+        }
+    }
+}
+
+/// Does what blocks on a thread of its own, and returns when it is done: at the end all
+/// threads for blocking work may be held up by a file system.
+async fn aside(work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("kennel-end".into()).spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match thread {
+        // It fails when the work panicked, which was reported.
+        Ok(_) => drop(is_done.await),
+        Err(error) => tracing::error!("cannot finish what is still to be written: {error}"),
     }
 }
 
