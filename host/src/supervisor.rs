@@ -14,6 +14,7 @@ use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{LockError, StateLock};
+use crate::usage::Meter;
 
 /// Requests that may wait for the driver before who asks has to wait.
 const REQUESTS: usize = 256;
@@ -164,6 +165,7 @@ impl Builder {
             ended,
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
+            meter: Meter::default(),
         };
         let parts = Parts {
             config,

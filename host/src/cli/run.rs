@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::own_log::OwnLog;
 use crate::api::Server;
 use crate::config::Environment;
 use crate::logs::Console;
-use super::own_log::OwnLog;
 use crate::{Builder, Handle, ShutdownMode, StatusLines, Supervisor, os};
 
 /// Lines that may wait for a slow standard output before lines are dropped: they tell of
