@@ -13,7 +13,7 @@ use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
-use crate::os::{LockError, StateLock};
+use crate::os::{Cause, LockError, StateLock};
 use crate::usage::Meter;
 
 /// Requests that may wait for the driver before who asks has to wait.
@@ -42,7 +42,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The state directory cannot be made.
-    #[error("cannot make the state directory \"{}\": {error}", path.display())]
+    #[error("cannot make the state directory \"{}\": {}", path.display(), Cause::from_io(error))]
     StateDir {
         /// Its path.
         path: PathBuf,

@@ -8,7 +8,7 @@ use kennel_core::{RunId, Signal};
 
 use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
 use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
-use crate::os::{self, Credentials, Launch, Output, Process};
+use crate::os::{self, Cause, Credentials, Launch, Output, Process};
 
 /// What a process is made of. Cheap to clone.
 #[derive(Clone)]
@@ -148,7 +148,8 @@ fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
         return Ok(());
     }
     for stream in [Stream::Stdout, Stream::Stderr] {
-        let pipe = os::output_pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+        let pipe = os::output_pipe()
+            .map_err(|error| format!("cannot make a pipe: {}", Cause::from_io(&error)))?;
         job.capture.add(Source {
             service: job.name.clone(),
             run: job.run.0,
