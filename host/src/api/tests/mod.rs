@@ -171,6 +171,7 @@ fn status() -> Status {
         start_time: None,
         restarts_by_cause: [("exit", 5)].into(),
         labels: [("tier".to_owned(), "front".to_owned())].into(),
+        logs_to: crate::config::LogTarget::File,
     };
     Status {
         supervisor: SupervisorStatus {
