@@ -13,6 +13,7 @@ use crate::config::{ConfigErrors, Plan};
 use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::status::Status;
+use crate::usage::Meter;
 
 /// A way to a running supervisor.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub struct Handle {
     pub(crate) ended: watch::Receiver<Option<i32>>,
     pub(crate) journal: Journal,
     pub(crate) logs: Logs,
+    pub(crate) meter: Meter,
 }
 
 /// What can be done to services.
@@ -90,6 +92,9 @@ pub enum ReloadError {
     /// This supervisor was not started from a file.
     #[error("this supervisor has no configuration file")]
     NoFile,
+    /// Too many configurations are being read already: a file system hangs.
+    #[error("other configurations are being read, and that does not come to an end")]
+    Busy,
     /// The supervisor is shutting down.
     #[error("the supervisor is shutting down")]
     ShuttingDown,
@@ -135,11 +140,8 @@ impl Handle {
         self.requests.send(Request::Status { reply }).await.map_err(|_| VerbError::Stopped)?;
         let mut status = answer.await.map_err(|_| VerbError::Stopped)?;
         // Reading /proc takes its time and must not take the driver's.
-        let measured = tokio::task::spawn_blocking(move || {
-            crate::usage::fill_in(&mut status);
-            status
-        });
-        measured.await.map_err(|_| VerbError::Stopped)
+        self.meter.fill_in(&mut status).await;
+        Ok(status)
     }
 
     /// Carries out `verb` on the services or instances called `names`, and tells what

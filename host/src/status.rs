@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use kennel_core::{ExitStatus, Health, State, Wanted};
 
+use crate::config::LogTarget;
+
 /// A supervisor and everything it supervises, at one moment.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -86,6 +88,8 @@ pub struct ServiceStatus {
     pub restarts_by_cause: BTreeMap<&'static str, u64>,
     /// Labels of the configuration.
     pub labels: BTreeMap<String, String>,
+    /// Where its output goes.
+    pub logs_to: LogTarget,
 }
 
 impl ServiceStatus {

@@ -13,7 +13,8 @@ use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
-use crate::os::{LockError, StateLock};
+use crate::os::{Cause, LockError, StateLock};
+use crate::usage::Meter;
 
 /// Requests that may wait for the driver before who asks has to wait.
 const REQUESTS: usize = 256;
@@ -41,7 +42,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The state directory cannot be made.
-    #[error("cannot make the state directory \"{}\": {error}", path.display())]
+    #[error("cannot make the state directory \"{}\": {}", path.display(), Cause::from_io(error))]
     StateDir {
         /// Its path.
         path: PathBuf,
@@ -80,7 +81,12 @@ impl Builder {
         Ok(Builder {
             config: loaded.config,
             warnings: loaded.warnings,
-            source: Some(Source { file: file.to_owned(), environment }),
+            source: Some(Source {
+                file: file.to_owned(),
+                environment,
+                state_dir: None,
+                socket: None,
+            }),
             status_lines: None,
             console: Console::default(),
         })
@@ -99,6 +105,9 @@ impl Builder {
     /// Keeps state, journal and logs there rather than where the configuration says.
     #[must_use]
     pub fn state_dir(mut self, dir: PathBuf) -> Builder {
+        if let Some(source) = &mut self.source {
+            source.state_dir = Some(dir.clone());
+        }
         self.config.supervisor.state_dir = dir;
         self
     }
@@ -106,6 +115,9 @@ impl Builder {
     /// Has the control socket there rather than where the configuration says.
     #[must_use]
     pub fn socket(mut self, socket: PathBuf) -> Builder {
+        if let Some(source) = &mut self.source {
+            source.socket = Some(socket.clone());
+        }
         self.config.supervisor.socket = socket;
         self
     }
@@ -153,6 +165,7 @@ impl Builder {
             ended,
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
+            meter: Meter::default(),
         };
         let parts = Parts {
             config,
@@ -220,4 +233,55 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{ReloadError, ShutdownMode, Verb, VerbError, Wait};
+
+    fn builder(dir: &Path, text: &str) -> Builder {
+        let file = dir.join("services.yaml");
+        fs::write(&file, text).unwrap();
+        Builder::from_file(&file, Environment::current())
+            .unwrap()
+            .state_dir(dir.join("elsewhere"))
+            .socket(dir.join("elsewhere.sock"))
+            .console(Console { writer: Box::new(io::sink()), colour: false, width: 0 })
+    }
+
+    #[tokio::test]
+    async fn what_was_given_beside_the_file_is_no_change_at_a_reload() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "services:\n  web: { command: [sleep, \"1000\"] }\n";
+        let supervisor = builder(dir.path(), text).start().unwrap();
+        let handle = supervisor.handle().clone();
+        for plan in [handle.plan(None).await.unwrap(), handle.reload().await.unwrap()] {
+            assert!(plan.is_empty(), "{plan}");
+        }
+        handle.shutdown(ShutdownMode::Orderly).await.unwrap();
+        assert_eq!(supervisor.ended().await.code, 0);
+    }
+
+    #[tokio::test]
+    async fn on_its_way_down_it_takes_orders_to_stop_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "services:\n  web:\n    shell: \"trap '' TERM; while :; do sleep 0.1; done\"\n";
+        let supervisor = builder(dir.path(), text).start().unwrap();
+        let handle = supervisor.handle().clone();
+        let names = || vec!["web".to_owned()];
+        handle.act(Verb::Start, names(), Wait::UpTo(Duration::from_secs(20))).await.unwrap();
+        handle.shutdown(ShutdownMode::Orderly).await.unwrap();
+        for verb in [Verb::Start, Verb::Restart, Verb::Reset] {
+            let refused = handle.act(verb, names(), Wait::No).await;
+            assert_eq!(refused, Err(VerbError::ShuttingDown), "{verb:?}");
+        }
+        assert!(matches!(handle.reload().await, Err(ReloadError::ShuttingDown)));
+        assert!(handle.act(Verb::Stop, names(), Wait::No).await.unwrap()[0].success);
+        handle.shutdown(ShutdownMode::Now).await.unwrap();
+        assert_eq!(supervisor.ended().await.code, 0);
+    }
 }

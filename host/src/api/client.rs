@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::wire;
 use crate::handle::{ShutdownMode, Verb, Wait};
+use crate::os::Cause;
 
 /// How long the supervisor may take to begin its answer, apart from what was to be waited
 /// for.
@@ -43,7 +44,7 @@ pub enum ClientError {
         socket: PathBuf,
     },
     /// The socket cannot be used.
-    #[error("cannot connect to \"{}\": {source}", socket.display())]
+    #[error("cannot connect to \"{}\": {}", socket.display(), Cause::from_io(source))]
     Unreachable {
         /// The socket that was tried.
         socket: PathBuf,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use kennel_core as core;
 
 use super::wire::{
-    Action, Change, Event, Exit, Health, LogLine, Outcome, Outcomes, Plan, Service, State, Status,
-    Supervisor, SupervisorChange, Wanted,
+    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Plan, Service, State,
+    Status, Supervisor, SupervisorChange, Wanted,
 };
 use crate::{config, handle, journal, logs, status};
 
@@ -58,6 +58,7 @@ impl From<&status::ServiceStatus> for Service {
             start_time,
             restarts_by_cause: _,
             labels,
+            logs_to,
         } = status;
         let millis =
             |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -78,6 +79,11 @@ impl From<&status::ServiceStatus> for Service {
             labels: labels.clone(),
             service: service.clone(),
             start_ms: start_time.map(millis),
+            logs_to: match logs_to {
+                config::LogTarget::File => LogsTo::File,
+                config::LogTarget::Inherit => LogsTo::Inherit,
+                config::LogTarget::None => LogsTo::None,
+            },
         }
     }
 }

@@ -81,7 +81,7 @@ impl From<ReloadError> for Problem {
             ReloadError::NoFile | ReloadError::ShuttingDown => {
                 Problem::new(StatusCode::CONFLICT, text)
             }
-            ReloadError::Stopped => Problem::busy(text),
+            ReloadError::Busy | ReloadError::Stopped => Problem::busy(text),
         }
     }
 }

@@ -19,6 +19,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use nix::sys::stat::{Mode, fchmod};
 
+use crate::os::Cause;
+
 /// The longest path of a Unix socket, `unix(7)`: `sun_path` without its NUL.
 const MAX_PATH_BYTES: usize = 107;
 
@@ -50,7 +52,7 @@ pub enum BindError {
         path: PathBuf,
     },
     /// The directory of the socket cannot be made.
-    #[error("cannot create the directory \"{}\" for the control socket: {source}", path.display())]
+    #[error("cannot create the directory \"{}\" for the control socket: {}", path.display(), Cause::from_io(source))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -64,7 +66,7 @@ pub enum BindError {
         path: PathBuf,
     },
     /// The system refused.
-    #[error("cannot listen on \"{}\": {source}", path.display())]
+    #[error("cannot listen on \"{}\": {}", path.display(), Cause::from_io(source))]
     System {
         /// The path.
         path: PathBuf,

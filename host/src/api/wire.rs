@@ -72,6 +72,8 @@ pub struct Service {
     pub service: String,
     /// How long the present or last run took to become ready.
     pub start_ms: Option<u64>,
+    /// Where its output goes.
+    pub logs_to: LogsTo,
 }
 
 /// Several instances.
@@ -102,6 +104,19 @@ pub enum State {
     Failed,
     /// It ended with success, and that was all.
     Done,
+}
+
+/// Where the output of an instance goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum LogsTo {
+    /// To its log.
+    File,
+    /// To the output of the supervisor itself; there is no log.
+    Inherit,
+    /// Nowhere.
+    None,
 }
 
 /// What the operator wants of an instance.

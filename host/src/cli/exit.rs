@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::StartError;
 use crate::api::{BindError, ClientError};
 use crate::config::ConfigErrors;
-use crate::os::LockError;
+use crate::os::{Cause, LockError};
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +106,13 @@ impl From<io::Error> for Failure {
         match error.kind() {
             // Whoever read our output has seen enough.
             io::ErrorKind::BrokenPipe => Failure::silent(ExitKind::Done),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                let cause = Cause::from_io(&error);
+                Failure::new(ExitKind::Failed, format!("cannot write the output: {cause}"))
+            }
+            _ if error.raw_os_error().is_some() => {
+                Failure::new(ExitKind::Failed, Cause::from_io(&error).to_string())
+            }
             _ => Failure::new(ExitKind::Failed, error.to_string()),
         }
     }

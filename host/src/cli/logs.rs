@@ -61,11 +61,35 @@ pub(super) fn logs(global: &Global, args: &LogsArgs) -> Outcome {
 /// For people: with names before lines, unless there is one instance only.
 async fn text(client: &Client, query: &LogQuery) -> Outcome {
     let status = client.status(&query.services).await?;
+    for note in notes(&status.services, !query.services.is_empty()) {
+        // Without a standard error there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{note}");
+    }
     let names: Vec<String> = status.services.into_iter().map(|service| service.name).collect();
     match names.as_slice() {
         [_] => raw(client, query).await,
         names => prefixed(client, query, names).await,
     }
+}
+
+/// Why there is nothing new to see of a service: to be said of those that were asked for,
+/// and of all when none keeps a log.
+fn notes(services: &[wire::Service], are_named: bool) -> Vec<String> {
+    let is_kept = |service: &wire::Service| service.logs_to == wire::LogsTo::File;
+    if !are_named && services.iter().any(is_kept) {
+        return Vec::new();
+    }
+    let note = |service: &wire::Service| {
+        let why = match service.logs_to {
+            wire::LogsTo::File => return None,
+            wire::LogsTo::Inherit => {
+                "goes where \"kennel run\" writes and is not kept (logs.to: inherit)"
+            }
+            wire::LogsTo::None => "is not kept (logs.to: none)",
+        };
+        Some(format!("{}: its output {why}", service.name))
+    };
+    services.iter().filter_map(note).collect()
 }
 
 /// Byte by byte what the service wrote.
@@ -145,5 +169,21 @@ mod tests {
         };
         assert_eq!(prefixes.line(&line("web/0")), "web/0 | hello");
         assert_eq!(prefixes.line(&line("db")), "db    | hello");
+    }
+
+    #[test]
+    fn who_asks_for_output_that_is_not_kept_is_told_so() {
+        let text = r#"{"name":"web","state":"up","wanted":"up","pid":1,"ready":true,
+            "health":"unknown","restarts":0,"since":"2026-11-21T08:00:00Z","exit":null,
+            "reason":"","next_restart_in_ms":null,"memory_bytes":null,"cpu_ms":null,
+            "labels":{},"service":"web","start_ms":null,"logs_to":"file"}"#;
+        let kept: wire::Service = serde_json::from_str(text).unwrap();
+        let inherited = wire::Service { logs_to: wire::LogsTo::Inherit, ..kept.clone() };
+        let dropped = wire::Service { logs_to: wire::LogsTo::None, ..kept.clone() };
+        assert!(notes(&[kept.clone()], true).is_empty());
+        assert!(notes(&[kept.clone(), inherited.clone()], false).is_empty());
+        assert_eq!(notes(&[kept, inherited.clone()], true).len(), 1);
+        let all = notes(&[inherited, dropped], false);
+        assert!(all[0].contains("logs.to: inherit") && all[1].contains("logs.to: none"), "{all:?}");
     }
 }

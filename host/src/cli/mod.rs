@@ -12,6 +12,7 @@ mod exit;
 mod local_time;
 mod logs;
 mod man;
+mod own_log;
 mod paint;
 mod plan;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::TypedValueParser as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use exit::{ExitKind, Failure};
@@ -76,7 +78,9 @@ pub(crate) struct Global {
         value_name = "SOCKET",
         env = "KENNEL_SOCKET",
         hide_env_values = true,
-        help_heading = WHICH
+        help_heading = WHICH,
+        // An empty variable is none, as an unset one.
+        value_parser = clap::builder::OsStringValueParser::new().map(PathBuf::from)
     )]
     socket: Option<PathBuf>,
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::own_log::OwnLog;
 use crate::api::Server;
 use crate::config::Environment;
 use crate::logs::Console;
@@ -49,7 +50,10 @@ pub(crate) struct RunArgs {
 /// `kennel run`
 pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
     let socket = global.socket().map(Path::to_owned);
-    Ok(match supervise(global.config(), socket, args)? {
+    let own_log = log_to_stderr(args.log_format)?;
+    let code = supervise(global.config(), socket, args);
+    own_log.flush(LAST_WORDS);
+    Ok(match code? {
         0 => super::ExitKind::Done,
         _ => super::ExitKind::Failed,
     })
@@ -57,7 +61,6 @@ pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
 
 /// Supervises until told to stop; the exit code of the supervisor.
 fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i32, super::Failure> {
-    log_to_stderr(args.log_format);
     let environment = Environment::current();
     let mut builder = Builder::from_file(config, environment)?;
     for warning in builder.warnings() {
@@ -99,14 +102,14 @@ async fn serve(builder: Builder) -> Result<i32, super::Failure> {
     let prepared = builder.prepare()?;
     // The state directory is ours by now, so a socket file that is there is stale.
     let server = Server::bind(&settings.socket)?;
-    let supervisor: Supervisor = prepared.start();
-    let handle = supervisor.handle().clone();
     tracing::info!(
         "{} supervises {services} services; control socket {}, state {}",
         settings.name,
         settings.socket.display(),
         settings.state_dir.display(),
     );
+    let supervisor: Supervisor = prepared.start();
+    let handle = supervisor.handle().clone();
     let serving = server.serve(handle.clone());
     let handling = tokio::spawn(signals.handle(handle));
     let reaping = tokio::spawn(reap_orphans());
@@ -115,6 +118,8 @@ async fn serve(builder: Builder) -> Result<i32, super::Failure> {
     serving.stop().await;
     handling.abort();
     reaping.abort();
+    // What the last processes left behind, so that no zombie is handed to init.
+    let _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(os::reap_orphans)).await;
     Ok(ended.code)
 }
 
@@ -199,13 +204,15 @@ fn offer(sender: &SyncSender<String>, line: &str) {
     let _ = sender.try_send(line.to_owned());
 }
 
-fn log_to_stderr(format: LogFormat) {
+fn log_to_stderr(format: LogFormat) -> std::io::Result<OwnLog> {
+    let own_log = OwnLog::start(std::io::stderr())?;
+    let writer = own_log.clone();
     let filter = tracing_subscriber::EnvFilter::try_from_env("KENNEL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || writer.clone())
         .with_target(false)
         .with_ansi(colour);
     // A second supervisor in one process cannot happen in the binary.
@@ -213,6 +220,7 @@ fn log_to_stderr(format: LogFormat) {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    Ok(own_log)
 }
 
 fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {

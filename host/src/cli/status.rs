@@ -163,6 +163,7 @@ mod tests {
             labels: Default::default(),
             service: name.into(),
             start_ms: None,
+            logs_to: crate::api::wire::LogsTo::File,
         }
     }
 

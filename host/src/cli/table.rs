@@ -26,8 +26,11 @@ impl Cell {
     }
 }
 
-/// Lines of `rows` in columns that are as wide as they must be. The last column is cut
-/// where it would go past `width`.
+/// How far what goes under its row is indented.
+const INDENT: &str = "    ";
+
+/// Lines of `rows` in columns that are as wide as they must be. What stands in the last
+/// column and would go past `width` goes under its row, broken between words.
 pub(super) fn render(aligns: &[Align], rows: &[Vec<Cell>], width: Option<usize>) -> String {
     const GAP: &str = "  ";
     let columns = aligns.len();
@@ -37,6 +40,7 @@ pub(super) fn render(aligns: &[Align], rows: &[Vec<Cell>], width: Option<usize>)
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
+        let mut under = String::new();
         let mut used = 0;
         for (column, (cell, align)) in row.iter().zip(aligns).enumerate() {
             let is_last = column + 1 == columns;
@@ -45,8 +49,7 @@ pub(super) fn render(aligns: &[Align], rows: &[Vec<Cell>], width: Option<usize>)
             let room = width.map(|width| width.saturating_sub(used));
             match (is_last, room) {
                 (true, Some(room)) if room < length => {
-                    line.extend(cell.text.chars().take(room.saturating_sub(1)));
-                    line.push('…');
+                    under = wrapped(&cell.text, width.unwrap_or(usize::MAX));
                 }
                 (true, _) => line.push_str(&cell.shown),
                 (false, _) => {
@@ -61,7 +64,26 @@ pub(super) fn render(aligns: &[Align], rows: &[Vec<Cell>], width: Option<usize>)
         }
         out.push_str(line.trim_end());
         out.push('\n');
+        out.push_str(&under);
     }
+    out
+}
+
+/// Indented lines of whole words within `width`; a longer word has a line of its own.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut line = INDENT.to_owned();
+    for word in text.split_whitespace() {
+        let is_first = line.len() == INDENT.len();
+        if !is_first && line.chars().count() + 1 + word.chars().count() > width {
+            out.extend([&*line, "\n"]);
+            INDENT.clone_into(&mut line);
+        } else if !is_first {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out.extend([&*line, "\n"]);
     out
 }
 
@@ -70,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_the_last_one_is_cut_to_the_width() {
+    fn columns_are_aligned_and_what_does_not_fit_into_the_last_one_goes_under_its_row() {
         let row = |cells: [&str; 3]| cells.map(Cell::plain).to_vec();
         let rows =
             [row(["NAME", "N", "WHY"]), row(["web", "12", "é is one column"]), row(["x", "1", ""])];
@@ -79,6 +101,9 @@ mod tests {
             render(&aligns, &rows, None),
             "NAME   N  WHY\nweb   12  é is one column\nx      1\n"
         );
-        assert_eq!(render(&aligns, &rows, Some(16)), "NAME   N  WHY\nweb   12  é is …\nx      1\n");
+        assert_eq!(
+            render(&aligns, &rows, Some(16)),
+            "NAME   N  WHY\nweb   12\n    é is one\n    column\nx      1\n"
+        );
     }
 }

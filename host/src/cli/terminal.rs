@@ -17,8 +17,13 @@ pub(super) fn width() -> Option<usize> {
     told.or_else(asked).filter(|columns| *columns > NARROWEST)
 }
 
+/// Whether the terminal says that it cannot move its cursor.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// One line on standard error that is written anew as things go on; nothing when that is
-/// no terminal.
+/// no terminal, or a dumb one.
 pub(super) struct Progress {
     on: bool,
     shown: bool,
@@ -26,7 +31,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new() -> Progress {
-        Progress { on: std::io::stderr().is_terminal(), shown: false }
+        Progress { on: std::io::stderr().is_terminal() && !is_dumb(), shown: false }
     }
 
     /// Whether anybody sees it.

@@ -7,7 +7,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::status::{StatusArgs, text};
-use super::{ExitKind, Failure, Outcome};
+use super::{ExitKind, Failure, Outcome, terminal};
 use crate::api::client::EventQuery;
 use crate::api::{Client, ClientError};
 
@@ -46,7 +46,8 @@ struct Shown {
 
 impl Shown {
     fn new(args: &StatusArgs) -> Shown {
-        let redraws = std::io::stdout().is_terminal() && !args.json && !args.plain;
+        let is_for_people = !args.json && !args.plain;
+        let redraws = std::io::stdout().is_terminal() && is_for_people && !terminal::is_dumb();
         Shown { redraws, lines: Vec::new() }
     }
 

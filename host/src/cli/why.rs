@@ -213,6 +213,7 @@ mod tests {
             labels: Default::default(),
             service: "web".into(),
             start_ms: None,
+            logs_to: crate::api::wire::LogsTo::File,
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use kennel_core::RunId;
+use kennel_core::{RunId, Signal};
 
 use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
 use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
-use crate::os::{self, Credentials, Launch, Output, Process};
+use crate::os::{self, Cause, Credentials, Launch, Output, Process};
 
 /// What a process is made of. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +26,14 @@ pub(super) struct Job {
 pub(crate) struct Made {
     pub(super) process: Process,
     pub(super) job: Job,
+}
+
+impl Made {
+    /// Ends a process that nobody will supervise.
+    pub(super) fn kill(self) {
+        // It can only be gone already.
+        let _ = self.process.signal_group(Signal::KILL.number());
+    }
 }
 
 /// Variables that speak of the supervisor itself and would mislead a service.
@@ -140,7 +148,8 @@ fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
         return Ok(());
     }
     for stream in [Stream::Stdout, Stream::Stderr] {
-        let pipe = os::output_pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+        let pipe = os::output_pipe()
+            .map_err(|error| format!("cannot make a pipe: {}", Cause::from_io(&error)))?;
         job.capture.add(Source {
             service: job.name.clone(),
             run: job.run.0,

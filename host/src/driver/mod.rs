@@ -32,17 +32,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, ServiceConfig, SupervisorSettings};
-use crate::handle::{Request, ShutdownMode};
+use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
 
 use launch::Made;
 use news::News;
-use reload::Loaded;
+use reload::{Loaded, Reads};
 use runs::Runs;
 use waiters::Waiters;
 
@@ -83,6 +83,9 @@ pub(crate) struct Parts {
 pub(crate) struct Source {
     pub(crate) file: PathBuf,
     pub(crate) environment: crate::config::Environment,
+    /// Instead of what the file says.
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
 }
 
 /// Is given a plain status line at every change. Must not block.
@@ -96,6 +99,7 @@ pub(crate) struct Driver {
     definitions: HashMap<Arc<str>, Arc<ServiceConfig>>,
     runs: Runs,
     waiters: Waiters,
+    reads: Reads,
     news: News,
     capture: Capture,
     requests: mpsc::Receiver<Request>,
@@ -151,6 +155,7 @@ impl Driver {
             definitions: HashMap::new(),
             runs: Runs::default(),
             waiters: Waiters::default(),
+            reads: Reads::default(),
             news: News::new(journal, status_lines),
             source,
             capture,
@@ -234,8 +239,12 @@ impl Driver {
         let facts = self.facts.clone();
         tokio::task::spawn_blocking(move || {
             let made = launch::make(job);
-            // Without a receiver there is no supervisor any more.
-            let _ = facts.send(Fact::Made(run, made));
+            // Without a receiver there is no supervisor any more that could stop it.
+            if let Err(mpsc::error::SendError(Fact::Made(_, Ok(made)))) =
+                facts.send(Fact::Made(run, made))
+            {
+                made.kill();
+            }
         });
     }
 
@@ -265,6 +274,9 @@ impl Driver {
                 );
                 let _ = reply.send(status);
             }
+            Request::Act { verb, names: _, wait: _, reply } if self.refuses(verb) => {
+                let _ = reply.send(Err(VerbError::ShuttingDown));
+            }
             Request::Act { verb, names, wait, reply } => {
                 match waiters::resolve(self.core.view(), &names) {
                     Err(error) => {
@@ -290,22 +302,64 @@ impl Driver {
         }
     }
 
+    /// Whether it is too late for this order: everything is on its way down.
+    fn refuses(&self, verb: Verb) -> bool {
+        let is_late = match verb {
+            Verb::Start | Verb::Restart | Verb::Reset => true,
+            Verb::Stop | Verb::Signal(_) => false,
+        };
+        is_late && self.core.view().course() == Course::ShuttingDown
+    }
+
     /// The last things: no output is lost, the journal is on disk, then whoever waits for
     /// the end is told.
     async fn end(mut self, code: i32) {
         self.waiters.give_up();
-        self.news.supervisor_stopped(code);
-        let (capture, journal) = (self.capture.clone(), self.news.journal().clone());
-        let flushed = tokio::task::spawn_blocking(move || {
+        let capture = self.capture.clone();
+        aside(move || {
             if let Err(error) = capture.shutdown(LAST_WRITES) {
                 tracing::warn!("{error}");
             }
+        })
+        .await;
+        self.take_last_facts();
+        self.news.supervisor_stopped(code);
+        let journal = self.news.journal().clone();
+        aside(move || {
             if !journal.close(LAST_WRITES) {
                 tracing::warn!("cannot finish writing the journal within {LAST_WRITES:?}");
             }
-        });
-        let _ = flushed.await;
+        })
+        .await;
         let _ = self.ended.send(Some(code));
+    }
+
+    /// What came after the core had ended: output that was lost is told of, and a process
+    /// that was made too late is not left behind.
+    fn take_last_facts(&mut self) {
+        self.incoming.close();
+        while let Ok(fact) = self.incoming.try_recv() {
+            match fact {
+                Fact::Made(_, Ok(made)) => made.kill(),
+                Fact::Log(fact) => self.news.log_fact(&fact),
+                Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) => {}
+            }
+        }
+    }
+}
+
+/// Does what blocks on a thread of its own, and returns when it is done: at the end all
+/// threads for blocking work may be held up by a file system.
+async fn aside(work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("kennel-end".into()).spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match thread {
+        // It fails when the work panicked, which was reported.
+        Ok(_) => drop(is_done.await),
+        Err(error) => tracing::error!("cannot finish what is still to be written: {error}"),
     }
 }
 

@@ -13,8 +13,23 @@ use crate::handle::ReloadError;
 
 type Reply = oneshot::Sender<Result<Plan, ReloadError>>;
 
+/// Configurations that may be read at once. A file system that hangs then holds up these,
+/// and never all threads for blocking work.
+const READS: usize = 8;
+
+/// The reads under way, and the order of reloads.
+#[derive(Default)]
+pub(super) struct Reads {
+    under_way: usize,
+    /// How many there ever were.
+    begun: u64,
+    /// The youngest whose configuration was taken.
+    taken: u64,
+}
+
 /// A configuration that was read, and who asked for it.
 pub(crate) struct Loaded {
+    number: u64,
     purpose: Purpose,
     source: Source,
     result: Result<Config, ConfigErrors>,
@@ -45,20 +60,26 @@ impl Driver {
         if let Some(file) = file {
             source.file = file;
         }
-        let facts = self.facts.clone();
+        if self.reads.under_way >= READS {
+            let _ = reply.send(Err(ReloadError::Busy));
+            return;
+        }
+        self.reads.under_way += 1;
+        self.reads.begun += 1;
+        let (number, facts) = (self.reads.begun, self.facts.clone());
         tokio::task::spawn_blocking(move || {
-            let result = config::load(&source.file, &source.environment).map(|loaded| {
-                for warning in &loaded.warnings {
-                    tracing::warn!("{warning}");
-                }
-                loaded.config
-            });
-            let _ = facts.send(Fact::Loaded(Loaded { purpose, source, result, reply }));
+            let result = load(&source);
+            let _ = facts.send(Fact::Loaded(Loaded { number, purpose, source, result, reply }));
         });
     }
 
     pub(super) fn take_loaded(&mut self, loaded: Loaded) {
-        let Loaded { purpose, source, result, reply } = loaded;
+        let Loaded { number, purpose, source, result, reply } = loaded;
+        self.reads.under_way -= 1;
+        if self.core.view().course() == Course::ShuttingDown {
+            let _ = reply.send(Err(ReloadError::ShuttingDown));
+            return;
+        }
         let answer = match (result, purpose) {
             (Err(errors), Purpose::Plan) => Err(ReloadError::Invalid(errors)),
             (Err(errors), Purpose::Reload) => {
@@ -66,7 +87,10 @@ impl Driver {
                 Err(ReloadError::Invalid(errors))
             }
             (Ok(new), Purpose::Plan) => Ok(config::plan(&self.config, &new)),
+            // Read before what is in force: a later reload was faster.
+            (Ok(_), Purpose::Reload) if number < self.reads.taken => Ok(Plan::default()),
             (Ok(new), Purpose::Reload) => {
+                self.reads.taken = number;
                 let plan = config::plan(&self.config, &new);
                 self.apply(new, &plan);
                 self.news.config_reloaded(&source, &plan);
@@ -107,4 +131,20 @@ impl Driver {
             self.definitions.insert(service.spec.name.clone(), Arc::new(service.clone()));
         }
     }
+}
+
+fn load(source: &Source) -> Result<Config, ConfigErrors> {
+    let loaded = config::load(&source.file, &source.environment)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut config = loaded.config;
+    let Source { file: _, environment: _, state_dir, socket } = source;
+    if let Some(state_dir) = state_dir {
+        config.supervisor.state_dir.clone_from(state_dir);
+    }
+    if let Some(socket) = socket {
+        config.supervisor.socket.clone_from(socket);
+    }
+    Ok(config)
 }

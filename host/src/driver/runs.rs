@@ -19,6 +19,9 @@ use crate::os::Process;
 const GROUP_POLL_FIRST: Duration = Duration::from_millis(2);
 const GROUP_POLL_MAX: Duration = Duration::from_millis(200);
 
+/// How often a process is looked at that cannot be watched.
+const EXIT_POLL: Duration = Duration::from_millis(200);
+
 #[derive(Default)]
 pub(crate) struct Runs {
     runs: HashMap<RunId, Run>,
@@ -105,17 +108,33 @@ fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
 }
 
 async fn wait_for_exit(run: RunId, process: Arc<Process>, facts: Facts) {
-    let status = match process.exited().await {
-        Ok(status) => ExitStatus::from(status),
-        Err(error) => {
-            tracing::debug!("cannot tell how run {run} ended: {error}");
-            ExitStatus::Unknown
-        }
-    };
+    let status = exit_status(run, &process).await;
     // Most groups are empty by now, and the kernel says so without a look at /proc.
     let empty = process.signal_group(0).is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
     let group = if empty || !group_alive(&process).await { Group::Empty } else { Group::Left };
     let _ = facts.send(Fact::Input(Input::Exited { run, status, group }));
+}
+
+/// Only `ECHILD` says that the process has ended and how is not known. Other errors come
+/// from watching it, as when the user has as many watches as `epoll(7)` allows: then it is
+/// looked at now and then.
+async fn exit_status(run: RunId, process: &Process) -> ExitStatus {
+    let mut is_told = false;
+    loop {
+        match process.exited().await {
+            Ok(status) => return ExitStatus::from(status),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                tracing::debug!("cannot tell how run {run} ended: {error}");
+                return ExitStatus::Unknown;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("cannot watch run {run}, its exit is noticed late: {error}");
+                }
+                tokio::time::sleep(EXIT_POLL).await;
+            }
+        }
+    }
 }
 
 async fn wait_for_group(process: Arc<Process>) {
@@ -144,9 +163,10 @@ impl Drop for KillOnDrop {
 
 async fn stop_command(job: Job, pid: i32, timeout: Duration) {
     let name = job.name.clone();
-    let made = tokio::task::spawn_blocking(move || launch::make_stop_command(&job, pid)).await;
-    let process = match made {
-        Ok(Ok(process)) => KillOnDrop(process),
+    // Guarded from its first moment: nobody may be waiting any more when it exists.
+    let make = move || launch::make_stop_command(&job, pid).map(KillOnDrop);
+    let process = match tokio::task::spawn_blocking(make).await {
+        Ok(Ok(process)) => process,
         Ok(Err(error)) => {
             tracing::warn!(service = &*name, "cannot run the stop command: {error}");
             return;

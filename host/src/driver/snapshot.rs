@@ -8,7 +8,7 @@ use kennel_core::{InstanceView, State, View};
 use super::Clock;
 use super::news::News;
 use super::runs::Runs;
-use crate::config::{Config, ServiceConfig};
+use crate::config::{Config, LogTarget, ServiceConfig};
 use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
 
 pub(super) fn status(
@@ -20,8 +20,7 @@ pub(super) fn status(
     news: &News,
 ) -> Status {
     let services = view.instances().map(|instance| {
-        let labels = definitions.get(&instance.spec().name).map(|d| d.labels.clone());
-        service(instance, clock, runs, news, labels.unwrap_or_default())
+        service(instance, clock, runs, news, definitions.get(&instance.spec().name))
     });
     Status {
         services: services.collect(),
@@ -41,7 +40,7 @@ fn service(
     clock: Clock,
     runs: &Runs,
     news: &News,
-    labels: std::collections::BTreeMap<String, String>,
+    definition: Option<&Arc<ServiceConfig>>,
 ) -> ServiceStatus {
     let now = clock.now();
     ServiceStatus {
@@ -61,6 +60,7 @@ fn service(
         cpu: None,
         start_time: news.ready_after(instance.id()),
         restarts_by_cause: news.restarts_by_cause(instance.id()),
-        labels,
+        labels: definition.map(|definition| definition.labels.clone()).unwrap_or_default(),
+        logs_to: definition.map_or(LogTarget::File, |definition| definition.logs.to),
     }
 }

@@ -14,7 +14,7 @@
 //! kernel allows.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
@@ -38,15 +38,21 @@ pub struct OutputPipe {
 /// Makes the pipe for the output of one service.
 ///
 /// # Errors
-/// `EMFILE`, `ENFILE`, or `ENOENT` when `/proc` is not mounted.
+/// `EMFILE` or `ENFILE`.
 pub fn output_pipe() -> io::Result<OutputPipe> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
     // std opens close-on-exec.
-    let service = OpenOptions::new().read(true).write(true).open(path)?;
+    let service = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(both) => both.into(),
+        // Without /proc the service is no reader of its own pipe: a start that does not
+        // outlive the supervisor is better than none.
+        Err(error) if error.kind() == ErrorKind::NotFound => writer,
+        Err(error) => return Err(error),
+    };
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     enlarge(&reader);
-    Ok(OutputPipe { reader, service: service.into() })
+    Ok(OutputPipe { reader, service })
 }
 
 /// Opens the pipe again that process `pid` writes to as descriptor `number`, to go on

@@ -23,6 +23,7 @@ use crate::handle::{Handle, Outcome, ReloadError, Request, VerbError, Wait};
 use crate::journal::{Journal, JournalOptions, NewRecord};
 use crate::logs::{Capture, CaptureOptions, Console, Logs};
 use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
+use crate::usage::Meter;
 
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(10);
@@ -54,7 +55,8 @@ impl Fixture {
         let (requests, incoming) = mpsc::channel(64);
         let (end, ended) = watch::channel(None);
         let logs = Logs::new(capture.unwrap(), logs);
-        let handle = Handle { requests, ended, journal: journal.clone(), logs };
+        let meter = Meter::default();
+        let handle = Handle { requests, ended, journal: journal.clone(), logs, meter };
         tokio::spawn(drive(incoming, end.clone()));
         let server = Server::bind(&dir.path().join("kennel.sock")).unwrap();
         let client = Client::new(server.path());
@@ -169,6 +171,7 @@ fn status() -> Status {
         start_time: None,
         restarts_by_cause: [("exit", 5)].into(),
         labels: [("tier".to_owned(), "front".to_owned())].into(),
+        logs_to: crate::config::LogTarget::File,
     };
     Status {
         supervisor: SupervisorStatus {

@@ -23,7 +23,7 @@ async fn the_status_has_the_fields_that_are_promised_in_their_order() {
          \"exit\":{\"code\":3,\"at\":\"2026-11-21T03:53:52.482Z\"},\
          \"reason\":\"exited with code 3; next try in 7.2 s\",\"next_restart_in_ms\":7200,\
          \"memory_bytes\":null,\"cpu_ms\":null,\"labels\":{\"tier\":\"front\"},\
-         \"service\":\"worker\",\"start_ms\":null}]}"
+         \"service\":\"worker\",\"start_ms\":null,\"logs_to\":\"file\"}]}"
     );
     let all = fixture.client.status(&[]).await.unwrap();
     assert_eq!(all, super::super::wire::Status::from(&status()));
