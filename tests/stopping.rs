@@ -295,6 +295,8 @@ fn a_service_that_gives_up_may_take_the_supervisor_with_it() {
     kennel.assert_nothing_is_left();
     let said = kennel.said();
     assert!(said.contains("vital exited with code 9") && said.contains("on_give_up"), "{said}");
+    let printed = kennel.stdout();
+    assert!(printed.contains("Service vital: DOWN (restarts 0, failed)\n"), "{printed}");
 }
 
 #[test]

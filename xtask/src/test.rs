@@ -12,6 +12,9 @@ use crate::runner::{Tally, cargo, run, run_tests, step};
 /// Virtual service-years that the simulation of the core goes through.
 const SIMULATED_YEARS: &str = "1000";
 
+/// Tests of a supervisor mostly wait: more of them than cores may do so at a time.
+const TEST_THREADS: &str = "8";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Leave out what takes minutes: the mutants and the long simulation.
@@ -28,7 +31,14 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
-    run_tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
+    run_tests(
+        cargo().env("RUST_TEST_THREADS", TEST_THREADS).args([
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+        ]),
+        &mut tally,
+    )?;
     if nix_is_root() {
         step("tests as an ordinary user");
         test_as_ordinary_user(&mut tally)?;
@@ -78,6 +88,7 @@ fn test_as_ordinary_user(tally: &mut Tally) -> Result<()> {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &home)
             .env("TMPDIR", &home)
+            .env("RUST_TEST_THREADS", TEST_THREADS)
             .env("KENNEL_BIN", &kennel)
             .env("KENNEL_SAMPLE", &sample)
             .env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))
