@@ -66,7 +66,10 @@ fn since_a_number_later_events_are_shown_and_a_follower_gets_what_comes() {
     let text = follower.wait_for("the stop", |text| {
         text.lines().any(|line| line.contains("\"service.stopped\"")).then(|| text.to_owned())
     });
-    assert_no_hole(&parse(&text), last + 1);
+    let told = parse(&text);
+    assert_no_hole(&told, last + 1);
+    assert_eq!(told[0]["kind"], "service.wanted", "first comes what the operator wants");
+    assert_eq!(told[0]["attributes"], serde_json::json!({"wanted": "down", "by": "operator"}));
     // With the supervisor the stream ends, after its last event.
     let mut kennel = kennel;
     assert_eq!(kennel.terminate(), 0);
@@ -143,6 +146,6 @@ fn why_tells_the_cause_and_what_was_decided() {
     says("app", &["waits for worker to be ready", "exited with code 3"]);
     says("web", &["web is up", "started", "ready after"]);
     assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
-    says("web", &["web is down", "wanted down by the operator"]);
+    says("web", &["web is down", "the operator wants it down"]);
     kennel.cli(&["why", "wbe"]).fails_saying(1, &["\"wbe\"", "\"web\""]);
 }

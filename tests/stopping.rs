@@ -305,7 +305,7 @@ fn dependents_are_stopped_before_what_they_require() {
     assert_eq!(kennel.read("order"), "front\nmiddle\nbase\n");
     let front = kennel.service("front");
     assert_eq!((&front["state"], &front["wanted"]), (&"waiting".into(), &"up".into()));
-    assert_eq!(front["reason"], "waits for middle to start, which is waiting");
+    assert_eq!(front["reason"], "waits for middle to start, which requires base, which is stopped");
     // They come back by themselves.
     assert_eq!(kennel.cli(&["start", "base"]).code, 0);
     kennel.wait_for_state("front", "up");

@@ -71,11 +71,6 @@ impl Background {
         String::from_utf8_lossy(&fs::read(&self.out).unwrap_or_default()).into_owned()
     }
 
-    /// What it has written so far, as it is.
-    pub(crate) fn stdout_bytes(&self) -> Vec<u8> {
-        fs::read(&self.out).unwrap_or_default()
-    }
-
     /// What it has complained of so far.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.err).unwrap_or_default()).into_owned()

@@ -143,3 +143,59 @@ fn the_layers_import_downwards_only() {
         assert!(found.is_empty(), "\"{what}\" belongs to {allowed:?}:\n{}", found.join("\n"));
     }
 }
+
+#[test]
+fn what_is_global_stands_in_the_binary_only() {
+    let files = sources("host/src");
+    let binary = |name: &str| name.starts_with("host/src/cli/") || name == "host/src/main.rs";
+    let os = |name: &str| name.starts_with("host/src/os/");
+    for what in [
+        "become_subreaper(",
+        "raise_nofile(",
+        "reap_orphans(",
+        "tokio::signal",
+        "set_hook(",
+        "set_var(",
+        "set_current_dir(",
+        "process::exit(",
+        "try_init()",
+        "set_global_default(",
+    ] {
+        let outside = |name: &str| !binary(name) && !os(name);
+        let found = offences(&files, outside, |line| line.contains(what));
+        assert!(found.is_empty(), "\"{what}\" changes the whole program:\n{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let code: String = all_sources().into_iter().map(|(_, text)| text).collect();
+    let scenarios = root().join("host/core/tests/scenarios");
+    for document in ["ARCHITECTURE.md", "SECURITY.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("readable");
+        let mut named = 0;
+        let tables = text.split("\n\n").filter(|block| {
+            let heads = block.lines().next().unwrap_or_default();
+            heads.ends_with("| Test |") || heads.ends_with("| Guarded by |")
+        });
+        for row in tables.flat_map(str::lines) {
+            let guards = row.rsplit('|').nth(1).unwrap_or_default();
+            // Names of tests are several words; what is shorter is a word of the text.
+            for name in guards.split('`').skip(1).step_by(2).filter(|n| n.contains('_')) {
+                let exists = match name.strip_suffix('*') {
+                    Some(start) => fs::read_dir(&scenarios)
+                        .expect("readable")
+                        .flatten()
+                        .any(|entry| entry.file_name().to_string_lossy().starts_with(start)),
+                    None => {
+                        code.contains(&format!("fn {name}("))
+                            || scenarios.join(format!("{name}.txt")).exists()
+                    }
+                };
+                assert!(exists, "{document} names the test {name}, which does not exist");
+                named += 1;
+            }
+        }
+        assert!(named > 5, "{document} names only {named} tests");
+    }
+}

@@ -89,7 +89,8 @@ impl Core {
         id
     }
 
-    /// Puts a new spec in place. Timers that already run keep their end.
+    /// Puts a new spec in place. Waits that have begun keep their end; how long a run may
+    /// take to become ready is asked anew.
     fn change(&mut self, id: InstanceId, spec: &Arc<ServiceSpec>) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let before = instance.spec.enabled;

@@ -207,9 +207,12 @@ mod tests {
         let chain = |length: usize| -> Vec<ServiceSpec> {
             let name = |number: usize| format!("s{number}");
             (0..length)
-                .map(|number| match number {
-                    0 => service("s0", &[]),
-                    _ => service(&name(number), &[&name(number - 1)]),
+                .map(|number| {
+                    if number == 0 {
+                        service("s0", &[])
+                    } else {
+                        service(&name(number), &[&name(number - 1)])
+                    }
                 })
                 .collect()
         };

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
@@ -60,13 +60,19 @@ impl Connections {
 
     /// Whether there is a place for one more connection, after pushing out one if need be.
     pub(crate) fn make_room(&self) -> bool {
-        self.count() < self.limit || self.push_out()
+        self.count() < self.limit || self.push_out(Duration::ZERO)
     }
 
-    /// Ends the connection that has been idle longest; false when all are at work.
-    pub(crate) fn push_out(&self) -> bool {
+    /// Ends the connection that has been idle longest, and for `at_least` that long; false
+    /// when there is none.
+    pub(crate) fn push_out(&self, at_least: Duration) -> bool {
+        let at_least = u64::try_from(at_least.as_micros()).unwrap_or(u64::MAX);
+        let begun_by = self.micros().saturating_sub(at_least);
         let mut open = self.lock();
-        let idle = open.iter().filter(|(_, open)| open.activity.is_idle());
+        let idle = open.iter().filter(|(_, open)| {
+            let since = open.activity.idle_since.load(Ordering::SeqCst);
+            open.activity.is_idle() && since <= begun_by
+        });
         let longest = idle
             .min_by_key(|(id, open)| (open.activity.idle_since.load(Ordering::SeqCst), **id))
             .map(|(id, _)| *id);

@@ -50,6 +50,9 @@ const MAX_HEADERS: usize = 64;
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// How long answers may take to be sent when the server ends.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// A connection that has been idle that long may be given up for a new one when
+/// descriptors run out.
+const QUIET: Duration = Duration::from_secs(1);
 /// How long to wait after the system refused a connection (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -154,8 +157,9 @@ async fn accept(
                     tracing::warn!("cannot accept a connection: {error}");
                 }
                 is_failing = true;
-                // Most likely there are too many open files; here is one less.
-                connections.push_out();
+                // Most likely there are too many open files; here is one less. A client sends
+                // its request at once, so one that has been quiet for a while has none.
+                connections.push_out(QUIET);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

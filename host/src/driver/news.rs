@@ -1,11 +1,12 @@
 //! From events of the core to the journal, the plain status lines and the counters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::{
-    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Origin, StopReason, View,
+    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Origin, State, StopReason,
+    View,
 };
 use serde_json::{Map, Value, json};
 
@@ -25,6 +26,9 @@ pub(crate) struct News {
     /// The last plain line of each instance, to print changes only.
     printed: HashMap<InstanceId, String>,
     touched: HashMap<InstanceId, Arc<str>>,
+    /// Those that have just failed: with `on_give_up: exit` that state lasts no longer
+    /// than until the shutdown begins, and is news all the same.
+    failed: HashSet<InstanceId>,
     facts: HashMap<InstanceId, Facts>,
 }
 
@@ -45,6 +49,7 @@ impl News {
             lines,
             printed: HashMap::new(),
             touched: HashMap::new(),
+            failed: HashSet::new(),
             facts: HashMap::new(),
         }
     }
@@ -66,6 +71,9 @@ impl News {
         let message = event.kind.to_string();
         if let (Some(id), Some(name)) = (event.instance, &event.name) {
             self.touched.insert(id, name.clone());
+            if let EventKind::Failed { .. } = event.kind {
+                self.failed.insert(id);
+            }
             self.count(id, &event.kind, &message);
             self.log(id, name, &event.kind, &message);
         } else {
@@ -145,8 +153,12 @@ impl News {
                 continue;
             };
             let Some(lines) = &self.lines else { continue };
+            let restarts = instance.restarts();
+            if self.failed.remove(&id) && instance.state() != State::Failed {
+                lines(&plain_line(instance.name(), State::Failed, None, restarts));
+            }
             let pid = instance.run().and_then(|run| runs.pid(run));
-            let line = plain_line(instance.name(), instance.state(), pid, instance.restarts());
+            let line = plain_line(instance.name(), instance.state(), pid, restarts);
             if self.printed.get(&id) != Some(&line) {
                 lines(&line);
                 self.printed.insert(id, line);
