@@ -13,6 +13,7 @@ pub mod os;
 
 mod driver;
 mod handle;
+mod lookup;
 mod status;
 mod suggest;
 mod supervisor;

@@ -180,7 +180,7 @@ mod tests {
         let kept: wire::Service = serde_json::from_str(text).unwrap();
         let inherited = wire::Service { logs_to: wire::LogsTo::Inherit, ..kept.clone() };
         let dropped = wire::Service { logs_to: wire::LogsTo::None, ..kept.clone() };
-        assert!(notes(&[kept.clone()], true).is_empty());
+        assert!(notes(std::slice::from_ref(&kept), true).is_empty());
         assert!(notes(&[kept.clone(), inherited.clone()], false).is_empty());
         assert_eq!(notes(&[kept, inherited.clone()], true).len(), 1);
         let all = notes(&[inherited, dropped], false);

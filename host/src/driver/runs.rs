@@ -3,7 +3,7 @@
 //! The only place of the driver that holds processes. A run is entered when its process
 //! exists and leaves when the core releases it; a task per run waits for the exit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::launch::{Job, Made};
 use super::{Fact, Facts, launch};
-use crate::os::Process;
+use crate::lookup::Lookup;
+use crate::os::{Process, proc};
 
 /// How often a group is looked at whose main process has ended: soon at first, since
 /// most are gone within a moment.
@@ -22,9 +23,18 @@ const GROUP_POLL_MAX: Duration = Duration::from_millis(200);
 /// How often a process is looked at that cannot be watched.
 const EXIT_POLL: Duration = Duration::from_millis(200);
 
-#[derive(Default)]
 pub(crate) struct Runs {
     runs: HashMap<RunId, Run>,
+    groups: Groups,
+}
+
+/// The process groups with a member that runs; none without `/proc`.
+type Groups = Lookup<Option<HashSet<i32>>>;
+
+impl Default for Runs {
+    fn default() -> Runs {
+        Runs { runs: HashMap::new(), groups: Lookup::new(|| proc::living_groups().ok()) }
+    }
 }
 
 struct Run {
@@ -38,7 +48,7 @@ impl Runs {
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
         let Made { process, job } = made;
         let process = Arc::new(process);
-        tokio::spawn(wait_for_exit(run, process.clone(), facts.clone()));
+        tokio::spawn(wait_for_exit(run, process.clone(), self.groups.clone(), facts.clone()));
         self.runs.insert(run, Run { process, job, group_watch: None, stop_command: None });
     }
 
@@ -62,8 +72,9 @@ impl Runs {
     pub(super) fn watch_group(&mut self, id: RunId, facts: &Facts) {
         if let Some(run) = self.runs.get_mut(&id) {
             let (process, facts) = (run.process.clone(), facts.clone());
+            let groups = self.groups.clone();
             run.group_watch = Some(tokio::spawn(async move {
-                wait_for_group(process).await;
+                wait_for_group(&process, &groups).await;
                 let _ = facts.send(Fact::Input(Input::GroupEnded(id)));
             }));
         }
@@ -107,11 +118,12 @@ fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
     }
 }
 
-async fn wait_for_exit(run: RunId, process: Arc<Process>, facts: Facts) {
+async fn wait_for_exit(run: RunId, process: Arc<Process>, groups: Groups, facts: Facts) {
     let status = exit_status(run, &process).await;
     // Most groups are empty by now, and the kernel says so without a look at /proc.
     let empty = process.signal_group(0).is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
-    let group = if empty || !group_alive(&process).await { Group::Empty } else { Group::Left };
+    let group =
+        if empty || !group_alive(&process, &groups).await { Group::Empty } else { Group::Left };
     let _ = facts.send(Fact::Input(Input::Exited { run, status, group }));
 }
 
@@ -137,18 +149,17 @@ async fn exit_status(run: RunId, process: &Process) -> ExitStatus {
     }
 }
 
-async fn wait_for_group(process: Arc<Process>) {
+async fn wait_for_group(process: &Process, groups: &Groups) {
     let mut pause = GROUP_POLL_FIRST;
-    while group_alive(&process).await {
+    while group_alive(process, groups).await {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(GROUP_POLL_MAX);
     }
 }
 
-/// Looks through /proc, so not on a thread that supervises.
-async fn group_alive(process: &Arc<Process>) -> bool {
-    let process = process.clone();
-    tokio::task::spawn_blocking(move || process.group_alive()).await.unwrap_or(false)
+/// All that wait for their groups look through `/proc` together.
+async fn group_alive(process: &Process, groups: &Groups) -> bool {
+    process.group_alive_among(groups.ask().await.as_ref().as_ref())
 }
 
 /// Kills the group of a stop command that is not let finish.

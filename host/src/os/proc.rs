@@ -1,6 +1,6 @@
 //! What `/proc` says about processes (`proc_pid_stat(5)`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -98,6 +98,15 @@ pub fn processes() -> io::Result<Vec<Stat>> {
         }
     }
     Ok(found)
+}
+
+/// The numbers of all process groups with a member that runs.
+///
+/// # Errors
+/// When `/proc` cannot be listed.
+pub fn living_groups() -> io::Result<HashSet<i32>> {
+    let living = processes()?.into_iter().filter(Stat::runs);
+    Ok(living.map(|process| process.group).collect())
 }
 
 /// What each session uses, by session number: a service is the session of its pid.

@@ -25,6 +25,7 @@
 //! Deliberately absent: a SIGCHLD handler, `waitpid(-1)`, and any use of the pid but to
 //! show it and, guarded, as the number of the group.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -206,15 +207,21 @@ impl Process {
     /// After the main process has ended this reads `/proc`: not for a tight loop.
     #[must_use]
     pub fn group_alive(&self) -> bool {
+        self.group_alive_among(proc::living_groups().ok().as_ref())
+    }
+
+    /// The same by a list of living groups that was made just before; without one, zombies
+    /// count.
+    #[must_use]
+    pub fn group_alive_among(&self, living: Option<&HashSet<i32>>) -> bool {
         let mut state = self.lock();
         if matches!(self.collect(&mut state), Ok(None)) {
             return true;
         }
         match self.send_to_group(&state, 0) {
             Err(Errno::ESRCH) => false,
-            // The number is in use by this very group, so reading it cannot mislead.
-            Ok(()) | Err(_) => proc::processes()
-                .map_or(true, |all| all.iter().any(|one| one.group == self.pid && one.runs())),
+            // The group exists now, so when the list was made its number was its own.
+            Ok(()) | Err(_) => living.is_none_or(|living| living.contains(&self.pid)),
         }
     }
 
