@@ -25,7 +25,10 @@ pub(super) fn signal(global: &Global, args: SignalArgs) -> Outcome {
     let SignalArgs { signal: name, services, json } = args;
     let Some(signal) = Signal::parse(&name) else {
         let error = format!("no signal is named \"{name}\"");
-        let hint = "write a name as in signal(7), such as HUP, or a number";
+        let hint = match crate::suggest::near(&name.to_uppercase(), Signal::names(), 1).first() {
+            Some(near) => format!("did you mean {near}?"),
+            None => "write a name as in signal(7), such as HUP, or a number".to_owned(),
+        };
         return Err(Failure::new(ExitKind::Invalid, error).hint(hint));
     };
     let client = client(global)?;

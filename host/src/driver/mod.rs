@@ -180,7 +180,13 @@ impl Driver {
             if let Some(code) = self.exit {
                 return self.end(code).await;
             }
-            let wake = self.core.next_deadline().map(|deadline| self.clock.instant(deadline));
+            let deadline = self.core.next_deadline();
+            if deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+                // The runtime's timer would let up to two milliseconds pass.
+                self.tell_core(Input::Tick);
+                continue;
+            }
+            let wake = deadline.map(|deadline| self.clock.instant(deadline));
             let wake = [wake, self.waiters.next_deadline()].into_iter().flatten().min();
             tokio::select! {
                 Some(fact) = self.incoming.recv() => self.take_fact(fact),
