@@ -157,9 +157,12 @@ fn a_program_that_does_not_exist_is_named_with_the_near_one() {
             let message = events.last()?["message"].as_str()?.to_owned();
             parts.iter().all(|part| message.contains(part)).then_some(())
         });
-        let status = kennel.service(service);
-        assert!(status["pid"].is_null());
-        assert!(status["reason"].as_str().unwrap().contains("could not be started"), "{status:#}");
+        // It is tried again and again; in between it waits, and says why.
+        wait_for(&format!("the reason of {service}"), BOUND, || {
+            let status = kennel.service(service);
+            let reason = status["reason"].as_str()?;
+            (status["pid"].is_null() && reason.contains("could not be started")).then_some(())
+        });
     };
     says("typo", &["program \"slep\" not found in PATH", "did you mean \"sleep\"?"]);
     says("nowhere", &["cannot run \"/no/such/program\": no such file or directory"]);
@@ -167,8 +170,10 @@ fn a_program_that_does_not_exist_is_named_with_the_near_one() {
     says("place", &["cannot run \"/tmp\": it is a directory"]);
     says("script", &["script\": its interpreter \"/no/such/interpreter\" does not exist"]);
     says("lost", &["missing", "no such file or directory"]);
-    let table = kennel.cli(&["status"]).ok();
-    assert!(table.contains("slep") && table.contains("backoff"), "{table}");
+    wait_for("the table to say so", BOUND, || {
+        let table = kennel.cli(&["status"]).ok();
+        (table.contains("slep") && table.contains("backoff")).then_some(())
+    });
 }
 
 #[test]
