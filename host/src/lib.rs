@@ -1,4 +1,27 @@
 //! Kennel: an embeddable process supervisor.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use kennel::{Builder, ShutdownMode, Verb, Wait};
+//!
+//! let environment = kennel::config::Environment::current();
+//! let supervisor = Builder::from_file("services.yaml".as_ref(), environment)?.start()?;
+//! let handle = supervisor.handle().clone();
+//! let wait = Wait::UpTo(Duration::from_secs(10));
+//! for outcome in handle.act(Verb::Restart, vec!["web".into()], wait).await? {
+//!     println!("{}: {}", outcome.name, outcome.message);
+//! }
+//! handle.shutdown(ShutdownMode::Orderly).await?;
+//! let code = supervisor.ended().await.code;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The library changes nothing global in the program that embeds it: no signal handler,
+//! no logger, no SIGCHLD, no subreaper, no exit. It waits for no child but its own. A
+//! program whose `tracing` subscriber blocks delays supervision: give it one that does not.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");

@@ -15,9 +15,21 @@ pub(super) const MAX_INCLUDED_FILES: usize = 1000;
 pub(super) const EXAMPLE: &str =
     "services:\n  web:\n    command: [\"python3\", \"-m\", \"http.server\"]";
 
-/// The text of a file, at most 1 MiB of UTF-8. What is wrong has no place: who names the
-/// file knows it.
+/// The text of a file that another one names, at most 1 MiB of UTF-8. What is wrong has no
+/// place: who names the file knows it.
 pub(super) fn read(path: &Path) -> Result<String, Problem> {
+    // Opening a pipe waits for a writer, who may never come.
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() && !meta.is_dir() => {
+            let name = quoted(&path.to_string_lossy());
+            Err(Problem::nowhere(format!("cannot read {name}: it is no regular file")))
+        }
+        Ok(_) | Err(_) => read_any(path),
+    }
+}
+
+/// As [`read`], from whatever can be read: `-c <(…)` is a pipe.
+fn read_any(path: &Path) -> Result<String, Problem> {
     let name = quoted(&path.to_string_lossy());
     let cannot = |why: &str| Problem::nowhere(format!("cannot read {name}: {why}"));
     let mut bytes = Vec::new();
@@ -51,7 +63,7 @@ pub(super) fn read(path: &Path) -> Result<String, Problem> {
 
 /// The file given on the command line: a newcomer may have none yet.
 pub(super) fn read_main(path: &Path) -> Result<String, Problem> {
-    read(path).map_err(|problem| {
+    read_any(path).map_err(|problem| {
         if problem.hint.is_none() && !path.exists() {
             let hint =
                 format!("name another file with -c FILE, or start with this one:\n{EXAMPLE}");

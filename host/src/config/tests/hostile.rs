@@ -170,3 +170,14 @@ fn a_client_finds_the_socket_of_a_broken_file() {
         Some("/run/kennel/services.sock".into())
     );
 }
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_refused_where_a_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let path = dir.path().join("services.yaml");
+    let text = "kennel: { include: [./pipe] }\nenv_file: ./pipe\nservices: { a: { command: x } }";
+    std::fs::write(&path, text).unwrap();
+    let shown = load(&path, &environment(&[])).unwrap_err().to_string();
+    assert_eq!(shown.matches("it is no regular file").count(), 2, "{shown}");
+}
