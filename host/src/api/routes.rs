@@ -369,8 +369,17 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
     }
 }
 
+/// Where something will be that needs more than there is by now.
+fn is_planned(path: &str) -> bool {
+    let scale = path.starts_with("/v1/services/") && path.ends_with("/scale");
+    scale || ["/", "/v1/plugins", "/v1/failover"].contains(&path)
+}
+
 async fn not_found(uri: axum::http::Uri) -> Problem {
     let path = uri.path();
+    if is_planned(path) {
+        return not_yet(path);
+    }
     let near = super::problem::near(path, ROUTES.iter().map(|route| route.path));
     let problem = Problem::new(
         axum::http::StatusCode::NOT_FOUND,
@@ -382,7 +391,16 @@ async fn not_found(uri: axum::http::Uri) -> Problem {
     }
 }
 
+fn not_yet(path: &str) -> Problem {
+    let error = format!("{} is not available yet", super::problem::quoted(path));
+    Problem::new(axum::http::StatusCode::NOT_IMPLEMENTED, error)
+        .hint("GET /v1/openapi.json lists what there is")
+}
+
 async fn wrong_method(uri: axum::http::Uri, method: axum::http::Method) -> Problem {
+    if is_planned(uri.path()) {
+        return not_yet(uri.path());
+    }
     let path = super::problem::quoted(uri.path());
     let other = if method == "GET" { "POST" } else { "GET" };
     Problem::new(

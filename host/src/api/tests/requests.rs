@@ -59,6 +59,20 @@ async fn a_refusal_says_what_is_wrong_and_what_to_do() {
     let fixture = Fixture::start();
     for (method, path, code, error, hint) in [
         ("GET", "/v1/statu", 404, "nothing is at \"/v1/statu\"", "did you mean \"/v1/status\"?"),
+        (
+            "GET",
+            "/v1/failover",
+            501,
+            "\"/v1/failover\" is not available yet",
+            "GET /v1/openapi.json lists what there is",
+        ),
+        (
+            "POST",
+            "/v1/services/web/scale",
+            501,
+            "\"/v1/services/web/scale\" is not available yet",
+            "GET /v1/openapi.json lists what there is",
+        ),
         ("GET", "/v1/reload", 405, "\"/v1/reload\" does not take GET", "use POST"),
         ("POST", "/v1/status", 405, "\"/v1/status\" does not take POST", "use GET"),
         (
