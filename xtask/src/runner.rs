@@ -45,7 +45,8 @@ impl Tally {
 
     /// Prints the sum; an error when anything failed or nothing ran.
     pub(crate) fn finish(&self) -> Result<()> {
-        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.ignored);
+        println!("\nnot run: {} measurements, which only print figures", self.ignored);
+        println!("{} passed, {} failed", self.passed, self.failed);
         if self.failed > 0 || self.passed == 0 {
             bail!("tests failed");
         }

@@ -156,7 +156,7 @@ impl Signals {
 }
 
 async fn shut_down(handle: &Handle, signal: &str) {
-    tracing::info!("{signal}: shutting down; once more kills at once");
+    tracing::info!("{signal} received; a second one kills at once");
     // It has ended already when nobody listens.
     let _ = handle.shutdown(ShutdownMode::Orderly).await;
 }
