@@ -25,6 +25,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Orphans are reaped at most that often: their exits come in bursts.
 const REAP_PAUSE: Duration = Duration::from_millis(50);
+/// And when a start that hangs keeps them from being reaped, that often.
+const REAP_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How the supervisor writes what it says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -173,11 +175,22 @@ async fn reload(handle: &Handle) {
 async fn reap_orphans() {
     let Ok(mut child) = signal(SignalKind::child()) else { return };
     while child.recv().await.is_some() {
-        let reaped = tokio::task::spawn_blocking(os::reap_orphans).await;
-        if let Ok(Err(error)) = reaped {
-            tracing::warn!("cannot look for orphans: {error}");
+        let mut pause = REAP_PAUSE;
+        loop {
+            let reaped = tokio::task::spawn_blocking(os::reap_orphans).await;
+            tokio::time::sleep(pause).await;
+            match reaped {
+                // A start hangs. Its neighbours can wait.
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    pause = (pause * 2).min(REAP_PAUSE_MAX);
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!("cannot look for orphans: {error}");
+                    break;
+                }
+                Ok(Ok(_)) | Err(_) => break,
+            }
         }
-        tokio::time::sleep(REAP_PAUSE).await;
     }
 }
 

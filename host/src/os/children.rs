@@ -6,26 +6,27 @@
 //! exit status, so every run is entered here before anybody else can look:
 //!
 //! ```text
-//! spawn:    lock birth · clone · enter pid        · unlock birth
-//! orphans:  lock birth · list children − entries · reap · unlock birth
+//! spawn:    share birth · clone · enter pid        · give birth back
+//! orphans:  own birth, if nobody shares it · list children − entries · reap
 //! exit:     waitid · remove entry                  (no birth lock)
 //! ```
 //!
-//! The birth lock is held until the new process has executed its program, which a dead
-//! network mount can make long. An exit therefore never takes it. A number that is
-//! reused between `waitid` and the removal of its entry belongs to the newer entry;
-//! tokens tell the two apart.
+//! The birth lock is shared until the new process has executed its program, which a dead
+//! network mount can make long. So nobody ever waits for it: other starts share it, an
+//! exit does not take it, and an orphan sweep that does not get it comes again later. A
+//! number that is reused between `waitid` and the removal of its entry belongs to the
+//! newer entry; tokens tell the two apart.
 //!
 //! A `Process` that is dropped while it runs leaves its pidfd here, and the next spawn
 //! or orphan sweep collects it: no zombie outlives that.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use super::wait::{Child, Patience, Zombie, wait};
 
-static BIRTH: Mutex<()> = Mutex::new(());
+static BIRTH: RwLock<()> = RwLock::new(());
 static TABLE: Mutex<Table> = Mutex::new(Table { known: BTreeMap::new(), next_token: 0 });
 static ABANDONED: Mutex<Vec<Abandoned>> = Mutex::new(Vec::new());
 
@@ -62,7 +63,8 @@ pub(super) fn register<T, E>(
     give_birth: impl FnOnce() -> Result<(i32, T), E>,
 ) -> Result<(Known, T), E> {
     collect_abandoned();
-    let _birth = lock(&BIRTH);
+    // Sweeps never wait for the lock, so no sweep can stand before a start in a queue.
+    let _birth = BIRTH.read().unwrap_or_else(PoisonError::into_inner);
     let (pid, value) = give_birth()?;
     let mut table = lock(&TABLE);
     let token = table.next_token;
@@ -71,11 +73,16 @@ pub(super) fn register<T, E>(
     Ok((Known { pid, token }, value))
 }
 
-/// Runs `sweep` while no child can be made; it gets a function that tells runs.
-pub(super) fn between_births<T>(sweep: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -> T {
+/// Runs `sweep` while no child can be made; it gets a function that tells runs. None, and
+/// nothing is run, when a child is being made just now.
+pub(super) fn between_births<T>(sweep: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -> Option<T> {
     collect_abandoned();
-    let _birth = lock(&BIRTH);
-    sweep(&|pid| lock(&TABLE).known.contains_key(&pid))
+    let _birth = match BIRTH.try_write() {
+        Ok(birth) => birth,
+        Err(TryLockError::Poisoned(birth)) => birth.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
+    };
+    Some(sweep(&|pid| lock(&TABLE).known.contains_key(&pid)))
 }
 
 /// Takes over a running child that nobody holds any more.
@@ -104,7 +111,7 @@ mod tests {
     const PID: i32 = i32::MAX - 7;
 
     fn is_known(pid: i32) -> bool {
-        between_births(|known| known(pid))
+        lock(&TABLE).known.contains_key(&pid)
     }
 
     #[test]
@@ -116,6 +123,18 @@ mod tests {
         assert!(is_known(PID), "the number belongs to the second now");
         drop(second);
         assert!(!is_known(PID));
+    }
+
+    #[test]
+    fn a_birth_that_hangs_holds_up_neither_other_births_nor_a_sweep() {
+        let hung = register(|| {
+            let (second, ()) = register(|| Ok::<_, ()>((PID - 1, ()))).unwrap();
+            assert!(is_known(PID - 1));
+            assert!(between_births(|_| ()).is_none(), "a sweep might take the unborn one");
+            drop(second);
+            Ok::<_, ()>((PID - 2, ()))
+        });
+        assert!(hung.is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::unistd::Pid;
@@ -31,12 +32,27 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
-/// Reaps children that have ended and are no run. To be called on SIGCHLD; waits for a
-/// start that is under way, so not for the driver's thread.
+/// Reaps children that have ended and are no run. To be called on SIGCHLD; waits a
+/// moment for a start that is under way, so not for the driver's thread.
 ///
 /// # Errors
-/// When the children cannot be listed.
+/// `WouldBlock` when processes are being started all the time, or a start hangs: come
+/// again later. Others when the children cannot be listed.
 pub fn reap_orphans() -> io::Result<Vec<Orphan>> {
+    for _ in 0..TRIES {
+        if let Some(reaped) = reap_between_births() {
+            return reaped;
+        }
+        std::thread::sleep(TRY_PAUSE);
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// A start takes about a millisecond; a gap between two is soon found.
+const TRIES: u32 = 50;
+const TRY_PAUSE: Duration = Duration::from_millis(1);
+
+fn reap_between_births() -> Option<io::Result<Vec<Orphan>>> {
     children::between_births(|is_run| {
         let mut reaped = Vec::new();
         for pid in children_of_ours()? {

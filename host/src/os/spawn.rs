@@ -39,6 +39,7 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libc::{c_long, c_void};
 use nix::errno::Errno;
@@ -56,8 +57,9 @@ use super::wait::{Child, Patience, Zombie, wait};
 /// Starts a process. The descriptors in `launch` are closed on this side.
 ///
 /// Blocks the calling thread until the program runs, usually for less than a millisecond,
-/// but as long as the file systems take that hold the program and its directory, and only
-/// one start goes on at a time: not for the driver's thread.
+/// but as long as the file systems take that hold the program and its directory: not for
+/// the driver's thread. Starts on other threads go on meanwhile, except that those with
+/// credentials follow each other.
 ///
 /// # Errors
 /// The step that was refused; no process is left then.
@@ -105,6 +107,7 @@ fn start(plan: &Plan, stack: &Stack) -> Result<(i32, OwnedFd), Errno> {
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let argument = ptr::from_ref(plan).cast_mut().cast::<c_void>();
+    let _alone = plan.identity.is_some().then(lock_identity);
     let dumpable = prctl::get_dumpable();
     let blocked = BlockedSignals::all();
     // SAFETY: the stack is mapped and ours alone; the plan outlives the child's use of our
@@ -120,6 +123,14 @@ fn start(plan: &Plan, stack: &Stack) -> Result<(i32, OwnedFd), Errno> {
     let pid = pid?;
     // SAFETY: clone succeeded, so the kernel stored a new descriptor that nobody else owns.
     Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// A child that gives up privileges makes the memory it still shares non-dumpable, and that
+/// is undone when it has its own. If two did so at a time, the first to finish would undo
+/// it for the other, too early.
+fn lock_identity() -> MutexGuard<'static, ()> {
+    static IDENTITY: Mutex<()> = Mutex::new(());
+    IDENTITY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The way a child fails: at which step, and the `errno(3)`.

@@ -94,23 +94,26 @@ fn a_process_runs_as_the_user_with_the_users_groups_only() {
     if !is_root() {
         return;
     }
-    let dumpable = prctl::get_dumpable().unwrap();
-    let credentials = Credentials::resolve(Some("nobody"), None).unwrap();
-    let mut launch = shell(
-        "id -un; id -gn; id -G; grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status; echo $HOME $USER $LOGNAME $SHELL",
-    );
-    launch.env.extend(credentials.env());
-    launch.credentials = Some(credentials);
-    let output = output_of(launch);
-    let lines: Vec<&str> = output.lines().collect();
-    assert_eq!(lines[..3], ["nobody", "nogroup", "65534"]);
-    assert_eq!(lines[3], "Uid:\t65534\t65534\t65534\t65534");
-    assert_eq!(lines[4], "Gid:\t65534\t65534\t65534\t65534");
-    assert_eq!(lines[5].trim_end(), "Groups:\t65534");
-    assert_eq!(lines[6], "CapEff:\t0000000000000000");
-    assert_eq!(lines[7], "/nonexistent nobody nobody /usr/sbin/nologin");
-    assert_eq!(prctl::get_dumpable().unwrap(), dumpable, "the supervisor stays as it was");
-    assert!(nix::unistd::geteuid().is_root());
+    // What it looks at belongs to the whole process: other tests change users too.
+    alone("os::tests::launching::a_process_runs_as_the_user_with_the_users_groups_only", || {
+        let dumpable = prctl::get_dumpable().unwrap();
+        let credentials = Credentials::resolve(Some("nobody"), None).unwrap();
+        let mut launch = shell(
+            "id -un; id -gn; id -G; grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status; echo $HOME $USER $LOGNAME $SHELL",
+        );
+        launch.env.extend(credentials.env());
+        launch.credentials = Some(credentials);
+        let output = output_of(launch);
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!(lines[..3], ["nobody", "nogroup", "65534"]);
+        assert_eq!(lines[3], "Uid:\t65534\t65534\t65534\t65534");
+        assert_eq!(lines[4], "Gid:\t65534\t65534\t65534\t65534");
+        assert_eq!(lines[5].trim_end(), "Groups:\t65534");
+        assert_eq!(lines[6], "CapEff:\t0000000000000000");
+        assert_eq!(lines[7], "/nonexistent nobody nobody /usr/sbin/nologin");
+        assert_eq!(prctl::get_dumpable().unwrap(), dumpable, "the supervisor stays as it was");
+        assert!(nix::unistd::geteuid().is_root());
+    });
 }
 
 #[test]
