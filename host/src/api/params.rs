@@ -118,29 +118,11 @@ fn signal_names() -> impl Iterator<Item = &'static str> {
 pub(crate) const TIME_EXAMPLE: &str = "2026-11-21T08:00:00Z";
 
 /// No wait is longer: a year.
-const MAX_DURATION_MS: u64 = 366 * 86_400_000;
+const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 
-/// Reads `250ms`, `10s`, `5m`, `2h`, `1d` and several of them as in `1h30m`.
+/// Reads a duration as services.yaml has them.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut total) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let factor = match &rest[..letters] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        rest = &rest[letters..];
-        total = number.checked_mul(factor)?.checked_add(total)?;
-    }
-    let valid = !text.is_empty() && total <= MAX_DURATION_MS;
-    valid.then(|| Duration::from_millis(total))
+    crate::config::duration(text).ok().filter(|duration| *duration <= MAX_DURATION)
 }
 
 /// Reads an RFC 3339 time, or how long before `now`.

@@ -55,6 +55,7 @@ pub use supervisor::{
 
 use checker::Checker;
 use files::Included;
+pub(crate) use raw::duration;
 use raw::{RawFile, RawService};
 use source::{Problem, Problems, Sources, Span, quoted};
 use tree::{Entry, Kind, Node};

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use plugin::{RawFailover, RawPlugin, RawSink};
+pub(crate) use scalar::duration;
 pub(super) use scalar::{
     RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,
     RlimitPair, Text,

@@ -106,7 +106,8 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim()))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads `250ms`, `10s`, `5m`, `2h`, `1d` and several of them as in `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let fault = |why: &str| {
         format!("{} is no duration{why}{HINT}write 250ms, 10s, 5m, 2h or 1d", quoted(text))
     };
