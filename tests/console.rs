@@ -72,6 +72,22 @@ fn a_standard_output_that_is_closed_ends_nothing() {
 }
 
 #[test]
+fn a_standard_error_that_is_closed_ends_nothing() {
+    let kennel = Kennel::new("services: { web: { command: [sleep, '1000'] } }");
+    let fifo = kennel.path("err").display().to_string();
+    // Its reader goes with the first byte.
+    let prelude = format!("mkfifo {fifo}; head -c 1 {fifo} >/dev/null & exec 2>{fifo}");
+    let mut kennel = kennel.prelude(&prelude);
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    let before = kennel.process("web");
+    before.signal(Signal::SIGKILL);
+    kennel.wait_for_new_run("web", &before);
+    assert_eq!(kennel.terminate(), 0, "what it says of SIGTERM is heard by nobody");
+    kennel.assert_nothing_is_left();
+}
+
+#[test]
 fn the_supervisors_own_log_can_be_json() {
     let mut kennel =
         Kennel::new("services: { web: { shell: 'exit 3', restart: { policy: never } } }")
