@@ -1,0 +1,1 @@
+//! Write plugins for the Kennel process supervisor.
