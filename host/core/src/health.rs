@@ -31,7 +31,9 @@ use crate::{Health, InstanceId, RunId, Time};
 /// it at the timeout and says so, and this is for the case that even that is not said.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// The first check of a run comes within this time, whatever its period.
+/// The first check of a run comes within this time, whatever its period, so that its
+/// health is soon known. The second comes half a period to one and a half later, anywhere
+/// in between: services that start together are not checked together for ever after.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far a plugin may move its next check from the period: down to a tenth of it, but
@@ -446,9 +448,14 @@ impl Core {
         else {
             return;
         };
+        let anywhere = self.rng.share(Duration::from_secs(1)).as_secs_f64();
         let Some(Phase::Up(up)) = self.instances.get_mut(&id).map(|i| &mut i.phase) else { return };
         let Some(check) = up.checks.get_mut(index as usize) else { return };
-        let next = next_wait(check.spec.every, next);
+        let every = check.spec.every;
+        let next = match (number, next) {
+            (1, None) => every.mul_f64(0.5 + anywhere),
+            (_, next) => next_wait(every, next),
+        };
         if up.run != run || !check.rhythm.answered(now, number, next) {
             return;
         }
