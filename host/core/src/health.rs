@@ -150,6 +150,9 @@ impl Check {
             Grace::Until(end) => now < end,
             Grace::Over => false,
         };
+        if outcome != CheckOutcome::Passed {
+            self.successes = 0;
+        }
         match outcome {
             CheckOutcome::Passed => {
                 self.answers();
@@ -164,7 +167,6 @@ impl Check {
                 self.falls(Health::Degraded);
             }
             CheckOutcome::Refused | CheckOutcome::Wrong if !in_grace => {
-                self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= self.spec.failures {
                     self.falls(Health::Unhealthy);
@@ -177,13 +179,9 @@ impl Check {
                 } else if self.word != Health::Unhealthy {
                     self.falls(Health::Degraded);
                 }
-                self.successes = 0;
             }
             CheckOutcome::Refused | CheckOutcome::Wrong | CheckOutcome::Late => {}
-            CheckOutcome::Impossible => {
-                self.successes = 0;
-                self.word = Health::Unknown;
-            }
+            CheckOutcome::Impossible => self.word = Health::Unknown,
         }
     }
 
@@ -195,7 +193,6 @@ impl Check {
     }
 
     fn falls(&mut self, to: Health) {
-        self.successes = 0;
         self.fallen = true;
         self.word = to;
     }
