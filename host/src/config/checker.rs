@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::plugin::Bindings;
 use super::raw::RawDuration;
 use super::source::{Problem, Problems, Sources, Span};
 use super::tree::Node;
@@ -13,6 +14,7 @@ use super::tree::Node;
 pub(super) struct Checker<'a> {
     pub(super) sources: &'a Sources,
     pub(super) problems: &'a mut Problems,
+    pub(super) plugins: Bindings,
 }
 
 impl Checker<'_> {
@@ -34,6 +36,12 @@ impl Checker<'_> {
     pub(super) fn error(&mut self, node: &Node, path: &str, message: String, hint: Option<&str>) {
         let span = self.span(node, path);
         self.problems.error(Problem::at(span, message).maybe_hint(hint.map(str::to_owned)));
+    }
+
+    /// Notes something odd at a dotted path.
+    pub(super) fn warn(&mut self, node: &Node, path: &str, message: String, hint: Option<&str>) {
+        let span = self.span(node, path);
+        self.problems.warn(Problem::at(span, message).maybe_hint(hint.map(str::to_owned)));
     }
 
     /// A duration that is longer than nothing.
