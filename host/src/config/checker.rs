@@ -14,6 +14,7 @@ use super::tree::Node;
 pub(super) struct Checker<'a> {
     pub(super) sources: &'a Sources,
     pub(super) problems: &'a mut Problems,
+    /// The plugins that may be named.
     pub(super) plugins: Bindings,
 }
 
@@ -87,6 +88,13 @@ impl Checker<'_> {
         }
         let file = self.span(node, path).file;
         Some(self.sources.resolve(file, value))
+    }
+
+    /// Notes the plugins that nothing checked so far uses.
+    pub(super) fn unused_plugins(&mut self) {
+        for problem in self.plugins.unused() {
+            self.problems.warn(problem);
+        }
     }
 
     /// The directory of the file that a node stands in.

@@ -14,6 +14,8 @@
 //! and anything that runs. Users, groups and directories are looked up, but only to
 //! complain; they are resolved when a process starts.
 
+#[cfg_attr(not(feature = "plugins"), path = "binding_absent.rs")]
+mod binding;
 mod check;
 mod checker;
 mod decode;
@@ -21,17 +23,23 @@ mod diff;
 mod env_file;
 mod error;
 mod files;
+#[cfg(feature = "plugins")]
+mod grants;
+mod health;
 mod interpolate;
 mod launch;
 mod merge;
 mod parse;
+mod plugin;
 mod raw;
 mod schema;
 mod service;
+mod sink;
 mod source;
 mod suggest;
 mod supervisor;
 mod syntax;
+mod target;
 mod tree;
 mod unavailable;
 
@@ -43,11 +51,19 @@ use std::path::{Path, PathBuf};
 
 use kennel_core::Graph;
 
-pub use diff::{Action, Change, Plan, SupervisorChange, When, plan};
+pub use binding::PluginConfig;
+#[cfg(feature = "plugins")]
+pub use binding::{FileStamp, PluginSource};
+pub use diff::{
+    Action, Change, Part, PartAction, PartChange, Plan, SupervisorChange, When, plan,
+};
 pub use error::{ConfigError, ConfigErrors, Place};
+pub use health::ReadyWhen;
 pub use launch::{Command, LaunchConfig};
+pub use plugin::PluginUse;
 pub use schema::schema;
 pub use service::{LogConfig, LogTarget, ServiceConfig};
+pub use sink::SinkConfig;
 pub use supervisor::{
     DefaultPaths, Environment, MAX_SOCKET_PATH_BYTES, SupervisorSettings, client_socket,
     default_name, default_paths, is_valid_name,
@@ -69,6 +85,10 @@ pub struct Config {
     pub services: Vec<ServiceConfig>,
     /// The lives of all services, as the core takes them.
     pub graph: Graph,
+    /// The plugins, in the order of the file; names are unique.
+    pub plugins: Vec<PluginConfig>,
+    /// Where events go besides the journal, in the order of the file; names are unique.
+    pub sinks: Vec<SinkConfig>,
     /// The files it was read from, absolute, the main one first.
     pub files: Vec<PathBuf>,
 }
@@ -162,7 +182,11 @@ impl Loader<'_> {
                 decode::decode(node, &scope, &mut self.problems)
             })
             .collect();
-        let mut checker = Checker { sources: &self.sources, problems: &mut self.problems };
+        let mut checker = Checker {
+            sources: &self.sources,
+            problems: &mut self.problems,
+            plugins: plugin::Bindings::of(&root),
+        };
         let kennel = raw.kennel.unwrap_or_default();
         let supervisor = supervisor::check(&kennel, &root, path, self.env, &mut checker);
         let global = launch::environment(
@@ -173,6 +197,7 @@ impl Loader<'_> {
             &env_files,
             &mut checker,
         );
+        let plugins = binding::check(raw.plugins.as_ref(), &root, &mut checker);
         let services: Vec<service::Checked> = nodes
             .iter()
             .zip(&raws)
@@ -180,12 +205,16 @@ impl Loader<'_> {
                 service::check(name, raw, node, &global, &env_files, &mut checker)
             })
             .collect();
+        let sinks = sink::check(raw.sinks.as_ref(), &root, &mut checker);
+        checker.unused_plugins();
         check::graph(&services, &mut self.problems);
         check::log_files(&services, &mut self.problems);
         let graph = check::assemble(&services, &mut self.problems)?;
         Some(Config {
             supervisor,
             graph,
+            plugins,
+            sinks,
             services: services.into_iter().map(|checked| checked.config).collect(),
             files: std::mem::take(&mut self.files),
         })
