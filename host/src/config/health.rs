@@ -77,7 +77,7 @@ pub(super) fn ready(
     let default = Duration::from_secs(60);
     let timeout = checker.positive(node, "timeout", timeout.as_ref(), default);
     let interval = period(every.as_ref(), Duration::from_millis(250), node, checker);
-    let Some(word) = word(node, "\"ready\"", &READY_KINDS, checker) else { return unready };
+    let Some(word) = word(node, "ready", &READY_KINDS, checker) else { return unready };
     only_with(node, word, checker);
     if word == "log" {
         if every.is_some() {
@@ -223,7 +223,7 @@ fn one(
         let hint = "a check waits for the one before it, so a slow one makes them rarer";
         checker.warn(node, "timeout", message, Some(hint));
     }
-    let word = word(node, "a health check", &[], checker)?;
+    let word = word(node, "health", &[], checker)?;
     only_with(node, word, checker);
     let raw = Raw {
         http: http.as_ref(),
@@ -256,7 +256,7 @@ fn period(
 /// read is there all the same.
 fn word<'n>(
     node: &'n Node,
-    what: &str,
+    key: &str,
     more: &[&str],
     checker: &mut Checker<'_>,
 ) -> Option<&'n str> {
@@ -264,13 +264,12 @@ fn word<'n>(
         let key = entry.key.as_str();
         !entry.value.is_null() && (KINDS.contains(&key) || more.contains(&key))
     };
+    let what = if key == "health" { "a health check" } else { "\"ready\"" };
     let given: Vec<&Entry> = node.entries().iter().filter(is_kind).collect();
     match given.as_slice() {
         [] => {
             let known = |entry: &Entry| {
-                let path = format!("services.*.health.{}", entry.key);
-                suggest::key_paths().contains(&path)
-                    || suggest::key_paths().contains(&path.replace("health", "ready"))
+                suggest::key_paths().contains(&format!("services.*.{key}.{}", entry.key))
             };
             // A key that nobody knows was meant to be it.
             if node.entries().iter().all(known) {

@@ -15,6 +15,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use plugin::{RawFailover, RawPlugin, RawSink};
+#[cfg(feature = "plugins")]
+pub(super) use plugin::{RawGrants, RawOnFault, RawPluginLimits};
 pub(crate) use scalar::duration;
 pub(super) use scalar::{
     RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,

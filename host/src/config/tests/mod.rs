@@ -3,7 +3,10 @@
 mod diff;
 mod errors;
 mod every_key;
+mod health;
 mod hostile;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod values;
 
 use std::path::Path;
