@@ -7,8 +7,7 @@ use kennel_core as core;
 
 use super::wire::{
     Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
-    PartChange, Plan, Service, State,
-    Status, Supervisor, SupervisorChange, Wanted,
+    PartChange, Plan, Service, State, Status, Supervisor, SupervisorChange, Wanted,
 };
 use crate::{config, handle, journal, logs, status};
 

@@ -76,9 +76,7 @@ impl Pattern {
         let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
         if let Err(error) = parsed {
             return Err(match &error {
-                regex_syntax::Error::Parse(error) => {
-                    PatternError::at(error.kind(), error.span())
-                }
+                regex_syntax::Error::Parse(error) => PatternError::at(error.kind(), error.span()),
                 regex_syntax::Error::Translate(error) => {
                     PatternError::at(error.kind(), error.span())
                 }

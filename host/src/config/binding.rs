@@ -94,7 +94,8 @@ pub(super) fn check(
             continue;
         }
         // Nothing behind the key is a mapping without anything in it.
-        let node = if entry.value.is_null() { Node::empty(entry.key_span) } else { entry.value.clone() };
+        let node =
+            if entry.value.is_null() { Node::empty(entry.key_span) } else { entry.value.clone() };
         plugins.extend(one(&entry.key, raw, &node, checker));
     }
     plugins
@@ -156,7 +157,10 @@ fn source(text: &str, node: &Node, checker: &mut Checker<'_>) -> Option<PluginSo
     } else if stock.contains(&text) {
         Some(format!("write source: \"stock:{text}\", or for a file of that name ./{text}"))
     } else if !text.contains('/') && !text.ends_with(".wasm") {
-        Some("write stock:NAME for one that ships with kennel, or a path such as ./FILE.wasm".to_owned())
+        Some(
+            "write stock:NAME for one that ships with kennel, or a path such as ./FILE.wasm"
+                .to_owned(),
+        )
     } else {
         None
     };
@@ -240,7 +244,6 @@ const MAX_CALL: Duration = Duration::from_secs(300);
 const MIN_MEMORY: u64 = 1 << 20;
 /// More has no address.
 const MAX_MEMORY: u64 = 4 << 30;
-
 
 /// What differs between two configurations of a plugin, in words.
 pub(super) fn differences(old: &PluginConfig, new: &PluginConfig) -> Vec<String> {

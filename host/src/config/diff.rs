@@ -189,13 +189,8 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     for service in old.services.iter().filter(|old| !after.contains(&*old.spec.name)) {
         changes.push(change(service, Action::Stop, vec!["removed".to_owned()]));
     }
-    let mut parts = parts(
-        Part::Plugin,
-        &old.plugins,
-        &new.plugins,
-        PluginConfig::name,
-        binding::differences,
-    );
+    let mut parts =
+        parts(Part::Plugin, &old.plugins, &new.plugins, PluginConfig::name, binding::differences);
     parts.extend(self::parts(
         Part::Sink,
         &old.sinks,
@@ -214,9 +209,8 @@ fn parts<T>(
     name: fn(&T) -> &str,
     differences: fn(&T, &T) -> Vec<String>,
 ) -> Vec<PartChange> {
-    let change = |of: &T, action, reasons| {
-        PartChange { part, name: name(of).to_owned(), action, reasons }
-    };
+    let change =
+        |of: &T, action, reasons| PartChange { part, name: name(of).to_owned(), action, reasons };
     let find = |list: &[T], of: &T| list.iter().position(|other| name(other) == name(of));
     let mut changes = Vec::new();
     for of in new {

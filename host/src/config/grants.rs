@@ -1,6 +1,9 @@
 //! What a plugin is granted, each text with its place.
 
+use std::path::PathBuf;
+
 use kennel_wasm::Grants;
+use kennel_wasm::grants::{GrantError, NetGrant, Origin};
 
 use super::checker::Checker;
 use super::raw::RawGrants;
@@ -11,8 +14,12 @@ use super::tree::{Kind, Node};
 pub(super) fn check(raw: &RawGrants, node: &Node, checker: &mut Checker<'_>) -> Grants {
     let RawGrants { net, http, unix, files, exec, give_up } = raw;
     Grants {
-        net: each(net, "net", node, checker, |_, _, text| Some(text.to_owned())),
-        http: each(http, "http", node, checker, |_, _, text| Some(text.to_owned())),
+        net: each(net, "net", node, checker, |checker, item, text| {
+            read(NetGrant::parse(text), item, checker)
+        }),
+        http: each(http, "http", node, checker, |checker, item, text| {
+            read(Origin::parse(text), item, checker)
+        }),
         unix: each(unix, "unix", node, checker, path),
         files: each(files, "files", node, checker, path),
         exec: exec.unwrap_or(false),
@@ -41,11 +48,18 @@ fn each<T>(
         .collect()
 }
 
-fn path(checker: &mut Checker<'_>, item: &Node, text: &str) -> Option<String> {
+fn read<T>(result: Result<T, GrantError>, item: &Node, checker: &mut Checker<'_>) -> Option<T> {
+    result
+        .map_err(|GrantError { message, hint }| {
+            checker.problems.error(Problem::at(item.span, message).maybe_hint(hint));
+        })
+        .ok()
+}
+
+fn path(checker: &mut Checker<'_>, item: &Node, text: &str) -> Option<PathBuf> {
     if text.is_empty() || text.contains('\0') {
         checker.problems.error(Problem::at(item.span, format!("{} is no path", quoted(text))));
         return None;
     }
-    let path = checker.sources.resolve(item.span.file, text);
-    Some(path.to_string_lossy().into_owned())
+    Some(checker.sources.resolve(item.span.file, text))
 }

@@ -177,11 +177,7 @@ fn free_name(kind: &CheckKind, names: &mut HashSet<String>) -> Arc<str> {
     Arc::from(name)
 }
 
-fn one(
-    raw: &RawHealth,
-    node: &Node,
-    checker: &mut Checker<'_>,
-) -> Option<(CheckSpec, CheckKind)> {
+fn one(raw: &RawHealth, node: &Node, checker: &mut Checker<'_>) -> Option<(CheckSpec, CheckKind)> {
     let RawHealth {
         name: _, // Names are looked at together.
         http,
@@ -353,8 +349,7 @@ fn expected(
         None => vec![(200, 399)],
     };
     let Some(RawExpect { status: codes, body }) = raw else { return (status(None), None) };
-    let body =
-        body.as_ref().and_then(|text| target::pattern(text, node, "expect.body", checker));
+    let body = body.as_ref().and_then(|text| target::pattern(text, node, "expect.body", checker));
     (status(codes.as_ref()), body)
 }
 

@@ -14,7 +14,6 @@
 //! and anything that runs. Users, groups and directories are looked up, but only to
 //! complain; they are resolved when a process starts.
 
-#[cfg_attr(not(feature = "plugins"), path = "binding_absent.rs")]
 mod binding;
 mod check;
 mod checker;
@@ -23,13 +22,13 @@ mod diff;
 mod env_file;
 mod error;
 mod files;
-#[cfg(feature = "plugins")]
 mod grants;
 mod health;
 mod interpolate;
 mod launch;
 mod merge;
 mod parse;
+mod places;
 mod plugin;
 mod raw;
 mod schema;
@@ -51,15 +50,12 @@ use std::path::{Path, PathBuf};
 
 use kennel_core::Graph;
 
-pub use binding::PluginConfig;
-#[cfg(feature = "plugins")]
-pub use binding::{FileStamp, PluginSource};
-pub use diff::{
-    Action, Change, Part, PartAction, PartChange, Plan, SupervisorChange, When, plan,
-};
+pub use binding::{FileStamp, PluginConfig, PluginSource};
+pub use diff::{Action, Change, Part, PartAction, PartChange, Plan, SupervisorChange, When, plan};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use health::ReadyWhen;
 pub use launch::{Command, LaunchConfig};
+pub use places::Places;
 pub use plugin::PluginUse;
 pub use schema::schema;
 pub use service::{LogConfig, LogTarget, ServiceConfig};
@@ -94,10 +90,12 @@ pub struct Config {
 }
 
 /// A configuration, and what is odd about it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// Where its parts are written.
+    pub places: Places,
     /// What is odd but no error, in the order of the files and lines.
     pub warnings: Vec<ConfigError>,
 }
@@ -132,11 +130,11 @@ fn load_text(path: &Path, text: String, env: &Environment) -> Result<Loaded, Con
         services: Vec::new(),
         names: HashMap::new(),
     };
-    let config = loader.load(path, text);
+    let loaded = loader.load(path, text);
     let Loader { sources, problems, .. } = loader;
     let warnings = problems.finish(&sources)?;
-    let config = config.expect("a configuration is missing only with an error");
-    Ok(Loaded { config, warnings })
+    let (config, root, services) = loaded.expect("a configuration is missing only with an error");
+    Ok(Loaded { config, places: Places::new(sources, root, services), warnings })
 }
 
 struct Loader<'a> {
@@ -150,7 +148,8 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn load(&mut self, path: &Path, text: String) -> Option<Config> {
+    /// The configuration, the tree of the main file and those of the services.
+    fn load(&mut self, path: &Path, text: String) -> Option<(Config, Node, Vec<(String, Node)>)> {
         let mut root = self.tree(path, text)?;
         let defaults = take(&mut root, "defaults");
         if let Some(services) = take(&mut root, "services") {
@@ -210,14 +209,15 @@ impl Loader<'_> {
         check::graph(&services, &mut self.problems);
         check::log_files(&services, &mut self.problems);
         let graph = check::assemble(&services, &mut self.problems)?;
-        Some(Config {
+        let config = Config {
             supervisor,
             graph,
             plugins,
             sinks,
             services: services.into_iter().map(|checked| checked.config).collect(),
             files: std::mem::take(&mut self.files),
-        })
+        };
+        Some((config, root, nodes))
     }
 
     /// The file's tree with its variables replaced: a mapping, or none after an error.

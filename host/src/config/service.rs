@@ -19,8 +19,8 @@ use super::plugin::{self, PluginUse, RawUse};
 use super::raw::{
     RawBackoff, RawCommand, RawCondition, RawDependency, RawDependencyLong, RawDependsOn,
     RawDuration, RawGiveUpWord, RawKind, RawLimit, RawLogTarget, RawLogs, RawNone, RawOnGiveUp,
-    RawPercent, RawPolicy, RawPolicyPlugin, RawRate, RawRestart, RawRestartLimit, RawRetryAfter, RawService,
-    RawSignal, RawSize, RawStop, RawStopStep, Text,
+    RawPercent, RawPolicy, RawPolicyPlugin, RawRate, RawRestart, RawRestartLimit, RawRetryAfter,
+    RawService, RawSignal, RawSize, RawStop, RawStopStep, Text,
 };
 use super::source::{Problem, Span, quoted};
 use super::tree::{self, Node};
@@ -211,8 +211,7 @@ fn restart(
         restart_dependents,
         policy_plugin: raw_plugin,
     } = raw;
-    let policy_plugin =
-        raw_plugin.as_ref().and_then(|raw| self::policy_plugin(raw, node, checker));
+    let policy_plugin = raw_plugin.as_ref().and_then(|raw| self::policy_plugin(raw, node, checker));
     let codes = success_exit_codes.clone().unwrap_or(default.success_exit_codes);
     for (index, code) in codes.iter().enumerate() {
         checker.within(node, &format!("restart.success_exit_codes.{index}"), *code, 0..=255);
@@ -286,8 +285,7 @@ fn policy_plugin(
         let hint = "write { plugin: NAME }, a name that stands under \"plugins\"";
         checker.problems.error(Problem::at(node.span, message).hint(hint));
     }
-    let raw =
-        RawUse { plugin: plugin.as_ref(), config: config.as_ref(), required: *required };
+    let raw = RawUse { plugin: plugin.as_ref(), config: config.as_ref(), required: *required };
     plugin::check_use(raw, node, checker)
 }
 

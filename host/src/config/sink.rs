@@ -7,9 +7,9 @@ use super::checker::Checker;
 use super::plugin::{self, PluginUse, RawUse};
 use super::raw::RawSink;
 use super::source::{Problem, Span, quoted};
+use super::suggest;
 use super::supervisor::{bad_name, is_valid_name};
 use super::tree::{Kind, Node};
-use super::suggest;
 
 /// Where events go, besides the journal.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,7 +26,15 @@ pub struct SinkConfig {
 
 /// The first words of the kinds of events that there are.
 const AREAS: [&str; 10] = [
-    "config", "health", "journal", "logs", "plugin", "role", "service", "sink", "supervisor",
+    "config",
+    "health",
+    "journal",
+    "logs",
+    "plugin",
+    "role",
+    "service",
+    "sink",
+    "supervisor",
     "watchdog",
 ];
 
@@ -99,18 +107,23 @@ fn patterns(raw: Option<&Vec<String>>, node: &Node, checker: &mut Checker<'_>) -
         let known = |c: char| c.is_ascii_lowercase() || matches!(c, '.' | '_' | '*');
         if pattern.is_empty() || !pattern.chars().all(known) {
             let message = format!("{} is no kind of event", quoted(pattern));
-            let hint = "write kinds as kennel events shows them, such as service.failed, or service.*";
+            let hint =
+                "write kinds as kennel events shows them, such as service.failed, or service.*";
             checker.problems.error(Problem::at(span, message).hint(hint));
             continue;
         }
         let area = pattern.split_once('.').map_or(pattern.as_str(), |(area, _)| area);
         if !area.contains('*') && !AREAS.contains(&area) {
             let message = format!("no event is called {}", quoted(pattern));
-            let hint = suggest::nearest(area, AREAS)
-                .map_or_else(
-                    || format!("kinds of events begin with {}", suggest::one_of(AREAS)),
-                    |near| format!("did you mean \"{near}.{}\"?", pattern.split_once('.').map_or("*", |(_, rest)| rest)),
-                );
+            let hint = suggest::nearest(area, AREAS).map_or_else(
+                || format!("kinds of events begin with {}", suggest::one_of(AREAS)),
+                |near| {
+                    format!(
+                        "did you mean \"{near}.{}\"?",
+                        pattern.split_once('.').map_or("*", |(_, rest)| rest)
+                    )
+                },
+            );
             checker.problems.warn(Problem::at(span, message).hint(hint));
         } else if area == pattern && !area.contains('*') {
             let message = format!("no event is called {}", quoted(pattern));

@@ -59,8 +59,9 @@ fn url_fault(text: &str) -> Result<(), Fault> {
         return Err((format!("{shown} is no URL: it has no scheme"), Some(hint)));
     };
     if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
-        let hint = suggest::did_you_mean(scheme, ["http", "https"])
-            .unwrap_or_else(|| "http and https are asked; for others there is tcp, and plugins".into());
+        let hint = suggest::did_you_mean(scheme, ["http", "https"]).unwrap_or_else(|| {
+            "http and https are asked; for others there is tcp, and plugins".into()
+        });
         return Err((format!("{shown} has the unknown scheme {}", quoted(scheme)), Some(hint)));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -172,9 +173,9 @@ fn inside(
     let line = checker.sources.line(whole.file, whole.line);
     let before = (whole.column as usize).saturating_sub(1);
     let rest: String = line.chars().skip(before).collect();
-    let quotes = ["", "\"", "'"].into_iter().find(|quote| {
-        rest.strip_prefix(quote).is_some_and(|rest| rest.starts_with(text))
-    })?;
+    let quotes = ["", "\"", "'"]
+        .into_iter()
+        .find(|quote| rest.strip_prefix(quote).is_some_and(|rest| rest.starts_with(text)))?;
     let chars = |range| text.get(range).map(|part: &str| part.chars().count());
     let (start, len) = (chars(0..part.start)?, chars(part)?);
     let small = |n: usize| u32::try_from(n).ok();
@@ -203,7 +204,10 @@ mod tests {
             ("htp://x", "\"htp://x\" has the unknown scheme \"htp\""),
             ("http://", "\"http://\" is no URL: the host is missing"),
             ("http://:80/", "\"http://:80/\" is no URL: the host is missing"),
-            ("http://x:0/", "\"http://x:0/\" is no URL: the port \"0\" is no number from 1 to 65535"),
+            (
+                "http://x:0/",
+                "\"http://x:0/\" is no URL: the port \"0\" is no number from 1 to 65535",
+            ),
             ("http://x:/", "\"http://x:/\" is no URL: the port \"\" is no number from 1 to 65535"),
             ("http://a b/", "\"http://a b/\" is no URL: ' ' cannot stand in one"),
             ("http://ü/", "\"http://ü/\" is no URL: 'ü' cannot stand in one"),

@@ -18,11 +18,7 @@ const fn any(path: &'static str) -> Refused {
     Refused { path, name: path, when: is_given }
 }
 
-const OF_FILE: &[Refused] = &[
-    any("kennel.listen"),
-    any("kennel.token_file"),
-    any("failover"),
-];
+const OF_FILE: &[Refused] = &[any("kennel.listen"), any("kennel.token_file"), any("failover")];
 
 const OF_SERVICE: &[Refused] = &[
     any("cgroup"),

@@ -5,7 +5,6 @@ mod errors;
 mod every_key;
 mod health;
 mod hostile;
-#[cfg(feature = "plugins")]
 mod plugins;
 mod values;
 

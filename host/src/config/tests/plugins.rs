@@ -178,3 +178,37 @@ fn what_plugins_are_configured_with_is_shown_nowhere() {
         assert!(!shown.contains("hunter"), "{shown}");
     }
 }
+
+#[test]
+fn what_a_plugin_says_of_its_configuration_is_shown_where_it_is_written() {
+    let text = "plugins: { a: { source: stock:redis } }
+defaults: { restart: { policy_plugin: { plugin: a, config: { x: 1 } } } }
+services:
+  web: { command: x, health: { plugin: a, config: { address: nowhere } } }
+  web.1:
+    command: x
+    health:
+      - { tcp: x:1 }
+      - { plugin: a, config: { servers: [one, { port: 1 }] } }
+sinks: [{ plugin: a, config: {} }]
+";
+    let path = Path::new("/conf/services.yaml");
+    let places = super::super::load_str(path, text, &environment(&[])).unwrap().places;
+    for (path, place) in [
+        ("plugins.a.source", Some((1, 25))),
+        ("plugins.a.grants.net", Some((1, 12))),
+        ("services.web.health[0].config.address", Some((4, 62))),
+        ("services.web.health[0].config.none.deeper", Some((4, 43))),
+        ("services.web.1.health[1].config.servers[1].port", Some((9, 55))),
+        ("services.web.1.health[1].config.servers[7]", Some((9, 32))),
+        ("services.web.restart.policy_plugin.config.x", Some((2, 65))),
+        ("sinks[0].config", Some((10, 22))),
+        ("services.nobody", None),
+        ("", None),
+    ] {
+        let error = places.error_at(path, "wrong", Some("right"));
+        let found = error.at.as_ref().map(|place| (place.line, place.column));
+        assert_eq!(found, place, "{path}: {error}");
+        assert_eq!((error.message.as_str(), error.hint.as_deref()), ("wrong", Some("right")));
+    }
+}
