@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use kennel_core::{RunId, Signal};
+use kennel_core::{Input, RunId, Signal};
 
-use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
-use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
+use super::{Fact, Facts};
+use crate::checks::{Launched, Launcher};
+use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, ServiceConfig};
+use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{self, Cause, Credentials, Launch, Output, Process};
 
 /// What a process is made of. Cheap to clone.
@@ -20,6 +23,25 @@ pub(super) struct Job {
     pub(super) index: u32,
     pub(super) run: RunId,
     pub(super) capture: Capture,
+    pub(super) facts: Facts,
+}
+
+/// Starts commands that look at the run, as its own process was started.
+pub(super) struct CommandsOf(pub(super) Job);
+
+impl Launcher for CommandsOf {
+    fn launch(&self, argv: &[String]) -> Result<Launched, String> {
+        let mut launch = prepare(&self.0, argv.iter().map(OsString::from).collect())?;
+        let pipe = || {
+            os::output_pipe()
+                .map_err(|error| format!("cannot make a pipe: {}", Cause::from_io(&error)))
+        };
+        let (stdout, stderr) = (pipe()?, pipe()?);
+        launch.stdout = Output::Descriptor(stdout.service);
+        launch.stderr = Output::Descriptor(stderr.service);
+        let process = os::spawn(launch).map_err(|error| error.to_string())?;
+        Ok(Launched { process, stdout: stdout.reader, stderr: stderr.reader })
+    }
 }
 
 /// A process and what it was made of.
@@ -141,10 +163,25 @@ pub(super) fn log_settings(config: &LogConfig) -> LogSettings {
     }
 }
 
+/// Looks for the line that says that the run is ready, if one does.
+fn tap(job: &Job) -> Option<LineTap> {
+    let ReadyWhen::Logs(pattern) = &job.definition.ready else { return None };
+    let (pattern, run, facts) = (pattern.clone(), job.run, job.facts.clone());
+    let is_told = AtomicBool::new(false);
+    Some(Arc::new(move |_, line| {
+        if !is_told.load(Ordering::Relaxed) && pattern.is_match(line) {
+            is_told.store(true, Ordering::Relaxed);
+            // Without a receiver there is no supervisor any more.
+            let _ = facts.send(Fact::Input(Input::Ready(run)));
+        }
+    }))
+}
+
 /// Connects both output streams to the log threads.
 fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
     let settings = log_settings(&job.definition.logs);
-    if settings.to == Destination::None {
+    let tap = tap(job);
+    if settings.to == Destination::None && tap.is_none() {
         return Ok(());
     }
     for stream in [Stream::Stdout, Stream::Stderr] {
@@ -156,7 +193,7 @@ fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
             stream,
             fd: pipe.reader,
             settings: settings.clone(),
-            tap: None,
+            tap: tap.clone(),
         });
         let end = Output::Descriptor(pipe.service);
         match stream {

@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: timers of its own, retries, and any decision about services.
 
+mod checks;
 mod launch;
 mod news;
 mod reload;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kennel_core::{
-    CheckAnswer, CheckOutcome, Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId,
+    Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId,
     Time,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -43,6 +44,7 @@ use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
 
+use checks::Question;
 use launch::Made;
 use news::News;
 use reload::{Loaded, Reads};
@@ -229,13 +231,10 @@ impl Driver {
                 self.runs.signal_group(run, signal);
             }
             Effect::WatchGroup { run } => self.runs.watch_group(run, &self.facts),
-            Effect::Check { run, check, number, timeout: _ } => {
-                let outcome = CheckOutcome::Impossible;
-                let reason = "checks are not made yet".to_owned();
-                let answer = CheckAnswer { run, check, number, outcome, reason, next: None };
-                let _ = self.facts.send(Fact::Input(Input::Checked(answer)));
+            Effect::Check { run, check, number, timeout } => {
+                self.make_check(Question { run, check, number, timeout });
             }
-            Effect::AskPolicy { .. } => {}
+            Effect::AskPolicy { instance, run, delay } => self.ask_policy(instance, run, delay),
             Effect::Release { run } => self.runs.release(run),
             Effect::Exit { code } => self.exit = Some(code),
         }
@@ -251,8 +250,8 @@ impl Driver {
             let error = "its definition is gone".to_owned();
             return self.tell_core(Input::SpawnFailed(run, error));
         };
-        let job = launch::Job { definition, name, index, run, capture: self.capture.clone() };
-        let facts = self.facts.clone();
+        let (capture, facts) = (self.capture.clone(), self.facts.clone());
+        let job = launch::Job { definition, name, index, run, capture, facts: facts.clone() };
         tokio::task::spawn_blocking(move || {
             let made = launch::make(job);
             // Without a receiver there is no supervisor any more that could stop it.
