@@ -139,7 +139,7 @@ mod tests {
         for (text, reason, at) in [
             ("a(b", "unclosed group", Some(1..2)),
             ("a**(", "unclosed group", Some(3..4)),
-            ("*a", "repetition operator missing expression", Some(0..1)),
+            ("*a", "repetition operator missing expression", Some(0..0)),
             (r"a\p{Nope}", "Unicode property not found", Some(1..9)),
             ("((((a{500}){500}){500}){9})", "it takes too much memory; repeat less", None),
         ] {

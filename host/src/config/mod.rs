@@ -67,6 +67,7 @@ pub use supervisor::{
 
 use checker::Checker;
 use files::Included;
+use places::Trees;
 pub(crate) use raw::duration;
 use raw::{RawFile, RawService};
 use source::{Problem, Problems, Sources, Span, quoted};
@@ -133,8 +134,8 @@ fn load_text(path: &Path, text: String, env: &Environment) -> Result<Loaded, Con
     let loaded = loader.load(path, text);
     let Loader { sources, problems, .. } = loader;
     let warnings = problems.finish(&sources)?;
-    let (config, root, services) = loaded.expect("a configuration is missing only with an error");
-    Ok(Loaded { config, places: Places::new(sources, root, services), warnings })
+    let (config, trees) = loaded.expect("a configuration is missing only with an error");
+    Ok(Loaded { config, places: Places::new(sources, trees), warnings })
 }
 
 struct Loader<'a> {
@@ -148,8 +149,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// The configuration, the tree of the main file and those of the services.
-    fn load(&mut self, path: &Path, text: String) -> Option<(Config, Node, Vec<(String, Node)>)> {
+    fn load(&mut self, path: &Path, text: String) -> Option<(Config, Trees)> {
         let mut root = self.tree(path, text)?;
         let defaults = take(&mut root, "defaults");
         if let Some(services) = take(&mut root, "services") {
@@ -217,7 +217,7 @@ impl Loader<'_> {
             services: services.into_iter().map(|checked| checked.config).collect(),
             files: std::mem::take(&mut self.files),
         };
-        Some((config, root, nodes))
+        Some((config, Trees { root, services: nodes }))
     }
 
     /// The file's tree with its variables replaced: a mapping, or none after an error.

@@ -14,10 +14,15 @@ pub struct Places(Arc<Written>);
 
 struct Written {
     sources: Sources,
+    trees: Trees,
+}
+
+/// What was written, as trees.
+pub(super) struct Trees {
     /// The main file without its services.
-    root: Node,
+    pub(super) root: Node,
     /// The services by name, with the defaults merged in.
-    services: Vec<(String, Node)>,
+    pub(super) services: Vec<(String, Node)>,
 }
 
 impl fmt::Debug for Places {
@@ -28,15 +33,15 @@ impl fmt::Debug for Places {
 }
 
 impl Places {
-    pub(super) fn new(sources: Sources, root: Node, services: Vec<(String, Node)>) -> Places {
-        Places(Arc::new(Written { sources, root, services }))
+    pub(super) fn new(sources: Sources, trees: Trees) -> Places {
+        Places(Arc::new(Written { sources, trees }))
     }
 
     /// An error at the key or value that `path` leads to, such as `plugins.redis.source` or
     /// `services.web.health[0].config.address`; at the nearest above where it is not
     /// written.
     pub fn error_at(&self, path: &str, message: &str, hint: Option<&str>) -> ConfigError {
-        let Written { sources, root, services } = &*self.0;
+        let Written { sources, trees: Trees { root, services } } = &*self.0;
         let in_service = path.strip_prefix("services.").and_then(|rest| {
             let entries = services.iter().map(|(name, node)| (name.as_str(), node));
             longest(entries, rest)

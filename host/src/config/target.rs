@@ -71,11 +71,11 @@ fn url_fault(text: &str) -> Result<(), Fault> {
         return Err((format!("{shown} has a user in it"), Some(hint.to_owned())));
     }
     let (host, port) = split_port(authority);
-    match port {
-        Some(port) => number(port).map_err(|why| (format!("{shown} is no URL: {why}"), None))?,
-        None => {}
+    let named = |why| (format!("{shown} is no URL: {why}"), None);
+    if let Some(port) = port {
+        number(port).map_err(named)?;
     }
-    host_fault(host).map_err(|why| (format!("{shown} is no URL: {why}"), None))
+    host_fault(host).map_err(named)
 }
 
 fn address_fault(text: &str) -> Result<(), Fault> {
