@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::{ConfigErrors, Plan};
 use crate::journal::Journal;
 use crate::logs::Logs;
+use crate::plugins::Plugins;
 use crate::status::Status;
 use crate::usage::Meter;
 
@@ -22,6 +23,7 @@ pub struct Handle {
     pub(crate) ended: watch::Receiver<Option<i32>>,
     pub(crate) journal: Journal,
     pub(crate) logs: Logs,
+    pub(crate) plugins: Plugins,
     pub(crate) meter: Meter,
 }
 

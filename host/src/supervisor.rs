@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -13,6 +14,7 @@ use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
+use crate::plugins::Plugins;
 use crate::os::{Cause, LockError, StateLock};
 use crate::usage::Meter;
 
@@ -158,6 +160,11 @@ impl Builder {
                 let _ = log_facts.send(Fact::Log(fact));
             }),
         })?;
+        let plugin_facts = facts.clone();
+        let plugins = Plugins::new(
+            state_dir.clone(),
+            Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact)))),
+        );
         let (requests, orders) = mpsc::channel(REQUESTS);
         let (ended_sender, ended) = watch::channel(None);
         let handle = Handle {
@@ -165,6 +172,7 @@ impl Builder {
             ended,
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
+            plugins: plugins.clone(),
             meter: Meter::default(),
         };
         let parts = Parts {
@@ -172,6 +180,7 @@ impl Builder {
             source,
             journal,
             capture,
+            plugins,
             requests: orders,
             facts: (facts, incoming),
             ended: ended_sender,

@@ -45,7 +45,7 @@ impl Driver {
                 let Some(launcher) = self.runs.launcher(run) else { return };
                 let probe = probe.clone();
                 self.runs.check(run, async move {
-                    let context = CheckContext { launcher };
+                    let context = CheckContext { launcher: Some(launcher) };
                     let (outcome, reason) = checks::run(&probe, &context, timeout).await.told();
                     answer(outcome, reason, None);
                 });

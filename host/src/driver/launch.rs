@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kennel_core::{Input, RunId, Signal};
+use kennel_wasm::Subject;
 
 use super::{Fact, Facts};
-use crate::checks::{Launched, Launcher};
+use crate::checks::Launcher;
 use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, ServiceConfig};
 use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{self, Cause, Credentials, Launch, Output, Process};
@@ -30,17 +31,8 @@ pub(super) struct Job {
 pub(super) struct CommandsOf(pub(super) Job);
 
 impl Launcher for CommandsOf {
-    fn launch(&self, argv: &[String]) -> Result<Launched, String> {
-        let mut launch = prepare(&self.0, argv.iter().map(OsString::from).collect())?;
-        let pipe = || {
-            os::output_pipe()
-                .map_err(|error| format!("cannot make a pipe: {}", Cause::from_io(&error)))
-        };
-        let (stdout, stderr) = (pipe()?, pipe()?);
-        launch.stdout = Output::Descriptor(stdout.service);
-        launch.stderr = Output::Descriptor(stderr.service);
-        let process = os::spawn(launch).map_err(|error| error.to_string())?;
-        Ok(Launched { process, stdout: stdout.reader, stderr: stderr.reader })
+    fn launch(&self, argv: &[String]) -> Result<Launch, String> {
+        prepare(&self.0, argv.iter().map(OsString::from).collect())
     }
 }
 
@@ -51,6 +43,12 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// Who it is, as plugins know it.
+    pub(super) fn subject(&self) -> Subject {
+        let service = self.job.definition.spec.name.clone();
+        Subject { service, instance: self.job.index }
+    }
+
     /// Ends a process that nobody will supervise.
     pub(super) fn kill(self) {
         // It can only be gone already.
