@@ -3,7 +3,7 @@
 //! Commands change what is wanted, counters and phases without a process. They never
 //! signal and never spawn; that follows when the core settles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::core::{Core, Ending, EndingStage};
@@ -84,6 +84,8 @@ impl Core {
             counters: Counters::default(),
             last_failure: None,
             last_exit: None,
+            reported: (Health::Unknown, "".into()),
+            history: VecDeque::new(),
         };
         self.instances.insert(id, instance);
         id
@@ -101,6 +103,8 @@ impl Core {
             (Enabled::Yes, Enabled::No) => self.want(id, Wanted::Down, Origin::Configuration),
             (Enabled::Yes, Enabled::Yes) | (Enabled::No, Enabled::No) => {}
         }
+        self.change_checks(id);
+        self.change_tries(id);
     }
 
     pub(crate) fn start(&mut self, ids: &[InstanceId]) {
@@ -134,7 +138,7 @@ impl Core {
             instance.counters = Counters::default();
             instance.last_failure = None;
             let waits = match instance.phase {
-                Phase::Backoff { .. } | Phase::Failed { .. } => true,
+                Phase::Backoff(_) | Phase::Failed { .. } => true,
                 Phase::Down
                 | Phase::Waiting(_)
                 | Phase::Starting(_)
@@ -218,7 +222,7 @@ impl Core {
     fn wake(&mut self, id: InstanceId) {
         let Some(instance) = self.instances.get(&id) else { return };
         match instance.phase {
-            Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done | Phase::Waiting(_) => {
+            Phase::Backoff(_) | Phase::Failed { .. } | Phase::Done | Phase::Waiting(_) => {
                 self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
             }
             Phase::Down | Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => {}
@@ -273,7 +277,7 @@ impl Core {
                 }
                 Phase::Down
                 | Phase::Waiting(_)
-                | Phase::Backoff { .. }
+                | Phase::Backoff(_)
                 | Phase::Failed { .. }
                 | Phase::Done => {}
             }

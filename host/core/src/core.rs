@@ -7,6 +7,8 @@
 //! ```text
 //!   command.rs   what the operator and the configuration say      ┐
 //!   fact.rs      what the operating system says                   ├─► settle.rs ─► effects
+//!   health.rs    what checks say                                  │
+//!   advice.rs    what a restart policy says                       │
 //!   due.rs       what the time says                               ┘
 //!   stop.rs      the way of a run to its end
 //!   restart.rs   what follows an end (pure)
@@ -107,6 +109,10 @@ impl Core {
             Input::SpawnFailed(run, error) => self.spawn_failed(run, error),
             Input::Ready(run) => self.ready(run),
             Input::HealthChanged(run, health, reason) => self.health_changed(run, health, reason),
+            Input::Checked(answer) => self.checked(answer),
+            Input::PolicyDecided { instance, run, answer, reason } => {
+                self.policy_decided(instance, run, answer, reason);
+            }
             Input::Exited { run, status, group } => self.exited(run, status, group),
             Input::GroupEnded(run) => self.group_ended(run),
             Input::StopCommandEnded(run) => self.stop_command_ended(run),

@@ -20,12 +20,21 @@ impl Core {
             .map(|instance| instance.id)
             .collect();
         for id in ids {
-            self.pass_deadline(id);
+            // What ends the phase first: its checks are of no use any more.
+            self.pass_phase_deadline_if_due(id);
+            self.pass_check_deadlines(id);
         }
         self.pass_ending_deadline();
     }
 
-    fn pass_deadline(&mut self, id: InstanceId) {
+    pub(crate) fn pass_phase_deadline_if_due(&mut self, id: InstanceId) {
+        let deadline = self.instances.get(&id).and_then(Instance::phase_deadline);
+        if deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.pass_phase_deadline(id);
+        }
+    }
+
+    fn pass_phase_deadline(&mut self, id: InstanceId) {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let not_ready = instance.ready_timeout();
@@ -33,7 +42,10 @@ impl Core {
             Phase::Starting(starting) => {
                 let run = starting.run;
                 match not_ready {
-                    Some(timeout) => self.begin_stop(id, StopReason::NotReady(timeout)),
+                    Some(timeout) => {
+                        let last_try = starting.last_try.clone();
+                        self.begin_stop(id, StopReason::NotReady(timeout, last_try));
+                    }
                     None => self.ready(run),
                 }
             }
@@ -59,7 +71,7 @@ impl Core {
                 }
                 Stage::Command { .. } | Stage::Unborn => self.next_step(id, None),
             },
-            Phase::Backoff { .. } => {
+            Phase::Backoff(_) => {
                 let phase = Phase::Waiting(Waiting { entry: Entry::Automatic, told: None });
                 self.enter(id, phase);
             }

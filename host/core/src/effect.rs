@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{InstanceId, RunId, Signal};
+use crate::{CheckId, InstanceId, RunId, Signal};
 
 /// One thing to do. Its outcome, where there is one, comes back as an [`crate::Input`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +40,27 @@ pub enum Effect {
     WatchGroup {
         /// The run whose main process has ended.
         run: RunId,
+    },
+    /// Make a check of a run, cut it after `timeout`. Answer: `Checked`.
+    Check {
+        /// The run.
+        run: RunId,
+        /// Which check.
+        check: CheckId,
+        /// To be given back with the answer.
+        number: u32,
+        /// An answer that takes longer is late.
+        timeout: Duration,
+    },
+    /// Ask the restart policy what shall follow this run, which has ended by itself.
+    /// Answer: `PolicyDecided`, soon: without one the built-in wait holds.
+    AskPolicy {
+        /// The instance.
+        instance: InstanceId,
+        /// The run that has ended.
+        run: RunId,
+        /// How long the built-in policy waits.
+        delay: Duration,
     },
     /// The run is over; forget all about it.
     Release {

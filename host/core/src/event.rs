@@ -93,6 +93,15 @@ pub enum EventKind {
         /// Where it stands in the restart limit.
         counted: Option<Counted>,
     },
+    /// The policy that was asked has chosen another wait.
+    PolicyDecided {
+        /// The run that had ended.
+        run: RunId,
+        /// From now on.
+        delay: Duration,
+        /// Why, in its words.
+        reason: String,
+    },
     /// No other run follows by itself.
     Failed {
         /// Why not.
@@ -158,8 +167,8 @@ pub enum Cause {
     Exited(ExitStatus),
     /// It never began: no process could be made.
     StartFailed(String),
-    /// It was not ready in time and was stopped.
-    NotReady(Duration),
+    /// It was not ready in time and was stopped; with what the last look said.
+    NotReady(Duration, Option<Arc<str>>),
     /// Its checks failed and it was stopped.
     Unhealthy(String),
 }
@@ -181,8 +190,8 @@ pub enum StopReason {
     Configuration,
     /// What it requires was restarted, and wants its dependents to follow.
     DependencyRestarted(Arc<str>),
-    /// It was not ready in time.
-    NotReady(Duration),
+    /// It was not ready in time; with what the last look said.
+    NotReady(Duration, Option<Arc<str>>),
     /// Its checks failed.
     Unhealthy(String),
     /// Its main process ended and left others behind.
@@ -205,6 +214,8 @@ pub enum GaveUp {
     Limit(RestartLimit),
     /// The policy is `never`.
     Policy,
+    /// The policy that was asked wants no other run, for this reason.
+    Advice(Arc<str>),
 }
 
 /// How the supervisor shuts down.
@@ -237,6 +248,7 @@ impl EventKind {
             EventKind::Stopped => "service.stopped",
             EventKind::Done => "service.done",
             EventKind::Backoff { .. } => "service.backoff",
+            EventKind::PolicyDecided { .. } => "service.policy",
             EventKind::Failed { .. } => "service.failed",
             EventKind::Stable { .. } => "service.stable",
             EventKind::HealthChanged { .. } => "health.changed",
@@ -274,7 +286,7 @@ impl fmt::Display for EventKind {
             EventKind::Ready { after, .. } => write!(f, "ready after {}", Human(*after)),
             EventKind::Ended { cause, uptime, .. } => match cause {
                 Cause::Exited(_) => write!(f, "{cause} after {}", Human(*uptime)),
-                Cause::StartFailed(_) | Cause::NotReady(_) | Cause::Unhealthy(_) => {
+                Cause::StartFailed(_) | Cause::NotReady(..) | Cause::Unhealthy(_) => {
                     write!(f, "{cause}")
                 }
             },
@@ -314,6 +326,14 @@ impl fmt::Display for EventKind {
                     None => Ok(()),
                 }
             }
+            EventKind::PolicyDecided { delay, reason, .. } => {
+                if delay.is_zero() {
+                    f.write_str("its policy restarts it at once")?;
+                } else {
+                    write!(f, "its policy restarts it in {}", Human(*delay))?;
+                }
+                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+            }
             EventKind::Failed { reason, then } => {
                 write!(f, "gave up: {reason}")?;
                 match then {
@@ -349,7 +369,10 @@ impl fmt::Display for Cause {
         match self {
             Cause::Exited(status) => write!(f, "{status}"),
             Cause::StartFailed(error) => write!(f, "could not be started: {error}"),
-            Cause::NotReady(timeout) => write!(f, "was not ready within {}", Human(*timeout)),
+            Cause::NotReady(timeout, why) => {
+                write!(f, "was not ready within {}", Human(*timeout))?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
             Cause::Unhealthy(reason) => write!(f, "was unhealthy: {reason}"),
         }
     }
@@ -367,7 +390,10 @@ impl fmt::Display for StopReason {
             StopReason::DependencyRestarted(name) => {
                 write!(f, "it requires {name}, which restarts with its dependents")
             }
-            StopReason::NotReady(timeout) => write!(f, "not ready within {}", Human(*timeout)),
+            StopReason::NotReady(timeout, why) => {
+                write!(f, "not ready within {}", Human(*timeout))?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
             StopReason::Unhealthy(reason) => write!(f, "unhealthy: {reason}"),
             StopReason::Remnants(status) => {
                 write!(f, "the main process {status} and left others behind")
@@ -383,6 +409,8 @@ impl fmt::Display for GaveUp {
                 write!(f, "{} restarts within {} are too many", limit.max, Human(limit.within))
             }
             GaveUp::Policy => f.write_str("restart.policy is never"),
+            GaveUp::Advice(why) if why.is_empty() => f.write_str("its policy wants no restart"),
+            GaveUp::Advice(why) => write!(f, "its policy wants no restart: {why}"),
         }
     }
 }

@@ -29,6 +29,7 @@ impl Core {
             Phase::Starting(Starting { spawned_at: spawned_at @ None, .. }) => {
                 *spawned_at = Some(now);
                 self.tell(id, EventKind::Started { run, restarts });
+                self.change_tries(id);
             }
             Phase::Stopping(Stopping { spawned_at, stage: Stage::Unborn, .. }) => {
                 *spawned_at = Some(now);
@@ -40,7 +41,7 @@ impl Core {
             | Phase::Down
             | Phase::Waiting(_)
             | Phase::Up(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => {}
         }
@@ -65,48 +66,44 @@ impl Core {
         if kind == Kind::Oneshot {
             return;
         }
-        let proof = proof(instance, now);
-        self.enter(id, Phase::Up(Up { run, spawned_at, proof }));
+        // Nothing is proved yet; what its health says of that is weighed at once.
+        let proof = Proof::Interrupted;
+        let checks = self.new_checks(id, spawned_at);
+        self.enter(id, Phase::Up(Up { run, spawned_at, proof, checks }));
         self.tell(id, EventKind::Ready { run, after: now.since(spawned_at) });
+        self.weigh_health(id);
         self.stop_if_unhealthy(id);
     }
 
-    /// Checks that failed while it was not ready yet count from now on; they will not
-    /// be reported again.
+    /// What it said of itself while it was not ready yet counts from now on; it will not
+    /// be said again.
     fn stop_if_unhealthy(&mut self, id: InstanceId) {
-        if self.instances.get(&id).is_some_and(|i| i.health == Health::Unhealthy) {
-            let reason = "its checks failed before it was ready".to_owned();
+        let reported = self.instances.get(&id).map(|instance| instance.reported.0);
+        if reported == Some(Health::Unhealthy) {
+            let reason = "it was unhealthy before it was ready".to_owned();
             self.begin_stop(id, StopReason::Unhealthy(reason));
         }
     }
 
     pub(crate) fn health_changed(&mut self, run: RunId, health: Health, reason: String) {
-        let now = self.now;
         let Some(instance) = self.instance_and_run(run) else { return };
-        let (id, from) = (instance.id, instance.health);
-        if from == health {
+        let id = instance.id;
+        if instance.reported.0 == health {
             return;
         }
-        instance.health = health;
-        let fresh_proof = proof(instance, now);
-        let restart = match &mut instance.phase {
-            Phase::Up(up) => {
-                if up.proof != Proof::Given && (up.proof == Proof::Interrupted || !passing(health))
-                {
-                    up.proof = fresh_proof;
-                }
-                health == Health::Unhealthy
-            }
+        instance.reported = (health, reason.as_str().into());
+        let stops = match &instance.phase {
+            Phase::Up(_) => health == Health::Unhealthy,
             Phase::Down
             | Phase::Waiting(_)
             | Phase::Starting(_)
             | Phase::Stopping(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => false,
         };
-        self.tell(id, EventKind::HealthChanged { run, from, to: health, reason: reason.clone() });
-        if restart {
+        self.weigh_health(id);
+        if stops {
             self.begin_stop(id, StopReason::Unhealthy(reason));
         }
     }
@@ -139,7 +136,7 @@ impl Core {
             (
                 Phase::Down
                 | Phase::Waiting(_)
-                | Phase::Backoff { .. }
+                | Phase::Backoff(_)
                 | Phase::Failed { .. }
                 | Phase::Done,
                 Group::Empty | Group::Left,
@@ -184,26 +181,9 @@ impl Core {
             Phase::Stopping(stopping) => (stopping.stability, stopping.spawned_at),
             Phase::Down
             | Phase::Waiting(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => (Stability::Unproven, None),
         }
-    }
-}
-
-/// Whether a run of this health is on its way to being stable. Without any check,
-/// being ready is all there is to ask for.
-fn passing(health: Health) -> bool {
-    match health {
-        Health::Unknown | Health::Healthy => true,
-        Health::Degraded | Health::Unhealthy => false,
-    }
-}
-
-fn proof(instance: &Instance, now: Time) -> Proof {
-    if passing(instance.health) {
-        Proof::Until(now + instance.spec.restart.reset_after)
-    } else {
-        Proof::Interrupted
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Graph, InstanceId, RunId, Signal};
 
@@ -41,8 +42,22 @@ pub enum Input {
     SpawnFailed(RunId, String),
     /// The run is ready, as its service or a probe says.
     Ready(RunId),
-    /// The health of the run is now this, for this reason.
+    /// The run says of itself that its health is this, for this reason. Checks have their
+    /// own say; the worse of both counts.
     HealthChanged(RunId, Health, String),
+    /// A check has an answer.
+    Checked(CheckAnswer),
+    /// The policy that was asked after the end of this run of this instance wants this.
+    PolicyDecided {
+        /// The instance.
+        instance: InstanceId,
+        /// The run that has ended.
+        run: RunId,
+        /// What it wants.
+        answer: PolicyAnswer,
+        /// Why, for people.
+        reason: String,
+    },
     /// The main process of the run ended.
     Exited {
         /// The run.
@@ -96,6 +111,61 @@ pub enum Group {
     Empty,
     /// Other processes are.
     Left,
+}
+
+/// Which check of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckId {
+    /// The one that finds out whether it is ready.
+    Ready,
+    /// The one at this place of [`crate::ServiceSpec::health`].
+    Health(u32),
+}
+
+/// The answer to [`crate::Effect::Check`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckAnswer {
+    /// The run that was looked at.
+    pub run: RunId,
+    /// The check.
+    pub check: CheckId,
+    /// The number of the question.
+    pub number: u32,
+    /// How it went.
+    pub outcome: CheckOutcome,
+    /// One sentence for people; may be empty.
+    pub reason: String,
+    /// When the next one is asked for, from the beginning of this one; none: as
+    /// configured. From a tenth of the period to ten times the period.
+    pub next: Option<Duration>,
+}
+
+/// How a check went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckOutcome {
+    /// All is well.
+    Passed,
+    /// It works, but not well.
+    Degraded,
+    /// Nobody was there to be asked: a definite failure.
+    Refused,
+    /// It answered, and not as it should: a definite failure.
+    Wrong,
+    /// There was no answer in time. Slow is not dead.
+    Late,
+    /// The check itself could not be made; says nothing of the service.
+    Impossible,
+}
+
+/// What a restart policy wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PolicyAnswer {
+    /// What the built-in policy does.
+    Default,
+    /// A restart that long after the end of the run; at most a week.
+    RestartAfter(Duration),
+    /// No other run.
+    GiveUp,
 }
 
 /// What the checks say of a run.

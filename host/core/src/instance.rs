@@ -4,11 +4,13 @@
 //! phase it belongs to, so leaving the phase cancels it. `wanted` stands beside the
 //! phase and is changed by commands only.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Cause, GaveUp, StopReason, Wanted};
-use crate::restart::{Counters, Stability};
+use crate::health::{Check, Rhythm};
+use crate::restart::{Counters, PastRun, Stability};
 use crate::spec::{Kind, Ready};
 use crate::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, Time};
 
@@ -28,12 +30,17 @@ pub(crate) struct Instance {
     pub(crate) phase: Phase,
     /// When the phase was entered.
     pub(crate) since: Time,
+    /// What its checks and it itself say.
     pub(crate) health: Health,
+    /// What it says of itself, and why.
+    pub(crate) reported: (Health, Arc<str>),
     pub(crate) counters: Counters,
     /// How the last run that ended by itself ended.
     pub(crate) last_failure: Option<Cause>,
     /// How the last process ended, whoever wanted it.
     pub(crate) last_exit: Option<(ExitStatus, Time)>,
+    /// Runs that ended by themselves, newest first.
+    pub(crate) history: VecDeque<PastRun>,
 }
 
 /// Whether the instance is part of the configuration. The order is that of leaving it.
@@ -72,7 +79,7 @@ pub(crate) enum Phase {
     Starting(Starting),
     Up(Up),
     Stopping(Stopping),
-    Backoff { until: Time },
+    Backoff(Backoff),
     Failed { reason: GaveUp, retry_at: Option<Time> },
     Done,
 }
@@ -101,6 +108,29 @@ pub(crate) struct Starting {
     pub(crate) run: RunId,
     /// When its process came to be; none while the driver makes it.
     pub(crate) spawned_at: Option<Time>,
+    /// When to look whether it is ready, if looking tells; from the spawn on.
+    pub(crate) tries: Option<Rhythm>,
+    /// What the last look said.
+    pub(crate) last_try: Option<Arc<str>>,
+}
+
+/// Between two runs.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Backoff {
+    /// Another run follows then, as far as is known.
+    pub(crate) until: Time,
+    pub(crate) advice: Asked,
+}
+
+/// What came of asking a restart policy.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Asked {
+    /// None was asked, or it wants nothing else.
+    Nothing,
+    /// One was asked after this run, which ended then; it may answer until the deadline.
+    Open { after: RunId, ended_at: Time, deadline: Time },
+    /// It has chosen the wait, for this reason.
+    Chosen(Arc<str>),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -108,6 +138,7 @@ pub(crate) struct Up {
     pub(crate) run: RunId,
     pub(crate) spawned_at: Time,
     pub(crate) proof: Proof,
+    pub(crate) checks: Vec<Check>,
 }
 
 /// How far a run is on the way to being stable.
@@ -161,6 +192,16 @@ pub(crate) enum Told {
 /// How long after SIGKILL a process that is still there is news.
 pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+impl Backoff {
+    /// When it is over: not before the policy that was asked has had its time.
+    pub(crate) fn deadline(&self) -> Time {
+        match self.advice {
+            Asked::Open { deadline, .. } => self.until.max(deadline),
+            Asked::Nothing | Asked::Chosen(_) => self.until,
+        }
+    }
+}
+
 impl Phase {
     /// The run of this phase, if it has one: then a process exists or may exist.
     pub(crate) fn run(&self) -> Option<RunId> {
@@ -170,7 +211,7 @@ impl Phase {
             Phase::Stopping(stopping) => Some(stopping.run),
             Phase::Down
             | Phase::Waiting(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => None,
         }
@@ -185,14 +226,14 @@ impl Instance {
     /// The present run, if its main process is known to exist.
     pub(crate) fn run_with_process(&self) -> Option<RunId> {
         match &self.phase {
-            Phase::Starting(Starting { run, spawned_at: Some(_) }) => Some(*run),
+            Phase::Starting(Starting { run, spawned_at: Some(_), .. }) => Some(*run),
             Phase::Up(up) => Some(up.run),
             Phase::Stopping(Stopping { run, spawned_at: Some(_), main: None, .. }) => Some(*run),
             Phase::Starting(_)
             | Phase::Stopping(_)
             | Phase::Down
             | Phase::Waiting(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => None,
         }
@@ -213,7 +254,7 @@ impl Instance {
             | Phase::Waiting(_)
             | Phase::Up(_)
             | Phase::Stopping(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => false,
         }
@@ -222,7 +263,9 @@ impl Instance {
     /// How long a run may take to become ready, if somebody has to say that it is.
     pub(crate) fn ready_timeout(&self) -> Option<Duration> {
         match (self.spec.kind, self.spec.ready) {
-            (Kind::Daemon, Ready::Reported { timeout }) => Some(timeout),
+            (Kind::Daemon, Ready::Reported { timeout } | Ready::Checked { timeout, .. }) => {
+                Some(timeout)
+            }
             (Kind::Daemon, Ready::After(_)) | (Kind::Oneshot, _) => None,
         }
     }
@@ -231,12 +274,19 @@ impl Instance {
     pub(crate) fn ready_after(&self) -> Option<Duration> {
         match (self.spec.kind, self.spec.ready) {
             (Kind::Daemon, Ready::After(delay)) => Some(delay),
-            (Kind::Daemon, Ready::Reported { .. }) | (Kind::Oneshot, _) => None,
+            (Kind::Daemon, Ready::Reported { .. } | Ready::Checked { .. }) | (Kind::Oneshot, _) => {
+                None
+            }
         }
     }
 
     /// When something is due in the present phase.
     pub(crate) fn deadline(&self) -> Option<Time> {
+        [self.phase_deadline(), self.check_deadline()].into_iter().flatten().min()
+    }
+
+    /// When the phase itself goes on, its checks aside.
+    pub(crate) fn phase_deadline(&self) -> Option<Time> {
         match &self.phase {
             Phase::Starting(starting) => {
                 let wait = self.ready_after().or(self.ready_timeout())?;
@@ -251,7 +301,7 @@ impl Instance {
                 Stage::Command { until } | Stage::Step { until, .. } => Some(until),
                 Stage::Killed { at, told: Told::No } => Some(at + KILL_PATIENCE),
             },
-            Phase::Backoff { until } => Some(*until),
+            Phase::Backoff(backoff) => Some(backoff.deadline()),
             Phase::Failed { retry_at, .. } => *retry_at,
             Phase::Down | Phase::Waiting(_) | Phase::Done => None,
         }

@@ -26,6 +26,7 @@
 //!                                    down | done
 //! ```
 
+mod advice;
 mod command;
 mod core;
 mod due;
@@ -33,6 +34,7 @@ mod effect;
 mod event;
 mod fact;
 mod graph;
+mod health;
 mod human;
 mod ids;
 mod input;
@@ -55,10 +57,12 @@ pub use event::{Cause, DelayRule, Event, EventKind, GaveUp, Origin, Shutdown, St
 pub use graph::{Graph, GraphError};
 pub use human::Human;
 pub use ids::{InstanceId, RunId};
-pub use input::{ExitStatus, Group, Health, Input};
-pub use restart::Counted;
+pub use input::{
+    CheckAnswer, CheckId, CheckOutcome, ExitStatus, Group, Health, Input, PolicyAnswer,
+};
+pub use restart::{Counted, PastRun};
 pub use signal::Signal;
 pub use spec::ServiceSpec;
 pub use storm::Limits;
 pub use time::Time;
-pub use view::{Course, InstanceView, State, View};
+pub use view::{CheckView, Course, InstanceView, State, View};

@@ -50,6 +50,17 @@ pub(crate) enum Verdict {
     GiveUp(RestartLimit),
 }
 
+/// A run that ended by itself.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PastRun {
+    /// When.
+    pub ended_at: Time,
+    /// How long its process had existed.
+    pub uptime: Duration,
+    /// Why.
+    pub cause: Cause,
+}
+
 /// Where a restart stands in the limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Counted {
@@ -126,6 +137,12 @@ impl Counters {
         self.restarts = self.restarts.saturating_add(1);
     }
 
+    /// How many restarts the limit counts now.
+    pub(crate) fn in_window(&self, limit: Option<RestartLimit>, now: Time) -> u32 {
+        let counts = |at: &&Time| limit.is_some_and(|limit| now.since(**at) < limit.within);
+        self.recent.iter().filter(counts).count() as u32
+    }
+
     /// Where the next restart would stand in the window of the limit; the limit itself
     /// when the window is full.
     fn next_in_window(
@@ -162,7 +179,7 @@ fn is_success(spec: &Restart, cause: &Cause) -> bool {
         Cause::Exited(ExitStatus::Code(code)) => spec.success_exit_codes.contains(code),
         Cause::Exited(ExitStatus::Signal { .. } | ExitStatus::Unknown)
         | Cause::StartFailed(_)
-        | Cause::NotReady(_)
+        | Cause::NotReady(..)
         | Cause::Unhealthy(_) => false,
     }
 }

@@ -20,14 +20,23 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
+    /// A random share of `duration`, from nothing up to all of it.
+    pub(crate) fn share(&mut self, duration: Duration) -> Duration {
+        Duration::try_from_secs_f64(duration.as_secs_f64() * self.unit()).unwrap_or(duration)
+    }
+
+    /// From 0 up to 1, without 1.
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// `duration` varied by up to the share `jitter` in both directions.
     pub(crate) fn vary(&mut self, duration: Duration, jitter: f64) -> Duration {
         let jitter = jitter.clamp(0.0, 1.0);
         if jitter == 0.0 || duration.is_zero() {
             return duration;
         }
-        let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        let varied = duration.as_secs_f64() * (1.0 + jitter * (2.0 * unit - 1.0));
+        let varied = duration.as_secs_f64() * (1.0 + jitter * (2.0 * self.unit() - 1.0));
         Duration::try_from_secs_f64(varied).unwrap_or(duration)
     }
 }

@@ -102,7 +102,7 @@ impl Core {
             Phase::Down => {
                 self.enter(id, Phase::Waiting(Waiting { entry: Entry::Fresh, told: None }));
             }
-            Phase::Waiting(_) | Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done => {
+            Phase::Waiting(_) | Phase::Backoff(_) | Phase::Failed { .. } | Phase::Done => {
                 instance.renewal = None;
                 if for_good {
                     self.tell(id, EventKind::Stopped);
@@ -224,7 +224,7 @@ impl Core {
                 Phase::Down
                 | Phase::Waiting(_)
                 | Phase::Stopping(_)
-                | Phase::Backoff { .. }
+                | Phase::Backoff(_)
                 | Phase::Failed { .. },
                 Condition::Started | Condition::Ready | Condition::Done,
             ) => false,
@@ -246,7 +246,7 @@ impl Core {
                 return true;
             }
             match &instance.phase {
-                Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Done => return true,
+                Phase::Backoff(_) | Phase::Failed { .. } | Phase::Done => return true,
                 Phase::Waiting(_) => {
                     if seen.insert(next) {
                         let unmet = self.topology.dependencies(next).iter().filter(|edge| {
@@ -273,7 +273,10 @@ impl Core {
             }
         }
         instance.renewal = None;
-        self.enter(id, Phase::Starting(Starting { run, spawned_at: None }));
+        self.enter(
+            id,
+            Phase::Starting(Starting { run, spawned_at: None, tries: None, last_try: None }),
+        );
         self.effect(Effect::Spawn { instance: id, run });
     }
 

@@ -24,6 +24,8 @@ pub struct ServiceSpec {
     pub depends_on: Vec<Dependency>,
     /// When a run counts as ready.
     pub ready: Ready,
+    /// What is looked at while it is ready; the worst of them is its health.
+    pub health: Vec<CheckSpec>,
     /// What happens when a run ends by itself.
     pub restart: Restart,
     /// How a run is ended.
@@ -40,6 +42,7 @@ impl ServiceSpec {
             replicas: 1,
             depends_on: Vec::new(),
             ready: Ready::default(),
+            health: Vec::new(),
             restart: Restart::default(),
             stop: Stop::default(),
         }
@@ -113,12 +116,70 @@ pub enum Ready {
         /// From the spawn of the run.
         timeout: Duration,
     },
+    /// When a check says so that is made again and again; not within `timeout` is a
+    /// failed start.
+    Checked {
+        /// From the beginning of one try to that of the next; tries never overlap.
+        every: Duration,
+        /// How long one try may take.
+        attempt: Duration,
+        /// From the spawn of the run.
+        timeout: Duration,
+    },
 }
 
 impl Default for Ready {
     fn default() -> Ready {
         Ready::After(Duration::from_secs(1))
     }
+}
+
+/// One health check, made again and again while a run is ready.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckSpec {
+    /// Its name, unique among the checks of the service.
+    pub name: Arc<str>,
+    /// From the beginning of one to that of the next; they never overlap.
+    pub every: Duration,
+    /// An answer that takes longer is late.
+    pub timeout: Duration,
+    /// Definite failures in a row that make it unhealthy; at least 1.
+    pub failures: u32,
+    /// Late answers in a row that make it unhealthy; at least 1. It is degraded from the
+    /// first.
+    pub timeouts: u32,
+    /// Good answers in a row that make it healthy again; at least 1.
+    pub successes: u32,
+    /// From the spawn of the run: until the first answer that is not bad, or until this
+    /// has passed, bad answers do not count.
+    pub grace: Duration,
+    /// What follows when it is unhealthy.
+    pub on_unhealthy: OnUnhealthy,
+}
+
+impl CheckSpec {
+    /// A check of that name with the documented default of every key.
+    pub fn named(name: impl Into<Arc<str>>) -> CheckSpec {
+        CheckSpec {
+            name: name.into(),
+            every: Duration::from_secs(10),
+            timeout: Duration::from_secs(3),
+            failures: 3,
+            timeouts: 6,
+            successes: 1,
+            grace: Duration::from_secs(10),
+            on_unhealthy: OnUnhealthy::Restart,
+        }
+    }
+}
+
+/// What follows when a check finds a service unhealthy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnUnhealthy {
+    /// The run is stopped, and that is a failure like any other.
+    Restart,
+    /// It is told, and that is all.
+    Report,
 }
 
 /// What happens when a run ends by itself.
@@ -139,6 +200,8 @@ pub struct Restart {
     pub on_give_up: GiveUp,
     /// Whether dependents restart when this service does.
     pub dependents: Dependents,
+    /// Whether somebody is asked for another wait.
+    pub advice: Advice,
 }
 
 impl Default for Restart {
@@ -151,8 +214,19 @@ impl Default for Restart {
             reset_after: Duration::from_secs(30),
             on_give_up: GiveUp::Stay,
             dependents: Dependents::Keep,
+            advice: Advice::None,
         }
     }
+}
+
+/// Whether a policy outside the core is asked before a restart. It is asked while the
+/// built-in wait already runs; without an answer in time that one holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Advice {
+    /// Nobody is.
+    None,
+    /// One is; see [`crate::Effect::AskPolicy`].
+    Ask,
 }
 
 /// Which ends of a run lead to another run.

@@ -13,10 +13,15 @@
 use crate::core::Core;
 use crate::effect::{Effect, Recipient};
 use crate::event::{Cause, DelayRule, EventKind, GaveUp, Shutdown, StopReason};
-use crate::instance::{Entry, Membership, Phase, Stage, Stopping, Target, Told, Waiting, WhyDown};
-use crate::restart::Verdict;
+use crate::instance::{
+    Asked, Backoff, Entry, Membership, Phase, Stage, Stopping, Target, Told, Waiting, WhyDown,
+};
+use crate::restart::{PastRun, Stability, Verdict};
 use crate::spec::{GiveUp, StopCommand};
-use crate::{ExitStatus, Health, InstanceId, Signal};
+use crate::{ExitStatus, Health, InstanceId, RunId, Signal};
+
+/// How many ends of runs are remembered.
+const REMEMBERED: usize = 32;
 
 impl Core {
     /// Begins to stop the run of `id`. Nothing happens when there is none, or when it is
@@ -30,7 +35,7 @@ impl Core {
             Phase::Down
             | Phase::Waiting(_)
             | Phase::Stopping(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => return,
         };
@@ -156,14 +161,15 @@ impl Core {
             Phase::Starting(_) | Phase::Up(_) => None,
             Phase::Down
             | Phase::Waiting(_)
-            | Phase::Backoff { .. }
+            | Phase::Backoff(_)
             | Phase::Failed { .. }
             | Phase::Done => None,
         };
         let renewed = instance.renewal.take().is_some();
         instance.health = Health::Unknown;
+        instance.reported = (Health::Unknown, "".into());
         let cause = match reason.as_ref() {
-            Some(StopReason::NotReady(timeout)) => Cause::NotReady(*timeout),
+            Some(StopReason::NotReady(timeout, why)) => Cause::NotReady(*timeout, why.clone()),
             Some(StopReason::Unhealthy(why)) => Cause::Unhealthy(why.clone()),
             Some(_) | None => ended,
         };
@@ -175,7 +181,8 @@ impl Core {
         if planned || self.may_not_run(id) {
             self.rest(id);
         } else {
-            self.decide(id, cause, stability);
+            self.remember(id, &cause, uptime);
+            self.decide(id, run, cause, stability);
         }
     }
 
@@ -205,8 +212,16 @@ impl Core {
         }
     }
 
+    /// Keeps the end of a run for who decides about later ones.
+    fn remember(&mut self, id: InstanceId, cause: &Cause, uptime: std::time::Duration) {
+        let ended_at = self.now;
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        instance.history.truncate(REMEMBERED - 1);
+        instance.history.push_front(PastRun { ended_at, uptime, cause: cause.clone() });
+    }
+
     /// What follows a run that ended by itself, or was stopped for its own failure.
-    fn decide(&mut self, id: InstanceId, cause: Cause, stability: crate::restart::Stability) {
+    fn decide(&mut self, id: InstanceId, run: RunId, cause: Cause, stability: Stability) {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let spec = instance.spec.clone();
@@ -222,12 +237,15 @@ impl Core {
             Verdict::Restart { delay, rule, counted } => {
                 instance.last_failure = Some(cause);
                 self.tell(id, EventKind::Backoff { delay, rule, counted });
-                match rule {
-                    DelayRule::FirstAfterStable => {
+                let advice = self.ask_policy(id, run, delay);
+                match (rule, &advice) {
+                    (DelayRule::FirstAfterStable, Asked::Nothing) => {
                         let waiting = Waiting { entry: Entry::Automatic, told: None };
                         self.enter(id, Phase::Waiting(waiting));
                     }
-                    DelayRule::Backoff => self.enter(id, Phase::Backoff { until: now + delay }),
+                    (DelayRule::Backoff, _) | (DelayRule::FirstAfterStable, _) => {
+                        self.enter(id, Phase::Backoff(Backoff { until: now + delay, advice }));
+                    }
                 }
                 self.renew_dependents(id);
             }
@@ -247,7 +265,7 @@ impl Core {
         }
     }
 
-    fn give_up(&mut self, id: InstanceId, reason: GaveUp) {
+    pub(crate) fn give_up(&mut self, id: InstanceId, reason: GaveUp) {
         let Some(instance) = self.instances.get(&id) else { return };
         let then = instance.spec.restart.on_give_up;
         self.tell(id, EventKind::Failed { reason: reason.clone(), then });
@@ -274,6 +292,6 @@ fn is_planned(reason: &StopReason) -> bool {
         | StopReason::Restart
         | StopReason::Configuration
         | StopReason::DependencyRestarted(_) => true,
-        StopReason::NotReady(_) | StopReason::Unhealthy(_) | StopReason::Remnants(_) => false,
+        StopReason::NotReady(..) | StopReason::Unhealthy(_) | StopReason::Remnants(_) => false,
     }
 }

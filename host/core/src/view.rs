@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::event::{GaveUp, Wanted};
+use crate::health::Check;
 use crate::human::Human;
-use crate::instance::{Instance, Membership, Phase, Stage, Target, WhyDown};
+use crate::instance::{Asked, Instance, Membership, Phase, Stage, Target, WhyDown};
+use crate::restart::PastRun;
 use crate::spec::{Condition, Enabled, Kind};
 use crate::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, Signal, Time};
 
@@ -105,6 +107,17 @@ impl<'a> View<'a> {
     }
 }
 
+/// What one check says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CheckView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its word.
+    pub health: Health,
+    /// What its last answer was; empty before the first.
+    pub reason: &'a str,
+}
+
 /// One instance, read-only.
 #[derive(Clone, Copy)]
 pub struct InstanceView<'a> {
@@ -146,7 +159,7 @@ impl<'a> InstanceView<'a> {
             Phase::Starting(_) => State::Starting,
             Phase::Up(_) => State::Up,
             Phase::Stopping(_) => State::Stopping,
-            Phase::Backoff { .. } => State::Backoff,
+            Phase::Backoff(_) => State::Backoff,
             Phase::Failed { .. } => State::Failed,
             Phase::Done => State::Done,
         }
@@ -167,6 +180,52 @@ impl<'a> InstanceView<'a> {
         self.instance.health
     }
 
+    /// Why its health is what it is, where it is not good.
+    pub fn health_reason(self) -> Option<Arc<str>> {
+        match self.instance.health {
+            Health::Healthy => None,
+            Health::Unknown | Health::Degraded | Health::Unhealthy => {
+                let (_, why) = self.instance.present_health();
+                (!why.is_empty()).then_some(why)
+            }
+        }
+    }
+
+    /// What each of its checks says, in the order of the spec; empty unless it is up.
+    pub fn checks(self) -> impl Iterator<Item = CheckView<'a>> {
+        let checks: &'a [Check] = match &self.instance.phase {
+            Phase::Up(up) => &up.checks,
+            Phase::Down
+            | Phase::Waiting(_)
+            | Phase::Starting(_)
+            | Phase::Stopping(_)
+            | Phase::Backoff(_)
+            | Phase::Failed { .. }
+            | Phase::Done => &[],
+        };
+        checks.iter().map(|check| CheckView {
+            name: &check.spec.name,
+            health: check.word,
+            reason: &check.reason,
+        })
+    }
+
+    /// Runs that ended by themselves, newest first; the last 32.
+    pub fn history(self) -> impl Iterator<Item = &'a PastRun> {
+        self.instance.history.iter()
+    }
+
+    /// How many automatic restarts the limit counts at `now`.
+    pub fn restarts_in_window(self, now: Time) -> u32 {
+        self.instance.counters.in_window(self.instance.spec.restart.limit, now)
+    }
+
+    /// When the process of its present run came to be.
+    pub fn spawned_at(self) -> Option<Time> {
+        let (_, spawned_at) = self.core.standing(self.instance.id);
+        spawned_at
+    }
+
     /// Automatic restarts since it was added or reset.
     pub fn restarts(self) -> u32 {
         self.instance.counters.restarts
@@ -180,7 +239,7 @@ impl<'a> InstanceView<'a> {
     /// When the next run is due, where that is known.
     pub fn next_restart(self) -> Option<Time> {
         match &self.instance.phase {
-            Phase::Backoff { until } => Some(*until),
+            Phase::Backoff(backoff) => Some(backoff.until),
             Phase::Failed { retry_at, .. } => *retry_at,
             Phase::Down
             | Phase::Waiting(_)
@@ -215,7 +274,9 @@ impl<'a> InstanceView<'a> {
                 (Some(_), Kind::Oneshot) => String::new(),
                 (Some(_), Kind::Daemon) => match instance.ready_timeout() {
                     Some(timeout) => {
-                        format!("not ready yet; has to be within {}", Human(timeout))
+                        let last = starting.last_try.as_ref();
+                        let last = last.map_or(String::new(), |why| format!("; {why}"));
+                        format!("not ready yet; has to be within {}{last}", Human(timeout))
                     }
                     None => String::new(),
                 },
@@ -224,7 +285,7 @@ impl<'a> InstanceView<'a> {
                 Some(dependent) if instance.must_stop() => {
                     format!("stops after {}", dependent.name)
                 }
-                Some(_) | None => String::new(),
+                Some(_) | None => self.health_reason().unwrap_or_default().to_string(),
             },
             Phase::Stopping(stopping) => {
                 let stage = match stopping.stage {
@@ -243,13 +304,22 @@ impl<'a> InstanceView<'a> {
                 };
                 format!("{}; {stage}", stopping.reason)
             }
-            Phase::Backoff { until } => {
-                format!("{}; next try in {}", self.failure(), Human(until.since(now)))
+            Phase::Backoff(backoff) => {
+                let wait = Human(backoff.until.since(now));
+                match &backoff.advice {
+                    Asked::Nothing | Asked::Open { .. } => {
+                        format!("{}; next try in {wait}", self.failure())
+                    }
+                    Asked::Chosen(why) => {
+                        format!("{}; its policy: {why}; next try in {wait}", self.failure())
+                    }
+                }
             }
             Phase::Failed { reason, retry_at } => {
                 let mut sentence = match reason {
                     GaveUp::Limit(_) => format!("{}; {reason}", self.failure()),
                     GaveUp::Policy => format!("{}; {reason}", self.failure()),
+                    GaveUp::Advice(_) => format!("{}; {reason}", self.failure()),
                 };
                 if let Some(at) = retry_at {
                     sentence.push_str(&format!("; next try in {}", Human(at.since(now))));

@@ -178,7 +178,8 @@ fn collect(
 ) -> Option<Enabled> {
     // Taken apart without "..", so that no new field is forgotten here.
     let ServiceConfig { spec, launch, logs, stop_command, labels } = old;
-    let ServiceSpec { name: _, kind, enabled, replicas, depends_on, ready, restart, stop } = spec;
+    let ServiceSpec { name: _, kind, enabled, replicas, depends_on, ready, health, restart, stop } =
+        spec;
     let LaunchConfig {
         command,
         working_dir,
@@ -208,6 +209,7 @@ fn collect(
     note(in_place, "replicas", *replicas != new.spec.replicas);
     note(in_place, "depends_on", *depends_on != new.spec.depends_on);
     note(in_place, "ready", *ready != new.spec.ready);
+    note(in_place, "health", *health != new.spec.health);
     restart_keys(in_place, restart, &new.spec.restart);
     let Stop { command: _, steps } = stop;
     note(in_place, "stop.command", *stop_command != new.stop_command);
@@ -245,8 +247,16 @@ fn env_names(
 }
 
 fn restart_keys(reasons: &mut Vec<String>, old: &Restart, new: &Restart) {
-    let Restart { policy, success_exit_codes, backoff, limit, reset_after, on_give_up, dependents } =
-        old;
+    let Restart {
+        policy,
+        success_exit_codes,
+        backoff,
+        limit,
+        reset_after,
+        on_give_up,
+        dependents,
+        advice,
+    } = old;
     let backoff: &Backoff = backoff;
     let limit: &Option<RestartLimit> = limit;
     note(reasons, "restart.policy", *policy != new.policy);
@@ -256,6 +266,7 @@ fn restart_keys(reasons: &mut Vec<String>, old: &Restart, new: &Restart) {
     note(reasons, "restart.reset_after", *reset_after != new.reset_after);
     note(reasons, "restart.on_give_up", *on_give_up != new.on_give_up);
     note(reasons, "restart.restart_dependents", *dependents != new.dependents);
+    note(reasons, "restart.policy_plugin", *advice != new.advice);
 }
 
 fn supervisor(old: &SupervisorSettings, new: &SupervisorSettings) -> Vec<SupervisorChange> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Ready, Restart,
-    RestartLimit, Stop, StopCommand, StopStep, Strength,
+    Advice, Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Ready,
+    Restart, RestartLimit, Stop, StopCommand, StopStep, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
 
@@ -105,6 +105,7 @@ pub(super) fn check(
         replicas: checker.within(node, "replicas", raw.replicas.unwrap_or(1), 1..=1000),
         depends_on,
         ready: Ready::default(),
+        health: Vec::new(),
         restart: restart(raw.restart.as_ref(), node, checker),
         stop,
     };
@@ -246,6 +247,7 @@ fn restart(raw: Option<&RawRestart>, node: &Node, checker: &mut Checker<'_>) -> 
             None | Some(false) => Dependents::Keep,
             Some(true) => Dependents::Restart,
         },
+        advice: Advice::None,
     }
 }
 

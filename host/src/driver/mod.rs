@@ -31,7 +31,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
+use kennel_core::{
+    CheckAnswer, CheckOutcome, Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId,
+    Time,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -226,6 +229,13 @@ impl Driver {
                 self.runs.signal_group(run, signal);
             }
             Effect::WatchGroup { run } => self.runs.watch_group(run, &self.facts),
+            Effect::Check { run, check, number, timeout: _ } => {
+                let outcome = CheckOutcome::Impossible;
+                let reason = "checks are not made yet".to_owned();
+                let answer = CheckAnswer { run, check, number, outcome, reason, next: None };
+                let _ = self.facts.send(Fact::Input(Input::Checked(answer)));
+            }
+            Effect::AskPolicy { .. } => {}
             Effect::Release { run } => self.runs.release(run),
             Effect::Exit { code } => self.exit = Some(code),
         }

@@ -107,6 +107,7 @@ impl News {
             | EventKind::Failed { .. }
             | EventKind::Stable { .. }
             | EventKind::HealthChanged { .. }
+            | EventKind::PolicyDecided { .. }
             | EventKind::Signalled { .. }
             | EventKind::Reset
             | EventKind::ShuttingDown(_)
@@ -124,7 +125,9 @@ impl News {
             EventKind::Escalated { .. } | EventKind::Swept { .. } => {
                 tracing::warn!("{name}: {message}");
             }
-            EventKind::HealthChanged { .. } => tracing::info!("{name}: {message}"),
+            EventKind::HealthChanged { .. } | EventKind::PolicyDecided { .. } => {
+                tracing::info!("{name}: {message}");
+            }
             EventKind::Wanted(..)
             | EventKind::Waiting(_)
             | EventKind::Started { .. }
@@ -243,7 +246,7 @@ fn cause_word(cause: &Cause) -> &'static str {
         Cause::Exited(ExitStatus::Signal { .. }) => "signal",
         Cause::Exited(ExitStatus::Unknown) => "unknown",
         Cause::StartFailed(_) => "start-failed",
-        Cause::NotReady(_) => "not-ready",
+        Cause::NotReady(..) => "not-ready",
         Cause::Unhealthy(_) => "unhealthy",
     }
 }
@@ -257,7 +260,7 @@ fn stop_word(reason: &StopReason) -> &'static str {
         StopReason::Restart => "restart",
         StopReason::Configuration => "configuration",
         StopReason::DependencyRestarted(_) => "dependency-restarted",
-        StopReason::NotReady(_) => "not-ready",
+        StopReason::NotReady(..) => "not-ready",
         StopReason::Unhealthy(_) => "unhealthy",
         StopReason::Remnants(_) => "remnants",
     }
@@ -294,7 +297,7 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
                 }
                 Cause::Exited(ExitStatus::Unknown)
                 | Cause::StartFailed(_)
-                | Cause::NotReady(_)
+                | Cause::NotReady(..)
                 | Cause::Unhealthy(_) => {}
             }
             value
@@ -319,8 +322,12 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
             "reason": match reason {
                 GaveUp::Limit(_) => "limit",
                 GaveUp::Policy => "policy",
+                GaveUp::Advice(_) => "policy-plugin",
             },
         }),
+        EventKind::PolicyDecided { run, delay, .. } => {
+            json!({"run": run.0, "delay_ms": millis(*delay)})
+        }
         EventKind::HealthChanged { run, from, to, .. } => {
             json!({"run": run.0, "from": from.to_string(), "to": to.to_string()})
         }

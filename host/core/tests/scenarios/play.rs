@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::{
-    Core, Effect, ExitStatus, Graph, Group, Health, Input, InstanceId, Limits, Recipient, RunId,
-    ServiceSpec, Signal, Time,
+    CheckAnswer, CheckId, Core, Effect, ExitStatus, Graph, Group, Health, Input, InstanceId,
+    Limits, PolicyAnswer, Recipient, RunId, ServiceSpec, Signal, Time,
 };
 
 use crate::script::{self, Assumption, Line};
@@ -132,6 +132,7 @@ impl Stage {
                         }
                         Assumption::Ready { .. }
                         | Assumption::Exits { .. }
+                        | Assumption::Answers { .. }
                         | Assumption::Ends { .. } => {}
                     }
                 }
@@ -154,11 +155,47 @@ impl Stage {
             Effect::WatchGroup { run } => {
                 self.print(&format!("-> watch the group of {}", self.name(run)));
             }
+            Effect::Check { run, check, number, timeout: _ } => {
+                let name = self.check_name(run, check);
+                self.print(&format!("-> check {name} of {} (no. {number})", self.name(run)));
+                self.note_check(run, check, number, &name);
+            }
+            Effect::AskPolicy { instance: _, run, delay } => {
+                let name = self.name(run);
+                self.print(&format!("-> ask the policy after {name}, built-in wait {delay:?}"));
+            }
             Effect::Release { run } => {
                 self.coming.retain(|_, (input, _)| about(input) != Some(run));
                 self.print(&format!("-> release {}", self.name(run)));
             }
             Effect::Exit { code } => self.print(&format!("-> exit with code {code}")),
+        }
+    }
+
+    /// `ready`, or the name that the service gives its check.
+    fn check_name(&mut self, run: RunId, check: CheckId) -> String {
+        let CheckId::Health(index) = check else { return "ready".to_owned() };
+        let (instance, _) = self.runs[&run];
+        let view = self.core().view().instance(instance).expect("it exists");
+        view.spec().health[index as usize].name.to_string()
+    }
+
+    fn note_check(&mut self, run: RunId, check: CheckId, number: u32, name: &str) {
+        let assumed = self.assumptions.iter().rev().find_map(|assumption| match assumption {
+            Assumption::Answers { check, outcome, after } if check == name => {
+                outcome.map(|outcome| (outcome, *after))
+            }
+            Assumption::Answers { .. }
+            | Assumption::SpawnsSucceed
+            | Assumption::Ready { .. }
+            | Assumption::Exits { .. }
+            | Assumption::Ends { .. } => None,
+        });
+        if let Some((outcome, after)) = assumed {
+            let now = self.now;
+            let reason = String::new();
+            let answer = CheckAnswer { run, check, number, outcome, reason, next: None };
+            self.expect_fact(now + after, Input::Checked(answer));
         }
     }
 
@@ -181,6 +218,11 @@ impl Stage {
         let run = about(&input).expect("a fact names a run");
         let name = self.name(run);
         let told = match &input {
+            Input::Checked(CheckAnswer { check, number, outcome, .. }) => {
+                let (check, number, outcome) = (*check, *number, *outcome);
+                let check = self.check_name(run, check);
+                format!("{check} of {name} (no. {number}): {outcome:?}").to_lowercase()
+            }
             Input::Spawned(_) => format!("spawned {name}"),
             Input::Ready(_) => format!("ready {name}"),
             Input::Exited { status, .. } => format!("{name} {status}"),
@@ -195,6 +237,7 @@ impl Stage {
             | Input::ShutdownNow
             | Input::SpawnFailed(..)
             | Input::HealthChanged(..)
+            | Input::PolicyDecided { .. }
             | Input::GroupEnded(_)
             | Input::StopCommandEnded(_) => unreachable!("no assumption brings about {input:?}"),
         };
@@ -257,6 +300,39 @@ impl Stage {
             ["degraded", run, ..] => Input::HealthChanged(self.run(run), Health::Degraded, reason),
             ["unhealthy", run, ..] => {
                 Input::HealthChanged(self.run(run), Health::Unhealthy, reason)
+            }
+            ["answer", run, check, number, word, ..] => {
+                let run = self.run(run);
+                let (instance, _) = self.runs[&run];
+                let view = self.core().view().instance(instance).expect("it exists");
+                let place = view.spec().health.iter().position(|known| &*known.name == *check);
+                let check = match (*check, place) {
+                    ("ready", _) => CheckId::Ready,
+                    (_, Some(place)) => CheckId::Health(place as u32),
+                    (other, None) => panic!("no check {other:?}"),
+                };
+                let (number, next) = match number.split_once('+') {
+                    Some((number, next)) => (number, Some(script::duration(next))),
+                    None => (*number, None),
+                };
+                let number = script::number(number);
+                let outcome = script::outcome(word.trim_end_matches(':'));
+                Input::Checked(CheckAnswer { run, check, number, outcome, reason, next })
+            }
+            ["policy", "after", run, answer @ ..] => {
+                let run = self.run(run);
+                let (instance, _) = self.runs[&run];
+                let answer: Vec<&str> =
+                    answer.iter().map(|word| word.trim_end_matches(':')).collect();
+                let answer = match answer.as_slice() {
+                    ["default", ..] => PolicyAnswer::Default,
+                    ["restarts", "after", wait, ..] => {
+                        PolicyAnswer::RestartAfter(script::duration(wait))
+                    }
+                    ["gives", "up", ..] => PolicyAnswer::GiveUp,
+                    other => panic!("no answer of a policy: {other:?}"),
+                };
+                Input::PolicyDecided { instance, run, answer, reason }
             }
             ["exited", run, how @ ..] => {
                 let (how, group) = match how {
@@ -341,6 +417,8 @@ fn about(input: &Input) -> Option<RunId> {
         | Input::SpawnFailed(run, _)
         | Input::Ready(run)
         | Input::HealthChanged(run, _, _)
+        | Input::Checked(CheckAnswer { run, .. })
+        | Input::PolicyDecided { run, .. }
         | Input::Exited { run, .. }
         | Input::GroupEnded(run)
         | Input::StopCommandEnded(run) => Some(*run),

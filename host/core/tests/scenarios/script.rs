@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Policy, Ready, RestartLimit,
-    StopCommand, StopStep, Strength,
+    Advice, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp, OnUnhealthy,
+    Policy, Ready, RestartLimit, StopCommand, StopStep, Strength,
 };
-use kennel_core::{Limits, ServiceSpec, Signal};
+use kennel_core::{CheckOutcome, Limits, ServiceSpec, Signal};
 
 /// What stands in a file, without the transcript.
 pub(crate) enum Line<'a> {
@@ -50,6 +50,9 @@ pub(crate) enum Assumption {
     Ready { service: String, after: Duration },
     /// Processes of this service exit with that code, that long after their spawn.
     Exits { service: String, code: i32, after: Duration },
+    /// Every check of that name is answered so, that long after it was asked for; none:
+    /// nobody answers. The last one said of a name holds.
+    Answers { check: String, outcome: Option<CheckOutcome>, after: Duration },
     /// This signal to the group ends processes of the service (or all), after that time.
     Ends { signal: Signal, service: Option<String>, after: Duration },
 }
@@ -98,6 +101,15 @@ fn apply(spec: &mut ServiceSpec, option: &str) {
         ["ready", "within", timeout] => {
             spec.ready = Ready::Reported { timeout: duration(timeout) };
         }
+        ["ready", "checked", "every", every, "within", timeout] => {
+            spec.ready = Ready::Checked {
+                every: duration(every),
+                attempt: Duration::from_secs(3),
+                timeout: duration(timeout),
+            };
+        }
+        ["check", name, options @ ..] => spec.health.push(check(name, options)),
+        ["asks", "a", "policy"] => spec.restart.advice = Advice::Ask,
         ["policy", "always"] => spec.restart.policy = Policy::Always,
         ["policy", "on_failure"] => spec.restart.policy = Policy::OnFailure,
         ["policy", "never"] => spec.restart.policy = Policy::Never,
@@ -145,6 +157,46 @@ fn apply(spec: &mut ServiceSpec, option: &str) {
     }
 }
 
+fn check(name: &str, mut options: &[&str]) -> CheckSpec {
+    let mut check = CheckSpec::named(name);
+    check.grace = Duration::ZERO;
+    while let [first, rest @ ..] = options {
+        options = match (*first, rest) {
+            ("reports", rest) => {
+                check.on_unhealthy = OnUnhealthy::Report;
+                rest
+            }
+            (option, [value, rest @ ..]) => {
+                match option {
+                    "every" => check.every = duration(value),
+                    "timeout" => check.timeout = duration(value),
+                    "grace" => check.grace = duration(value),
+                    "failures" => check.failures = number(value),
+                    "timeouts" => check.timeouts = number(value),
+                    "successes" => check.successes = number(value),
+                    other => panic!("no option {other:?} of a check"),
+                }
+                rest
+            }
+            (option, []) => panic!("no value of {option:?}"),
+        };
+    }
+    check
+}
+
+/// How a check goes, in one word.
+pub(crate) fn outcome(word: &str) -> CheckOutcome {
+    match word {
+        "passed" => CheckOutcome::Passed,
+        "degraded" => CheckOutcome::Degraded,
+        "refused" => CheckOutcome::Refused,
+        "wrong" => CheckOutcome::Wrong,
+        "late" => CheckOutcome::Late,
+        "impossible" => CheckOutcome::Impossible,
+        other => panic!("no outcome {other:?} of a check"),
+    }
+}
+
 fn limits(text: &str) -> Limits {
     let mut limits = Limits::default();
     for option in text.split(',') {
@@ -161,6 +213,14 @@ fn limits(text: &str) -> Limits {
 fn assumption(text: &str) -> Assumption {
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
         ["every", "spawn", "succeeds"] => Assumption::SpawnsSucceed,
+        ["nobody", "answers", check] => {
+            Assumption::Answers { check: (*check).into(), outcome: None, after: Duration::ZERO }
+        }
+        ["check", check, "is", word, "after", after] => Assumption::Answers {
+            check: (*check).into(),
+            outcome: Some(outcome(word)),
+            after: duration(after),
+        },
         [service, "is", "ready", "after", after] => {
             Assumption::Ready { service: (*service).into(), after: duration(after) }
         }

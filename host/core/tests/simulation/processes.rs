@@ -202,6 +202,7 @@ impl Processes {
                     }
                 }
             }
+            Effect::Check { .. } | Effect::AskPolicy { .. } => {}
             Effect::Release { run } => {
                 if let Some(process) = self.by_run.get_mut(&run) {
                     process.released = true;

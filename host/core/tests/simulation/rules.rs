@@ -137,7 +137,10 @@ impl Rules {
                     r.exit.get_or_insert(*status);
                 }
             }
-            Input::GroupEnded(_) | Input::StopCommandEnded(_) => {}
+            Input::Checked(_)
+            | Input::PolicyDecided { .. }
+            | Input::GroupEnded(_)
+            | Input::StopCommandEnded(_) => {}
         }
         Ok(())
     }
@@ -300,7 +303,9 @@ impl Rules {
             (Some(r), _) => {
                 if let (Some(at), Kind::Daemon) = (r.spawned_at, account.spec.kind) {
                     let wait = match account.spec.ready {
-                        Ready::After(wait) | Ready::Reported { timeout: wait } => wait,
+                        Ready::After(wait)
+                        | Ready::Reported { timeout: wait }
+                        | Ready::Checked { timeout: wait, .. } => wait,
                     };
                     rule!(until(at + wait), "{key:?} starts for ever");
                 }

@@ -49,6 +49,7 @@ impl Rules {
             | EventKind::Backoff { .. }
             | EventKind::Failed { .. }
             | EventKind::HealthChanged { .. }
+            | EventKind::PolicyDecided { .. }
             | EventKind::Signalled { .. }
             | EventKind::Reset => {}
         }
@@ -74,7 +75,7 @@ impl Rules {
             StopReason::Restart
             | StopReason::Configuration
             | StopReason::DependencyRestarted(_) => (r.renewal.as_ref() == Some(reason), true),
-            StopReason::NotReady(timeout) => {
+            StopReason::NotReady(timeout, _) => {
                 let late = r.spawned_at.is_some_and(|at| now >= at + *timeout);
                 let asked = account.spec.ready == Ready::Reported { timeout: *timeout };
                 (late && asked && r.ready_at.is_none(), false)
@@ -103,7 +104,7 @@ impl Rules {
         rule!(r.exit.is_some() || r.spawn_failed, "{key:?} ended run {run} without a fact");
         let for_itself = match &r.stopping {
             None => true,
-            Some((StopReason::NotReady(_) | StopReason::Unhealthy(_), _)) => true,
+            Some((StopReason::NotReady(..) | StopReason::Unhealthy(_), _)) => true,
             Some((StopReason::Remnants(_), _)) => true,
             Some((
                 StopReason::Operator
@@ -193,6 +194,7 @@ impl Rules {
                 rule!(self.run(run).is_none(), "run {run} is released and goes on");
                 rule!(!processes.exists(run), "run {run} is released and its group lives on");
             }
+            Effect::Check { .. } | Effect::AskPolicy { .. } => {}
             Effect::Exit { code } => {
                 rule!(self.exited.is_none(), "it exits twice");
                 self.exited = Some(now);

@@ -1,0 +1,1 @@
+//! Stock plugin `file`. Events as lines of a rotated file.

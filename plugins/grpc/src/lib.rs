@@ -1,0 +1,1 @@
+//! Stock plugin `grpc`. The standard gRPC health service says SERVING.

@@ -1,0 +1,1 @@
+//! Stock plugin `postgres`. PostgreSQL accepts connections and answers; its role as a sample.

@@ -1,0 +1,1 @@
+//! Stock plugin `quiet-hours`. No restarts at certain times of the day.

@@ -1,0 +1,1 @@
+//! Stock plugin `redis`. Redis answers PING and has loaded its data.

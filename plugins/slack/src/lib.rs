@@ -1,0 +1,1 @@
+//! Stock plugin `slack`. Events as messages to a Slack channel.
