@@ -37,6 +37,7 @@ pub mod os;
 mod driver;
 mod handle;
 mod lookup;
+mod state;
 mod status;
 mod suggest;
 mod supervisor;
