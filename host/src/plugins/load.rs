@@ -161,7 +161,7 @@ impl Load<'_> {
             usage: None,
             labels: Vec::new(),
         };
-        let state = self.shared.remembered(&Key {
+        let state = self.shared.saved(&Key {
             plugin: of.plugin.clone(),
             kind: of.wanted.kind,
             service: service.clone(),
@@ -255,16 +255,12 @@ impl Load<'_> {
         bindings: &Bindings,
         facts: &mut Vec<PluginFact>,
     ) -> Vec<(Asker, Arc<Bound>)> {
-        let grants = Arc::new(self.config.grants.clone());
         let mut told: BTreeMap<(&Wanted, bool), Vec<&Asker>> = BTreeMap::new();
         let mut bound = Vec::new();
         for of in &self.uses {
             let Some(result) = bindings.get(&of.wanted) else { continue };
             let to = match result {
-                Ok(binding) => {
-                    let (binding, grants) = (binding.clone(), Arc::clone(&grants));
-                    To::Binding { binding, grants, outdated: None }
-                }
+                Ok(binding) => To::Binding { binding: binding.clone(), outdated: None },
                 Err(refused) => {
                     let old = self.before.uses.get(&of.asker);
                     let to = old.and_then(|old| outdated(old, of, refused));
@@ -292,11 +288,9 @@ fn outdated(old: &Bound, of: &Use, refused: &Refused) -> Option<To> {
         return None;
     }
     match &old.to {
-        To::Binding { binding, grants, outdated: _ } => Some(To::Binding {
-            binding: binding.clone(),
-            grants: Arc::clone(grants),
-            outdated: Some(refused.clone()),
-        }),
+        To::Binding { binding, outdated: _ } => {
+            Some(To::Binding { binding: binding.clone(), outdated: Some(refused.clone()) })
+        }
         To::Loading | To::Nobody(_) => None,
     }
 }
@@ -312,8 +306,9 @@ pub(super) async fn bind_one(plugin: &Plugin, wanted: &Wanted) -> Result<Binding
     match binding.configure().await {
         Ok(()) => Ok(binding),
         Err(ConfigureError::Problems(problems)) => {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Err(Refused::new(format!("it refuses its configuration: {}", problems.join("; "))))
+            let each: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let refused = Refused::new(format!("it refuses its configuration: {}", each.join("; ")));
+            Err(Refused { problems, ..refused })
         }
         Err(ConfigureError::Fault(fault)) => {
             Err(Refused::new(format!("it failed over its configuration: {fault}")))
@@ -322,7 +317,8 @@ pub(super) async fn bind_one(plugin: &Plugin, wanted: &Wanted) -> Result<Binding
 }
 
 pub(super) fn refused_load(error: &LoadError) -> Refused {
-    Refused { reason: error.to_string(), hint: error.hint() }
+    let is_about_sha256 = matches!(error, LoadError::Sha256 { .. });
+    Refused { hint: error.hint(), is_about_sha256, ..Refused::new(error.to_string()) }
 }
 
 /// `web health redis, db ready and 3 more`

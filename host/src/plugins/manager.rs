@@ -19,10 +19,12 @@ use super::samples::{Measurer, Samples};
 use super::source::{self, COMPONENT_MAX};
 use super::status::{PluginState, PluginStatus, UseStatus, add, is_resting};
 use super::table::{Bound, Entry, Refused, Stage, Table, To};
-use super::uses::{Asker, Use, uses};
+use super::uses::{Asker, Askers, Use, uses};
+use super::validate::known_cache;
 use crate::checks::Launcher;
-use crate::config::Config;
-use crate::state::{Key, Notice, PluginState as Memory};
+use crate::config::{Config, PluginConfig};
+use crate::os::Cause;
+use crate::state::{Key, Notice, SavedStates};
 
 /// Threads that run plugins.
 const WORKERS: usize = 2;
@@ -38,7 +40,9 @@ pub(crate) struct Plugins {
 
 /// What the clones share.
 pub(super) struct Shared {
-    /// Where compiled and remembered things are kept.
+    /// Where compiled plugins are kept.
+    cache: Option<PathBuf>,
+    /// Where their state is.
     dir: PathBuf,
     pub(super) reports: Reports,
     pub(super) samples: Samples,
@@ -47,21 +51,32 @@ pub(super) struct Shared {
     /// Changes with the table.
     changed: watch::Sender<u64>,
     runtime: tokio::sync::Mutex<Option<Runtime>>,
-    memory: OnceLock<Memory>,
+    saved: OnceLock<SavedStates>,
 }
 
 impl Plugins {
     /// A handle on no plugins yet; what they keep is kept below `state_dir`.
     pub(crate) fn new(state_dir: PathBuf, tell: Tell) -> Plugins {
+        let dir = state_dir.join("plugins");
+        Plugins::with(Some(dir.join("cache")), dir, tell)
+    }
+
+    /// One that is only there to look whether plugins would work.
+    pub(super) fn for_validation(state_dir: PathBuf) -> Plugins {
+        Plugins::with(known_cache(&state_dir), state_dir.join("plugins"), Arc::new(drop))
+    }
+
+    fn with(cache: Option<PathBuf>, dir: PathBuf, tell: Tell) -> Plugins {
         let shared = Shared {
-            dir: state_dir.join("plugins"),
+            cache,
+            dir,
             reports: Reports::new(tell),
             samples: Samples::default(),
             launchers: Arc::default(),
             table: Mutex::default(),
             changed: watch::Sender::new(0),
             runtime: tokio::sync::Mutex::new(None),
-            memory: OnceLock::new(),
+            saved: OnceLock::new(),
         };
         Plugins { shared: Arc::new(shared) }
     }
@@ -69,17 +84,21 @@ impl Plugins {
     /// Begins to load what is configured, in the background. To be called on a tokio
     /// runtime, before the first question.
     pub(crate) fn start(&self, config: &Config) {
+        if config.plugins.is_empty() {
+            return;
+        }
+        let (shared, askers) = (Arc::clone(&self.shared), Askers::of(config));
+        tokio::spawn(async move {
+            shared.open_saved().await;
+            shared.forget(|key| !askers.has(key));
+        });
         let mut by_plugin = by_plugin(uses(config));
         for config in &config.plugins {
             let uses = by_plugin.remove(&config.name).unwrap_or_default();
-            let number = self.shared.expect(Entry {
-                config: config.clone(),
-                load: 0,
-                stage: Stage::Loading,
-            }, &uses);
+            let number = self.shared.expect(config, &uses);
             let (shared, config) = (Arc::clone(&self.shared), config.clone());
             tokio::spawn(async move {
-                shared.open_memory().await;
+                shared.open_saved().await;
                 let before = Before::default();
                 let load = Load { shared: &shared, config, uses, before, number };
                 let outcome = load.first().await;
@@ -121,11 +140,9 @@ impl Plugins {
     /// The operator has started, restarted or reset this instance: what its policy
     /// remembers of failures is forgotten with the counters.
     pub(crate) fn operator_spoke(&self, service: &str, index: u32) {
-        if let Some(memory) = self.shared.memory.get() {
-            memory.forget(|key| {
-                key.kind == Kind::RestartPolicy && *key.service == *service && key.instance == index
-            });
-        }
+        self.shared.forget(|key| {
+            key.kind == Kind::RestartPolicy && *key.service == *service && key.instance == index
+        });
     }
 
     /// Everything there is to see.
@@ -146,7 +163,7 @@ impl Plugins {
         if let Ok(mut runtime) = self.shared.runtime.try_lock() {
             *runtime = None;
         }
-        self.shared.memory.get().is_none_or(|memory| memory.close(patience))
+        self.shared.saved.get().is_none_or(|saved| saved.close(patience))
     }
 }
 
@@ -203,12 +220,12 @@ impl Shared {
     }
 
     /// Notes that a plugin is being loaded; the number of that load.
-    fn expect(&self, entry: Entry, uses: &[Use]) -> u64 {
+    fn expect(&self, config: &PluginConfig, uses: &[Use]) -> u64 {
         let load = self.next_load();
-        let waiting = uses.iter().map(|of| {
-            (of.asker.clone(), Arc::new(Bound::new(of, To::Loading)))
-        });
-        self.table().install(Arc::new(Entry { load, ..entry }), waiting.collect());
+        let waiting =
+            uses.iter().map(|of| (of.asker.clone(), Arc::new(Bound::new(of, To::Loading))));
+        let entry = Entry { config: config.clone(), load, stage: Stage::Loading };
+        self.table().install(Arc::new(entry), waiting.collect());
         load
     }
 
@@ -257,7 +274,7 @@ impl Shared {
             return Ok(runtime.clone());
         }
         let settings = Settings {
-            cache_dir: Some(self.dir.join("cache")),
+            cache_dir: self.cache.clone(),
             workers: WORKERS,
             max_component_bytes: COMPONENT_MAX,
             ..Settings::default()
@@ -277,18 +294,18 @@ impl Shared {
 
     /// Reads what plugins remember, once. Without it they remember while this supervisor
     /// runs.
-    pub(super) async fn open_memory(self: &Arc<Shared>) {
-        if self.memory.get().is_some() {
+    pub(super) async fn open_saved(self: &Arc<Shared>) {
+        if self.saved.get().is_some() {
             return;
         }
         let shared = Arc::clone(self);
         let opening = tokio::task::spawn_blocking(move || {
-            shared.memory.get_or_init(|| shared.read_memory());
+            shared.saved.get_or_init(|| shared.read_saved());
         });
         let _ = opening.await;
     }
 
-    fn read_memory(self: &Arc<Shared>) -> Memory {
+    fn read_saved(self: &Arc<Shared>) -> SavedStates {
         let told = Arc::downgrade(self);
         let tell = Box::new(move |notice| {
             let Some(shared) = told.upgrade() else { return };
@@ -302,25 +319,26 @@ impl Shared {
                 Notice::Resumed => PluginFact::StateResumed,
             });
         });
-        Memory::open(&self.dir.join("saved"), tell).unwrap_or_else(|error| {
-            self.reports.tell(PluginFact::StateStalled { error: error.to_string() });
-            Memory::without_file()
+        SavedStates::open(&self.dir.join("saved"), tell).unwrap_or_else(|error| {
+            let error = Cause::from_io(&error).to_string();
+            self.reports.tell(PluginFact::StateStalled { error });
+            SavedStates::without_file()
         })
     }
 
-    pub(super) fn remembered(&self, key: &Key) -> Option<SavedState> {
-        self.memory.get()?.of_key(key)
+    pub(super) fn saved(&self, key: &Key) -> Option<SavedState> {
+        self.saved.get()?.of_key(key)
     }
 
-    /// Remembers what a plugin handed back. False: it is too much.
-    pub(super) fn remember(&self, key: Key, saved: SavedState) -> bool {
-        self.memory.get().is_none_or(|memory| memory.keep(key, saved))
+    /// Keeps what a plugin handed back. False: it is too much.
+    pub(super) fn save(&self, key: Key, state: SavedState) -> bool {
+        self.saved.get().is_none_or(|saved| saved.keep(key, state))
     }
 
     /// Forgets what belongs to nobody any more.
     pub(super) fn forget(&self, is_gone: impl Fn(&Key) -> bool) {
-        if let Some(memory) = self.memory.get() {
-            memory.forget(is_gone);
+        if let Some(saved) = self.saved.get() {
+            saved.forget(is_gone);
         }
     }
 

@@ -1,23 +1,22 @@
 //! Another configuration: everything is tried beside what is in use, then all of it takes
 //! its place at once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::fact::{PluginFact, Then};
+use super::fact::PluginFact;
 use super::load::{Before, Load};
 use super::manager::{Plugins, by_plugin};
 use super::table::Table;
-use super::uses::{Asker, uses};
+use super::uses::{Asker, Askers, uses};
 use crate::config::Config;
-use crate::state::Key;
 
 /// Plugins that are ready to take the place of those in use.
 pub(crate) struct Prepared {
     table: Table,
     facts: Vec<PluginFact>,
-    /// Who may ask how many instances: all others are forgotten.
-    askers: HashMap<Asker, (Arc<str>, u32)>,
+    /// What plugins remember for others is forgotten.
+    askers: Askers,
 }
 
 impl Prepared {
@@ -39,7 +38,7 @@ impl Prepared {
 
     /// Whether every plugin and configuration was taken.
     pub(crate) fn is_complete(&self) -> bool {
-        self.facts.iter().all(|fact| !matches!(fact, PluginFact::Rejected { then: Then::Without | Then::OldGoesOn, .. }))
+        self.refusals().is_empty()
     }
 }
 
@@ -52,7 +51,7 @@ impl Plugins {
     ) -> impl Future<Output = Prepared> + Send + 'static {
         let shared = Arc::clone(&self.shared);
         let uses = uses(config);
-        let askers = askers(config, &uses);
+        let askers = Askers::of(config);
         let mut by_plugin = by_plugin(uses);
         let wanted: Vec<_> = config
             .plugins
@@ -64,7 +63,7 @@ impl Plugins {
             .collect();
         async move {
             if !wanted.is_empty() {
-                shared.open_memory().await;
+                shared.open_saved().await;
             }
             let mut prepared = Prepared { table: Table::default(), facts: Vec::new(), askers };
             let mut loads = Vec::new();
@@ -101,36 +100,7 @@ impl Plugins {
         drop(before);
         self.shared.reports.retain(|plugin| names.contains(plugin));
         self.shared.samples.forget(|measurer| !names.contains(&measurer.plugin));
-        let kept = kept(&askers);
-        self.shared.forget(|key| {
-            kept.get(&(key.service.clone(), key.slot.clone()))
-                .is_none_or(|(plugin, replicas)| key.plugin != *plugin || key.instance >= *replicas)
-        });
+        self.shared.forget(|key| !askers.has(key));
         self.shared.is_changed(facts);
     }
-}
-
-/// Who asks which plugin about how many instances.
-fn askers(config: &Config, uses: &[super::uses::Use]) -> HashMap<Asker, (Arc<str>, u32)> {
-    let replicas: BTreeMap<&str, u32> =
-        config.services.iter().map(|s| (&*s.spec.name, s.spec.replicas)).collect();
-    let asker = |of: &super::uses::Use| {
-        let replicas = match &of.asker {
-            Asker::Service(service, _) => replicas.get(&**service).copied().unwrap_or(0),
-            Asker::Sink(_) => 0,
-        };
-        (of.asker.clone(), (of.plugin.clone(), replicas))
-    };
-    uses.iter().map(asker).collect()
-}
-
-/// By service and slot, as memories are kept.
-fn kept(
-    askers: &HashMap<Asker, (Arc<str>, u32)>,
-) -> HashMap<(Arc<str>, Arc<str>), (Arc<str>, u32)> {
-    let of_services = askers.iter().filter_map(|(asker, about)| match asker {
-        Asker::Service(service, slot) => Some(((service.clone(), slot.word()), about.clone())),
-        Asker::Sink(_) => None,
-    });
-    of_services.collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kennel_wasm::model::Kind;
-use kennel_wasm::{Binding, Grants, Plugin};
+use kennel_wasm::{Binding, Plugin, Problem};
 
 use super::uses::{Asker, Use, Wanted};
 use crate::config::PluginConfig;
@@ -57,7 +57,6 @@ pub(super) enum To {
     /// This one.
     Binding {
         binding: Binding,
-        grants: Arc<Grants>,
         /// Why this is still the one of an earlier configuration.
         outdated: Option<Refused>,
     },
@@ -71,11 +70,20 @@ pub(super) struct Refused {
     /// One sentence, or several problems of a configuration in one.
     pub(super) reason: String,
     pub(super) hint: Option<String>,
+    /// What the plugin finds wrong with its configuration.
+    pub(super) problems: Vec<Problem>,
+    /// Whether it is another component than the configuration wants.
+    pub(super) is_about_sha256: bool,
 }
 
 impl Refused {
     pub(super) fn new(reason: impl Into<String>) -> Refused {
-        Refused { reason: reason.into(), hint: None }
+        Refused {
+            reason: reason.into(),
+            hint: None,
+            problems: Vec::new(),
+            is_about_sha256: false,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who uses which plugin for what: taken from a configuration, and the names by which the
 //! driver asks.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use kennel_wasm::model::Kind;
 
 use crate::checks::CheckKind;
 use crate::config::{Config, PluginUse, ReadyWhen, ServiceConfig};
+use crate::state::Key;
 
 /// Which question of a service.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -109,4 +111,34 @@ fn one(asker: Asker, kind: Kind, with: &PluginUse, path: String) -> Use {
     let PluginUse { plugin, config, required } = with;
     let wanted = Wanted { kind, config: config.to_string().into() };
     Use { asker, plugin: plugin.clone(), wanted, is_required: *required, path }
+}
+
+/// The instances that plugins are asked about in a configuration: what they remember of
+/// others is of no more use.
+pub(super) struct Askers {
+    /// Which plugin is asked about how many instances, by service and slot.
+    by_slot: HashMap<(Arc<str>, Arc<str>), (Arc<str>, u32)>,
+}
+
+impl Askers {
+    pub(super) fn of(config: &Config) -> Askers {
+        let replicas: HashMap<&str, u32> =
+            config.services.iter().map(|s| (&*s.spec.name, s.spec.replicas)).collect();
+        let by_slot = uses(config).into_iter().filter_map(|of| match of.asker {
+            Asker::Service(service, slot) => {
+                let replicas = replicas.get(&*service).copied().unwrap_or(0);
+                Some(((service, slot.word()), (of.plugin, replicas)))
+            }
+            Asker::Sink(_) => None,
+        });
+        Askers { by_slot: by_slot.collect() }
+    }
+
+    /// Whether what is remembered under `key` is still asked for.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        let place = (key.service.clone(), key.slot.clone());
+        self.by_slot
+            .get(&place)
+            .is_some_and(|(plugin, replicas)| key.plugin == *plugin && key.instance < *replicas)
+    }
 }

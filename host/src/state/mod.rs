@@ -1,7 +1,7 @@
 //! What outlives the supervisor, apart from its journal.
 //!
 //! ```text
-//!   Plugins ──► PluginState ──► thread ──► plugins/saved   (what plugins remember)
+//!   Plugins ──► SavedStates ──► thread ──► plugins/saved   (what plugins remember)
 //! ```
 
 mod plugin_file;
@@ -9,4 +9,4 @@ mod plugin_record;
 mod plugin_state;
 
 pub(crate) use plugin_record::Key;
-pub(crate) use plugin_state::{Notice, PluginState};
+pub(crate) use plugin_state::{Notice, SavedStates};

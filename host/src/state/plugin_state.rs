@@ -42,9 +42,9 @@ pub(crate) enum Notice {
 pub(crate) type Tell = Box<dyn Fn(Notice) + Send>;
 
 /// A cheap handle on what plugins remember. When the last one is dropped the thread
-/// writes what waits and ends; [`close`](PluginState::close) waits for that.
+/// writes what waits and ends; [`close`](SavedStates::close) waits for that.
 #[derive(Clone)]
-pub(crate) struct PluginState {
+pub(crate) struct SavedStates {
     shared: Arc<Shared>,
     _closer: Arc<Closer>,
 }
@@ -89,13 +89,13 @@ impl Stage {
     }
 }
 
-impl PluginState {
+impl SavedStates {
     /// Reads the file at `path`, which need not be there, and starts the thread
     /// "kennel-saved". Blocks as long as the disk does.
     ///
     /// # Errors
     /// The file is there and cannot be read, or there can be no thread.
-    pub(crate) fn open(path: &Path, tell: Tell) -> io::Result<PluginState> {
+    pub(crate) fn open(path: &Path, tell: Tell) -> io::Result<SavedStates> {
         let (file, Found { entries, aside }) = PluginFile::open(path)?;
         // What was saved from a damaged file is on no disk now.
         let changed = match &aside {
@@ -105,22 +105,22 @@ impl PluginState {
         if let Some(aside) = aside {
             tell(Notice::Damaged(aside));
         }
-        let this = PluginState::of(entries, changed, Stage::Open);
+        let this = SavedStates::of(entries, changed, Stage::Open);
         let writer = Writer { shared: Arc::clone(&this.shared), file, tell, is_stalled: false };
         thread::Builder::new().name("kennel-saved".to_owned()).spawn(move || writer.run())?;
         Ok(this)
     }
 
     /// One without a file: what plugins remember ends with the supervisor.
-    pub(crate) fn without_file() -> PluginState {
-        PluginState::of(Entries::new(), BTreeSet::new(), Stage::Ended)
+    pub(crate) fn without_file() -> SavedStates {
+        SavedStates::of(Entries::new(), BTreeSet::new(), Stage::Ended)
     }
 
-    fn of(entries: Entries, changed: BTreeSet<Key>, stage: Stage) -> PluginState {
+    fn of(entries: Entries, changed: BTreeSet<Key>, stage: Stage) -> SavedStates {
         let total = entries.values().map(|saved| saved.bytes.len()).sum();
         let memory = Mutex::new(Memory { entries, changed, total, stage });
         let shared = Arc::new(Shared { memory, wake: Condvar::new() });
-        PluginState { _closer: Arc::new(Closer(Arc::clone(&shared))), shared }
+        SavedStates { _closer: Arc::new(Closer(Arc::clone(&shared))), shared }
     }
 
     /// What is remembered under `key`.
@@ -308,10 +308,10 @@ mod tests {
         SavedState { version: 2, bytes: bytes.to_vec() }
     }
 
-    fn open(path: &Path) -> (PluginState, mpsc::Receiver<Notice>) {
+    fn open(path: &Path) -> (SavedStates, mpsc::Receiver<Notice>) {
         let (sender, notices) = mpsc::channel();
         let tell = Box::new(move |notice| drop(sender.send(notice)));
-        (PluginState::open(path, tell).unwrap(), notices)
+        (SavedStates::open(path, tell).unwrap(), notices)
     }
 
     /// Waits until a supervisor that was killed now would leave this behind.
@@ -355,7 +355,7 @@ mod tests {
         assert!(state.keep(key("web"), saved(b"last words")));
         assert!(state.close(SOON));
         assert_eq!(open(&path).0.of_key(&key("web")), Some(saved(b"last words")));
-        assert!(PluginState::without_file().close(Duration::ZERO));
+        assert!(SavedStates::without_file().close(Duration::ZERO));
     }
 
     #[test]
@@ -418,7 +418,7 @@ mod tests {
             (&b"kennel plugin state 2\n\x01"[..], "its first line is not that of this version"),
             (b"something else", "its first line is not that of this version"),
         ] {
-            drop(PluginState::close(&state, SOON));
+            drop(SavedStates::close(&state, SOON));
             fs::write(&path, text).unwrap();
             let (_state, notices) = open(&path);
             let told = notices.try_recv().unwrap();
@@ -435,9 +435,9 @@ mod tests {
         let tell_sender = mpsc::channel();
         let tell = Box::new(move |notice| drop(tell_sender.0.send(notice)));
         let notices = tell_sender.1;
-        assert!(PluginState::open(&path, Box::new(|_| {})).is_err());
+        assert!(SavedStates::open(&path, Box::new(|_| {})).is_err());
         fs::remove_file(dir.path().join("plugins")).unwrap();
-        let state = PluginState::open(&path, tell).unwrap();
+        let state = SavedStates::open(&path, tell).unwrap();
         fs::write(dir.path().join("plugins"), "").unwrap();
         assert!(state.keep(key("web"), saved(b"kept")));
         let told = notices.recv_timeout(SOON).unwrap();
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn what_plugins_remember_has_a_limit_in_all() {
-        let state = PluginState::without_file();
+        let state = SavedStates::without_file();
         let full = saved(&[0; STATE_BYTES_MAX]);
         let mut kept = 0;
         while state.keep(key(&format!("s{kept}")), full.clone()) {
