@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use kennel_core as core;
 
 use super::wire::{
-    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Plan, Plugin,
-    PluginFault, PluginState, PluginUse, Service, State, Status, Supervisor, SupervisorChange,
-    Wanted,
+    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
+    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, State, Status,
+    Supervisor, SupervisorChange, Wanted,
 };
 use crate::{config, handle, journal, logs, plugins, status};
 
@@ -126,10 +126,11 @@ impl Outcomes {
 
 impl From<&config::Plan> for Plan {
     fn from(plan: &config::Plan) -> Plan {
-        let config::Plan { changes, supervisor } = plan;
+        let config::Plan { changes, parts, supervisor } = plan;
         Plan {
             empty: plan.is_empty(),
             changes: changes.iter().map(Change::from).collect(),
+            parts: parts.iter().map(PartChange::from).collect(),
             supervisor: supervisor.iter().map(SupervisorChange::from).collect(),
         }
     }
@@ -145,6 +146,25 @@ impl From<&config::Change> for Change {
             config::Action::InPlace => Action::InPlace,
         };
         Change { service: service.clone(), action, reasons: reasons.clone() }
+    }
+}
+
+impl From<&config::PartChange> for PartChange {
+    fn from(change: &config::PartChange) -> PartChange {
+        let config::PartChange { part, name, action, reasons } = change;
+        PartChange {
+            part: match part {
+                config::Part::Plugin => Part::Plugin,
+                config::Part::Sink => Part::Sink,
+            },
+            name: name.clone(),
+            action: match action {
+                config::PartAction::Add => PartAction::Add,
+                config::PartAction::Change => PartAction::Change,
+                config::PartAction::Remove => PartAction::Remove,
+            },
+            reasons: reasons.clone(),
+        }
     }
 }
 
