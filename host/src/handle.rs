@@ -14,6 +14,7 @@ use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
 use crate::status::Status;
+use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 /// A way to a running supervisor.
@@ -25,6 +26,8 @@ pub struct Handle {
     pub(crate) logs: Logs,
     pub(crate) plugins: Plugins,
     pub(crate) meter: Meter,
+    pub(crate) plugins: Plugins,
+    pub(crate) checks: CheckTallies,
 }
 
 /// What can be done to services.
