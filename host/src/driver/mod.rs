@@ -42,6 +42,8 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
+use crate::plugins::{PluginFact, Plugins};
+use crate::tallies::CheckTallies;
 
 use launch::Made;
 use news::News;
@@ -62,6 +64,8 @@ pub(crate) enum Fact {
     Loaded(Loaded),
     /// The log threads report.
     Log(LogFact),
+    /// Something happened to a plugin.
+    Plugin(PluginFact),
 }
 
 /// Where facts go. Not bounded by itself: each run has a handful of facts in its life,
@@ -74,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) source: Option<Source>,
     pub(crate) journal: Journal,
     pub(crate) capture: Capture,
+    pub(crate) plugins: Plugins,
+    pub(crate) checks: CheckTallies,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
     pub(crate) ended: watch::Sender<Option<i32>>,
@@ -105,6 +111,8 @@ pub(crate) struct Driver {
     reads: Reads,
     news: News,
     capture: Capture,
+    plugins: Plugins,
+    checks: CheckTallies,
     requests: mpsc::Receiver<Request>,
     facts: Facts,
     incoming: mpsc::UnboundedReceiver<Fact>,
@@ -146,8 +154,19 @@ fn far_future() -> Instant {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Driver {
-        let Parts { config, source, journal, capture, requests, facts, ended, status_lines, seed } =
-            parts;
+        let Parts {
+            config,
+            source,
+            journal,
+            capture,
+            plugins,
+            checks,
+            requests,
+            facts,
+            ended,
+            status_lines,
+            seed,
+        } = parts;
         // Every run has at least one event, so the number of the next event is above
         // every run that was ever named here.
         let first_run = RunId(journal.last_seq() + 1);
@@ -162,6 +181,8 @@ impl Driver {
             news: News::new(journal, status_lines),
             source,
             capture,
+            plugins,
+            checks,
             requests,
             facts: facts.0,
             incoming: facts.1,
@@ -274,6 +295,7 @@ impl Driver {
             Fact::Input(input) => self.tell_core(input),
             Fact::Loaded(loaded) => self.take_loaded(loaded),
             Fact::Log(fact) => self.news.log_fact(&fact),
+            Fact::Plugin(fact) => self.news.plugin_fact(&fact),
         }
     }
 
@@ -358,6 +380,7 @@ impl Driver {
             match fact {
                 Fact::Made(_, Ok(made)) => made.kill(),
                 Fact::Log(fact) => self.news.log_fact(&fact),
+                Fact::Plugin(fact) => self.news.plugin_fact(&fact),
                 Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) => {}
             }
         }
