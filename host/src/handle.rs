@@ -24,7 +24,6 @@ pub struct Handle {
     pub(crate) ended: watch::Receiver<Option<i32>>,
     pub(crate) journal: Journal,
     pub(crate) logs: Logs,
-    pub(crate) plugins: Plugins,
     pub(crate) meter: Meter,
     pub(crate) plugins: Plugins,
     pub(crate) checks: CheckTallies,

@@ -14,8 +14,9 @@ use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
-use crate::plugins::Plugins;
 use crate::os::{Cause, LockError, StateLock};
+use crate::plugins::Plugins;
+use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 /// Requests that may wait for the driver before who asks has to wait.
@@ -161,19 +162,19 @@ impl Builder {
             }),
         })?;
         let plugin_facts = facts.clone();
-        let plugins = Plugins::new(
-            state_dir.clone(),
-            Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact)))),
-        );
+        let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
+        let plugins = Plugins::new(state_dir.clone(), tell);
         let (requests, orders) = mpsc::channel(REQUESTS);
         let (ended_sender, ended) = watch::channel(None);
+        let checks = CheckTallies::default();
         let handle = Handle {
             requests,
             ended,
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
-            plugins: plugins.clone(),
             meter: Meter::default(),
+            plugins: plugins.clone(),
+            checks: checks.clone(),
         };
         let parts = Parts {
             config,
@@ -181,6 +182,7 @@ impl Builder {
             journal,
             capture,
             plugins,
+            checks,
             requests: orders,
             facts: (facts, incoming),
             ended: ended_sender,

@@ -7,8 +7,7 @@ use std::time::Duration;
 use kennel_core::CheckOutcome;
 
 /// Upper bounds of the buckets of [`Tally::times`], in milliseconds.
-pub(crate) const BOUNDS_MS: [u64; 12] =
-    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+pub(crate) const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
 /// Which check of which instance.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

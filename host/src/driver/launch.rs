@@ -43,10 +43,10 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Who it is, as plugins know it.
-    pub(super) fn subject(&self) -> Subject {
+    /// Who it is, as plugins know it, and its name.
+    pub(super) fn subject(&self) -> (Subject, Arc<str>) {
         let service = self.job.definition.spec.name.clone();
-        Subject { service, instance: self.job.index }
+        (Subject { service, instance: self.job.index }, self.job.name.clone())
     }
 
     /// Ends a process that nobody will supervise.

@@ -32,10 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kennel_core::{
-    Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId,
-    Time,
-};
+use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -44,6 +41,7 @@ use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
 use crate::plugins::{PluginFact, Plugins};
+use crate::tallies::CheckTallies;
 
 use checks::Question;
 use launch::Made;
@@ -82,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) capture: Capture,
     pub(crate) plugins: Plugins,
+    pub(crate) checks: CheckTallies,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
     pub(crate) ended: watch::Sender<Option<i32>>,
@@ -114,6 +113,7 @@ pub(crate) struct Driver {
     news: News,
     capture: Capture,
     plugins: Plugins,
+    checks: CheckTallies,
     requests: mpsc::Receiver<Request>,
     facts: Facts,
     incoming: mpsc::UnboundedReceiver<Fact>,
@@ -161,6 +161,7 @@ impl Driver {
             journal,
             capture,
             plugins,
+            checks,
             requests,
             facts,
             ended,
@@ -182,6 +183,7 @@ impl Driver {
             source,
             capture,
             plugins,
+            checks,
             requests,
             facts: facts.0,
             incoming: facts.1,
@@ -309,10 +311,10 @@ impl Driver {
     fn take_fact(&mut self, fact: Fact) {
         match fact {
             Fact::Made(run, Ok(made)) => {
-                let subject = made.subject();
+                let (subject, name) = made.subject();
                 self.runs.add(run, made, &self.facts);
                 if let Some(launcher) = self.runs.launcher(run) {
-                    self.plugins.run_began(run, subject, launcher);
+                    self.plugins.run_began(run, subject, name, launcher);
                 }
                 self.tell_core(Input::Spawned(run));
             }
@@ -426,10 +428,7 @@ impl Driver {
                 Fact::Made(_, Ok(made)) => made.kill(),
                 Fact::Log(fact) => self.news.log_fact(&fact),
                 Fact::Plugin(fact) => self.news.plugin_fact(&fact),
-                Fact::Made(_, Err(_))
-                | Fact::Input(_)
-                | Fact::Loaded(_)
-                | Fact::Prepared(..) => {}
+                Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) | Fact::Prepared(..) => {}
             }
         }
     }

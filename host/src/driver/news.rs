@@ -238,7 +238,7 @@ impl News {
             Severity::Warn => tracing::warn!("{message}"),
             Severity::Error => tracing::error!("{message}"),
         }
-        let service = fact.service().map(ToString::to_string);
+        let service = fact.service().map(str::to_owned);
         self.append(fact.name(), service, message, fact.attributes());
     }
 

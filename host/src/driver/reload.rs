@@ -166,6 +166,7 @@ impl Driver {
         self.core.set_limits(limits(&self.config.supervisor));
         let graph = self.config.graph.clone();
         self.tell_core(Input::Configure { graph, restart });
+        self.checks.forget(|checked| !configured.contains(&checked.service));
     }
 
     pub(super) fn define_services(&mut self) {

@@ -83,7 +83,7 @@ impl Plugins {
     }
 
     /// Does nothing.
-    pub(crate) fn run_began(&self, _: RunId, _: Subject, _: Arc<dyn Launcher>) {}
+    pub(crate) fn run_began(&self, _: RunId, _: Subject, _: Arc<str>, _: Arc<dyn Launcher>) {}
 
     /// Does nothing.
     pub(crate) fn run_ended(&self, _: RunId) {}
@@ -92,10 +92,7 @@ impl Plugins {
     pub(crate) fn operator_spoke(&self, _: &str, _: u32) {}
 
     /// Has nothing to prepare.
-    pub(crate) fn prepare(
-        &self,
-        _: &Config,
-    ) -> impl Future<Output = Prepared> + Send + 'static {
+    pub(crate) fn prepare(&self, _: &Config) -> impl Future<Output = Prepared> + Send + 'static {
         std::future::ready(Prepared)
     }
 

@@ -141,5 +141,4 @@ mod tests {
         assert!(append(Path::new("/dev/null"), b"x", Rotate::default()).is_err());
         assert_eq!(fs::read(&target).unwrap(), b"");
     }
-
 }

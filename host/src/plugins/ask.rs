@@ -111,7 +111,8 @@ impl Shared {
         };
         match asked.binding.check(subject(&about), input, timeout).await {
             Ok(Ok(verdict)) => {
-                let check::Verdict { status, reason, samples, state, next_in, ext } = verdict;
+                let check::Verdict { status, reason, samples, state, next_in } = verdict;
+                let ext: kennel_wasm::model::Attributes = Vec::new();
                 self.save_of(&asked, key, state);
                 let measurer = Measurer {
                     plugin: asked.plugin.clone(),
@@ -124,7 +125,8 @@ impl Shared {
                     },
                 };
                 self.samples.set(measurer, samples);
-                let is_unready = ext.iter().any(|(name, value)| name == "ready" && value == "false");
+                let is_unready =
+                    ext.iter().any(|(name, value)| name == "ready" && value == "false");
                 let outcome = match (slot, is_unready) {
                     (Slot::Ready, true) => CheckOutcome::Impossible,
                     (Slot::Ready, false) | (Slot::Health(_) | Slot::Policy, _) => outcome(status),
@@ -181,11 +183,7 @@ impl Shared {
         }
     }
 
-    async fn deliver(
-        &self,
-        sink: Arc<str>,
-        batch: sink::Batch,
-    ) -> Result<sink::Delivery, String> {
+    async fn deliver(&self, sink: Arc<str>, batch: sink::Batch) -> Result<sink::Delivery, String> {
         let asked = self.asked(&Asker::Sink(sink))?;
         match asked.binding.deliver(batch).await {
             Ok(delivery) => Ok(delivery),

@@ -126,9 +126,9 @@ impl PluginFact {
     /// How much it matters.
     pub(crate) fn severity(&self) -> Severity {
         match self {
-            PluginFact::Loaded { .. }
-            | PluginFact::Enabled { .. }
-            | PluginFact::StateResumed => Severity::Info,
+            PluginFact::Loaded { .. } | PluginFact::Enabled { .. } | PluginFact::StateResumed => {
+                Severity::Info
+            }
             PluginFact::Rejected { then: Then::OldGoesOn, .. }
             | PluginFact::Faulted { .. }
             | PluginFact::Disabled { .. }
@@ -241,7 +241,10 @@ impl PluginFact {
         };
         match value {
             Value::Object(map) => map,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
             | Value::Array(_) => Map::new(),
         }
     }

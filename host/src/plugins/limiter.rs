@@ -5,8 +5,8 @@
 //! next one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The same of the same plugin is told once in this time.

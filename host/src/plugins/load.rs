@@ -250,11 +250,7 @@ impl Load<'_> {
     }
 
     /// Whom each one asks. Who had a binding and gets none now keeps the old one.
-    fn bound(
-        &self,
-        bindings: &Bindings,
-        facts: &mut Vec<PluginFact>,
-    ) -> Vec<(Asker, Arc<Bound>)> {
+    fn bound(&self, bindings: &Bindings, facts: &mut Vec<PluginFact>) -> Vec<(Asker, Arc<Bound>)> {
         let mut told: BTreeMap<(&Wanted, bool), Vec<&Asker>> = BTreeMap::new();
         let mut bound = Vec::new();
         for of in &self.uses {
@@ -301,13 +297,13 @@ fn accepted(bindings: Bindings) -> BTreeMap<Wanted, Binding> {
 
 pub(super) async fn bind_one(plugin: &Plugin, wanted: &Wanted) -> Result<Binding, Refused> {
     let Wanted { kind, config } = wanted;
-    let binding =
-        plugin.bind(*kind, config).map_err(|error| Refused::new(error.to_string()))?;
+    let binding = plugin.bind(*kind, config).map_err(|error| Refused::new(error.to_string()))?;
     match binding.configure().await {
         Ok(()) => Ok(binding),
         Err(ConfigureError::Problems(problems)) => {
             let each: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            let refused = Refused::new(format!("it refuses its configuration: {}", each.join("; ")));
+            let refused =
+                Refused::new(format!("it refuses its configuration: {}", each.join("; ")));
             Err(Refused { problems, ..refused })
         }
         Err(ConfigureError::Fault(fault)) => {

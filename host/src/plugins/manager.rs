@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::Tell;
 use super::fact::PluginFact;
-use super::host::{Launchers, Probes};
+use super::host::Probes;
+use super::launchers::Launchers;
 use super::load::{Before, Load, Outcome};
 use super::observer::Reports;
 use super::samples::{Measurer, Samples};
@@ -122,9 +123,16 @@ impl Plugins {
         }
     }
 
-    /// From now on commands of plugins about this instance run as `launcher` does.
-    pub(crate) fn run_began(&self, run: RunId, subject: Subject, launcher: Arc<dyn Launcher>) {
-        self.shared.launchers.add(run, subject, launcher);
+    /// From now on commands of plugins about this instance, whose name is `instance`, run
+    /// as `launcher` does.
+    pub(crate) fn run_began(
+        &self,
+        run: RunId,
+        subject: Subject,
+        instance: Arc<str>,
+        launcher: Arc<dyn Launcher>,
+    ) {
+        self.shared.launchers.add(run, subject, instance, launcher);
     }
 
     /// The run is over: what was measured of it holds no more.
@@ -382,7 +390,8 @@ impl Shared {
                     false => PluginState::Ready,
                 };
                 if let Some(refused) = &ready.outdated {
-                    status.reason = format!("what is configured now was refused: {}", refused.reason);
+                    status.reason =
+                        format!("what is configured now was refused: {}", refused.reason);
                 }
             }
         }

@@ -32,6 +32,8 @@ mod ask;
 #[cfg(feature = "plugins")]
 mod host;
 #[cfg(feature = "plugins")]
+mod launchers;
+#[cfg(feature = "plugins")]
 mod limiter;
 #[cfg(feature = "plugins")]
 mod load;
@@ -55,9 +57,7 @@ mod absent;
 mod tests;
 
 pub(crate) use fact::{PluginFact, Then};
-pub(crate) use question::{
-    About, CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, cause,
-};
+pub(crate) use question::{About, CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, cause};
 pub(crate) use samples::{Measurer, Samples};
 pub(crate) use status::{LastFault, PluginState, PluginStatus, UseStatus, quantile};
 pub(crate) use uses::Slot;
@@ -77,7 +77,7 @@ pub(crate) type Tell = std::sync::Arc<dyn Fn(PluginFact) + Send + Sync>;
 /// Something that is wrong with a plugin or its configuration, and where that stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Invalid {
-    /// Dotted, as in `plugins.redis.source` or `services.web.health.0.config.address`.
+    /// Dotted, as in `plugins.redis.source` or `services.web.health[0].config.address`.
     pub(crate) path: String,
     /// What is wrong.
     pub(crate) message: String,

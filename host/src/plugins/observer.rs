@@ -40,7 +40,14 @@ impl Reports {
         drop(faults);
         if let Some(untold) = self.limiter.ask(plugin, &format!("{kind} {word}")) {
             let service = service.map(str::to_owned);
-            self.tell(PluginFact::Faulted { plugin: plugin.into(), kind, service, word, reason, untold });
+            self.tell(PluginFact::Faulted {
+                plugin: plugin.into(),
+                kind,
+                service,
+                word,
+                reason,
+                untold,
+            });
         }
     }
 

@@ -73,7 +73,8 @@ impl Plugins {
                     let before = {
                         let table = shared.table();
                         let entry = table.plugins.get(&config.name).cloned();
-                        let known = |asker| Some((Asker::clone(asker), table.uses.get(asker)?.clone()));
+                        let known =
+                            |asker| Some((Asker::clone(asker), table.uses.get(asker)?.clone()));
                         let uses = uses.iter().filter_map(|of| known(&of.asker)).collect();
                         Before { entry, uses }
                     };

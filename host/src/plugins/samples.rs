@@ -1,8 +1,8 @@
 //! What checks measured last, to be scraped.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kennel_wasm::model::Sample;
 
@@ -111,7 +111,8 @@ mod tests {
         for index in 0..1000 {
             samples.set(measurer(index), many.clone());
         }
-        let count = |samples: &Samples| samples.all().iter().map(|(_, all)| all.len()).sum::<usize>();
+        let count =
+            |samples: &Samples| samples.all().iter().map(|(_, all)| all.len()).sum::<usize>();
         assert_eq!(count(&samples), IN_ALL);
         assert_eq!(samples.all()[0].1.len(), OF_ONE_CHECK);
         samples.forget(|measurer| measurer.index < 100);

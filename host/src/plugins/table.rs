@@ -78,12 +78,7 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn new(reason: impl Into<String>) -> Refused {
-        Refused {
-            reason: reason.into(),
-            hint: None,
-            problems: Vec::new(),
-            is_about_sha256: false,
-        }
+        Refused { reason: reason.into(), hint: None, problems: Vec::new(), is_about_sha256: false }
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn uses(config: &Config) -> Vec<Use> {
     }
     for (index, sink) in config.sinks.iter().enumerate() {
         let asker = Asker::Sink(sink.name.clone());
-        uses.push(one(asker, Kind::EventSink, &sink.plugin, format!("sinks.{index}")));
+        uses.push(one(asker, Kind::EventSink, &sink.plugin, format!("sinks[{index}]")));
     }
     uses
 }
@@ -97,7 +97,7 @@ fn of_service(service: &ServiceConfig, uses: &mut Vec<Use>) {
     }
     for (index, (spec, kind)) in service.spec.health.iter().zip(&service.health).enumerate() {
         if let CheckKind::Plugin(with) = kind {
-            let path = format!("services.{name}.health.{index}");
+            let path = format!("services.{name}.health[{index}]");
             uses.push(one(asker(Slot::Health(spec.name.clone())), Kind::HealthCheck, with, path));
         }
     }

@@ -77,7 +77,8 @@ fn of_use(of: &Use, refused: &Refused) -> Vec<Invalid> {
     let each = refused.problems.iter().map(|problem| Invalid {
         path: match &*problem.path {
             "" => format!("{path}.config"),
-            inner => format!("{path}.config.{}", dotted(inner)),
+            inner if inner.starts_with('[') => format!("{path}.config{inner}"),
+            inner => format!("{path}.config.{inner}"),
         },
         message: format!("plugin \"{plugin}\" refuses its configuration: {problem}"),
         hint: None,
@@ -85,31 +86,9 @@ fn of_use(of: &Use, refused: &Refused) -> Vec<Invalid> {
     each.collect()
 }
 
-/// `rules[2].exit` as the configuration names places: `rules.2.exit`.
-fn dotted(path: &str) -> String {
-    path.replace('[', ".").replace(']', "").trim_start_matches('.').to_owned()
-}
-
 /// The directory of compiled plugins, when it is there already: a look at a configuration
 /// makes no directories.
 pub(super) fn known_cache(state_dir: &Path) -> Option<std::path::PathBuf> {
     let cache = state_dir.join("plugins/cache");
     cache.is_dir().then_some(cache)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dotted;
-
-    #[test]
-    fn the_place_of_a_problem_is_written_as_the_configuration_does() {
-        for (path, expected) in [
-            ("address", "address"),
-            ("rules[2].exit", "rules.2.exit"),
-            ("[0]", "0"),
-            ("a.b[1][2]", "a.b.1.2"),
-        ] {
-            assert_eq!(dotted(path), expected);
-        }
-    }
 }

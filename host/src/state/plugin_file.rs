@@ -65,8 +65,7 @@ impl PluginFile {
     /// # Errors
     /// It is there and cannot be read, or is damaged and cannot be moved aside.
     pub(super) fn open(path: &Path) -> io::Result<(PluginFile, Found)> {
-        let mut this =
-            PluginFile { path: path.to_owned(), file: None, bytes: 0, is_torn: false };
+        let mut this = PluginFile { path: path.to_owned(), file: None, bytes: 0, is_torn: false };
         let mut found = Found { entries: Entries::new(), aside: None };
         let bytes = match read(path) {
             Ok(bytes) => bytes,
