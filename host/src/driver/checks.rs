@@ -39,7 +39,7 @@ impl Driver {
             service: instance.spec().name.clone(),
             instance: instance.name().clone(),
             check: match &slot {
-                Slot::Ready => "ready".into(),
+                Slot::Ready | Slot::Policy => "ready".into(),
                 Slot::Health(name) => name.clone(),
             },
         };
