@@ -38,6 +38,7 @@ pub mod os;
 mod driver;
 mod handle;
 mod lookup;
+mod sinks;
 mod status;
 mod suggest;
 mod supervisor;
