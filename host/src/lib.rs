@@ -38,10 +38,14 @@ pub mod os;
 mod driver;
 mod handle;
 mod lookup;
+mod plugins;
 mod sinks;
+mod state;
 mod status;
+mod stock;
 mod suggest;
 mod supervisor;
+mod tallies;
 mod usage;
 
 pub use driver::StatusLines;

@@ -59,6 +59,7 @@ use tokio::time::Instant;
 
 use crate::config::SinkConfig;
 use crate::journal::Journal;
+use crate::plugins::Plugins;
 
 use cursor::{Cursor, CursorFile};
 use feed::{Feed, Order, Parts, Wants};
@@ -72,6 +73,12 @@ pub(crate) trait Deliver: Send + Sync + 'static {
     /// # Errors
     /// It was not taken, for this reason, and is to come again.
     fn deliver(&self, sink: Arc<str>, batch: Batch) -> BoxFuture<Result<Delivery, String>>;
+}
+
+impl Deliver for Plugins {
+    fn deliver(&self, sink: Arc<str>, batch: Batch) -> BoxFuture<Result<Delivery, String>> {
+        Box::pin(Plugins::deliver(self, sink, batch))
+    }
 }
 
 /// The sinks of a supervisor.
@@ -186,7 +193,7 @@ impl Sinks {
 
     /// Gives the sinks what is in the journal by now, and ends them; what they did not take
     /// within `patience` comes at the next start.
-    pub(crate) async fn finish(mut self, patience: Duration) {
+    pub(crate) async fn finish(&mut self, patience: Duration) {
         let (until, deadline) = (self.journal.last_seq(), Instant::now() + patience);
         for sink in self.sinks.values() {
             sink.orders.send_replace(Order::Finish { until, deadline });
