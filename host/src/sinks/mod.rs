@@ -193,7 +193,7 @@ impl Sinks {
 
     /// Gives the sinks what is in the journal by now, and ends them; what they did not take
     /// within `patience` comes at the next start.
-    pub(crate) async fn finish(&mut self, patience: Duration) {
+    pub(crate) async fn finish(mut self, patience: Duration) {
         let (until, deadline) = (self.journal.last_seq(), Instant::now() + patience);
         for sink in self.sinks.values() {
             sink.orders.send_replace(Order::Finish { until, deadline });
