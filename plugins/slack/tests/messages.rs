@@ -28,9 +28,9 @@ fn text(config: &str, batch: &Batch) -> String {
     assert_eq!(sink.deliver_batch(batch), Ok(Taken::All));
     let calls = sink.host.calls();
     let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
-    let payload = kennel_plugin::json::parse(&request.body).unwrap();
+    let payload = kennel_plugin::json::parse(&request.body).expect("JSON");
     assert_eq!(payload.get("unfurl_links").and_then(|value| value.as_bool()), Some(false));
-    payload.get("text").and_then(|text| text.as_str()).unwrap().to_owned()
+    payload.get("text").and_then(|text| text.as_str()).expect("a text").to_owned()
 }
 
 fn batch(events: Vec<Event>) -> Batch {
