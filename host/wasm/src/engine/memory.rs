@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::{Error, ResourceLimiter, Result};
 
-use crate::bounds::{CORE_INSTANCES, MEMORIES, TABLES};
+use crate::engine::bounds::{CORE_INSTANCES, MEMORIES, TABLES};
 
 /// Memory of all instances of one plugin.
 pub(crate) struct Total {

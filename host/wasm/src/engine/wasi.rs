@@ -23,10 +23,10 @@ use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as _, Networ
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 
-use crate::bounds::RANDOM_BYTES;
+use crate::engine::bounds::RANDOM_BYTES;
 use crate::grants::Grants;
-use crate::store::{Shared, State};
-use crate::voice::{Lines, Source, Voice};
+use crate::engine::store::{Shared, State};
+use crate::engine::voice::{Lines, Source, Voice};
 
 /// What an instance sees of time and chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,18 +9,19 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Error, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::bounds::{FULL_INSTANCES, HANDLES, RESOURCES, TRANSFER_BYTES};
-use crate::counters::Counters;
+use crate::engine::bounds::{FULL_INSTANCES, HANDLES, RESOURCES, TRANSFER_BYTES};
+use crate::engine::counters::Counters;
 use crate::fault::Observer;
 use crate::grants::Grants;
 use crate::limits::CallLimits;
-use crate::log::Rate;
-use crate::memory::{Memory, Total};
-use crate::meter::{Meter, Stop};
+use crate::engine::log::Rate;
+use crate::engine::memory::{Memory, Total};
+use crate::engine::meter::{Meter, Stop};
 use crate::model::Kind;
 use crate::probe::{CallContext, Host, Subject};
-use crate::voice::Voice;
-use crate::wasi::{self, World};
+use crate::engine::turn::{Turn, Turns};
+use crate::engine::voice::Voice;
+use crate::engine::wasi::{self, World};
 
 /// What all instances of one plugin share.
 pub(crate) struct Shared {
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) memory: Arc<Total>,
     pub(crate) rate: Rate,
+    pub(crate) turns: Turns,
     pub(crate) counters: Counters,
 }
 
@@ -43,8 +45,8 @@ impl Shared {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let memory = Arc::new(Total::new(limits.memory.saturating_mul(FULL_INSTANCES)));
-        let (rate, counters) = (Rate::new(), Counters::default());
-        Self { name, grants, limits, host, observer, memory, rate, counters }
+        let (rate, turns, counters) = (Rate::new(), Turns::new(), Counters::default());
+        Self { name, grants, limits, host, observer, memory, rate, turns, counters }
     }
 
     /// Tells the operator what the plugin lacked.
@@ -68,6 +70,8 @@ pub(crate) struct Call {
     /// The processor time it may take.
     pub(crate) cpu: Duration,
     pub(crate) meter: Arc<Meter>,
+    /// Whether it may compute for long.
+    pub(crate) turn: Turn,
     /// What the host did for it so far.
     pub(crate) host_calls: u32,
     /// Conversations that were opened in it, by their place in the table.
@@ -77,9 +81,9 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(cx: CallContext, deadline: Instant, cpu: Duration) -> Self {
+    pub(crate) fn new(cx: CallContext, deadline: Instant, cpu: Duration, turn: Turn) -> Self {
         let meter = Arc::new(Meter::default());
-        Self { cx, deadline, cpu, meter, host_calls: 0, channels: Vec::new(), stop: None }
+        Self { cx, deadline, cpu, meter, turn, host_calls: 0, channels: Vec::new(), stop: None }
     }
 }
 
@@ -137,9 +141,7 @@ fn interrupted(mut cx: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDea
     } else if call.meter.so_far() > call.cpu {
         Stop::Cpu
     } else {
-        // This way, and not with the engine's own yield, everything else on the thread has
-        // its turn first, timers and sockets too.
-        return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
+        return Ok(UpdateDeadline::YieldCustom(1, Box::pin(call.turn.clone().wait())));
     };
     call.stop = Some(stop);
     Err(Error::msg("stopped"))

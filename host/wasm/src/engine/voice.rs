@@ -9,11 +9,11 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::bounds::MESSAGE_BYTES;
-use crate::log::{self, Budget};
+use crate::engine::bounds::MESSAGE_BYTES;
+use crate::engine::log::{self, Budget};
 use crate::model::{Attributes, Severity};
 use crate::probe::CallContext;
-use crate::store::{Shared, quietly};
+use crate::engine::store::{Shared, quietly};
 
 /// The voice of one instance.
 pub(crate) struct Voice {

@@ -6,12 +6,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bounds::{
+use crate::engine::bounds::{
     FIELD_NAME_BYTES, FIELD_VALUE_BYTES, FIELDS, MESSAGE_BYTES, MESSAGES_PER_CALL,
     MESSAGES_PER_MINUTE,
 };
 use crate::model::Attributes;
-use crate::text::line;
+use crate::engine::text::line;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -12,7 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::model::{Kind, Problem, check, policy, sink};
-use crate::store::State;
+use crate::engine::store::State;
 
 /// Exports that a component needs to be a plugin of some kind, in the newest version.
 pub(crate) use v0_1::PACKAGE as NEWEST;

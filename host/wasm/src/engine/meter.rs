@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::ticker::Ticker;
+use crate::engine::ticker::Ticker;
+use crate::engine::turn::Turn;
 
 /// What ended a call from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +68,19 @@ pub(crate) struct Metered<'a, F> {
     inner: Pin<Box<F>>,
     meter: Arc<Meter>,
     budget: Duration,
+    turn: Turn,
     ticker: &'a Ticker,
 }
 
 impl<'a, F: Future> Metered<'a, F> {
-    pub(crate) fn new(inner: F, meter: Arc<Meter>, budget: Duration, ticker: &'a Ticker) -> Self {
-        Self { inner: Box::pin(inner), meter, budget, ticker }
+    pub(crate) fn new(
+        inner: F,
+        meter: Arc<Meter>,
+        budget: Duration,
+        turn: Turn,
+        ticker: &'a Ticker,
+    ) -> Self {
+        Self { inner: Box::pin(inner), meter, budget, turn, ticker }
     }
 }
 
@@ -89,7 +97,10 @@ impl<F: Future> Future for Metered<'_, F> {
         match polled {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Ok(Poll::Pending) if used > this.budget => Poll::Ready(Err(Stop::Cpu)),
-            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Pending) => {
+                this.turn.paused();
+                Poll::Pending
+            }
             Err(_) => Poll::Ready(Err(Stop::Panic)),
         }
     }

@@ -14,16 +14,18 @@ use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Resource;
 use wasmtime::{Error, Result};
 
-use crate::bounds::{CHANNELS, HOST_CALLS, HOST_CALLS_IGNORED, READ_BYTES};
+use crate::engine::bounds::{CHANNELS, HOST_CALLS, HOST_CALLS_IGNORED, READ_BYTES};
 use crate::model::{Attributes, Kind};
 use crate::probe::{BoxFuture, CallContext, Channel, Endpoint, Host, ProbeError};
-use crate::store::State;
+use crate::engine::store::State;
 
 /// What came of a request.
 type Outcome<T> = std::result::Result<T, ProbeError>;
 
-/// A conversation as the plugin holds it.
-pub(crate) struct HeldChannel {
+/// A conversation as the plugin holds it. Public because generated code says so; nothing
+/// outside of the crate sees it.
+#[allow(unreachable_pub)]
+pub struct HeldChannel {
     /// None once it is closed, or in use.
     channel: Option<Box<dyn Channel>>,
 }
@@ -78,11 +80,7 @@ impl State {
         endpoint: Endpoint,
         timeout: Option<Duration>,
     ) -> Result<Outcome<Resource<HeldChannel>>> {
-        let open = |rep: &u32| {
-            let held = self.table.get(&Resource::<HeldChannel>::new_borrow(*rep));
-            held.is_ok_and(|held| held.channel.is_some())
-        };
-        if self.call.channels.iter().filter(|rep| open(rep)).count() >= CHANNELS {
+        if self.open_channels() >= CHANNELS {
             let message = format!("too many connections, at most {CHANNELS} are open at once");
             return Ok(Err(ProbeError::Other(message)));
         }
@@ -155,6 +153,14 @@ impl State {
                 held.channel = None;
             }
         }
+    }
+
+    fn open_channels(&self) -> usize {
+        let is_open = |rep: &&u32| {
+            let held = self.table.get(&Resource::<HeldChannel>::new_borrow(**rep));
+            held.is_ok_and(|held| held.channel.is_some())
+        };
+        self.call.channels.iter().filter(is_open).count()
     }
 
     async fn use_channel<T, F>(

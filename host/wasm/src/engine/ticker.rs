@@ -12,7 +12,7 @@ use std::thread;
 
 use wasmtime::Engine;
 
-use crate::bounds::TICK;
+use crate::engine::bounds::TICK;
 
 /// Owns the thread; it ends when this is dropped.
 pub(crate) struct Ticker {
