@@ -34,11 +34,14 @@ pub(super) fn print(plan: &Plan, json: bool) -> Outcome {
         text(plan, Paint::stdout())
     };
     std::io::stdout().write_all(text.as_bytes())?;
+    if !plan.refused.is_empty() {
+        return Err(Failure::new(ExitKind::Failed, plan.refused.join("\n")));
+    }
     Ok(ExitKind::Done)
 }
 
 fn text(plan: &Plan, paint: Paint) -> String {
-    let Plan { empty, changes, parts, supervisor } = plan;
+    let Plan { empty, changes, parts, supervisor, refused: _ } = plan;
     if *empty {
         return "nothing to do\n".to_owned();
     }
@@ -115,6 +118,7 @@ mod tests {
                 part(Part::Sink, "audit", PartAction::Add, "new"),
             ],
             supervisor: vec![late("socket", true), late("shutdown_timeout", false)],
+            refused: vec![],
         };
         assert_eq!(
             text(&plan, Paint::never()),
@@ -125,7 +129,13 @@ mod tests {
              kennel: socket changed, which takes a restart of kennel itself\n\
              kennel: change in place, shutdown_timeout changed\n"
         );
-        let none = Plan { empty: true, changes: vec![], parts: vec![], supervisor: vec![] };
+        let none = Plan {
+            empty: true,
+            changes: vec![],
+            parts: vec![],
+            supervisor: vec![],
+            refused: vec![],
+        };
         assert_eq!(text(&none, Paint::never()), "nothing to do\n");
     }
 }

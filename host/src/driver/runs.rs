@@ -7,11 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
-use tokio::task::JoinHandle;
+use kennel_core::{CheckId, ExitStatus, Group, Input, RunId, Signal};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::launch::{Job, Made};
 use super::{Fact, Facts, launch};
+use crate::checks::{Launcher, Unresolved};
 use crate::lookup::Lookup;
 use crate::os::{Process, proc};
 
@@ -42,6 +43,10 @@ struct Run {
     job: Job,
     group_watch: Option<JoinHandle<()>>,
     stop_command: Option<JoinHandle<()>>,
+    /// Its checks that are being made; they end with it.
+    checks: JoinSet<()>,
+    /// Of each of them, how often the name it asks for was not resolved.
+    unresolved: Vec<(CheckId, Unresolved)>,
 }
 
 impl Runs {
@@ -49,7 +54,35 @@ impl Runs {
         let Made { process, job } = made;
         let process = Arc::new(process);
         tokio::spawn(wait_for_exit(run, process.clone(), self.groups.clone(), facts.clone()));
-        self.runs.insert(run, Run { process, job, group_watch: None, stop_command: None });
+        let (group_watch, stop_command) = (None, None);
+        let (checks, unresolved) = (JoinSet::new(), Vec::new());
+        let entry = Run { process, job, group_watch, stop_command, checks, unresolved };
+        self.runs.insert(run, entry);
+    }
+
+    /// Starts commands as the process of the run was started; none when it is over.
+    pub(super) fn launcher(&self, run: RunId) -> Option<Arc<dyn Launcher>> {
+        let job = self.runs.get(&run)?.job.clone();
+        Some(Arc::new(launch::CommandsOf(job)))
+    }
+
+    /// Makes a check of the run, unless that is over; it ends with the run.
+    pub(super) fn check(&mut self, run: RunId, check: impl Future<Output = ()> + Send + 'static) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            while run.checks.try_join_next().is_some() {}
+            run.checks.spawn(check);
+        }
+    }
+
+    /// The count of unresolved names of a check, for as long as the run lasts.
+    pub(super) fn unresolved(&mut self, run: RunId, check: CheckId) -> Unresolved {
+        let Some(run) = self.runs.get_mut(&run) else { return Unresolved::default() };
+        if let Some((_, known)) = run.unresolved.iter().find(|(id, _)| *id == check) {
+            return known.clone();
+        }
+        let new = Unresolved::default();
+        run.unresolved.push((check, new.clone()));
+        new
     }
 
     /// The main process of the run, to be shown.
