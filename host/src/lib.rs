@@ -27,6 +27,7 @@
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");
 
 pub mod api;
+pub mod checks;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;

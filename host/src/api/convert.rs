@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use kennel_core as core;
 
 use super::wire::{
-    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Plan, Service, State,
-    Status, Supervisor, SupervisorChange, Wanted,
+    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
+    PartChange, Plan, Service, State, Status, Supervisor, SupervisorChange, Wanted,
 };
 use crate::{config, handle, journal, logs, status};
 
@@ -125,10 +125,11 @@ impl Outcomes {
 
 impl From<&config::Plan> for Plan {
     fn from(plan: &config::Plan) -> Plan {
-        let config::Plan { changes, supervisor } = plan;
+        let config::Plan { changes, parts, supervisor } = plan;
         Plan {
             empty: plan.is_empty(),
             changes: changes.iter().map(Change::from).collect(),
+            parts: parts.iter().map(PartChange::from).collect(),
             supervisor: supervisor.iter().map(SupervisorChange::from).collect(),
         }
     }
@@ -144,6 +145,25 @@ impl From<&config::Change> for Change {
             config::Action::InPlace => Action::InPlace,
         };
         Change { service: service.clone(), action, reasons: reasons.clone() }
+    }
+}
+
+impl From<&config::PartChange> for PartChange {
+    fn from(change: &config::PartChange) -> PartChange {
+        let config::PartChange { part, name, action, reasons } = change;
+        PartChange {
+            part: match part {
+                config::Part::Plugin => Part::Plugin,
+                config::Part::Sink => Part::Sink,
+            },
+            name: name.clone(),
+            action: match action {
+                config::PartAction::Add => PartAction::Add,
+                config::PartAction::Change => PartAction::Change,
+                config::PartAction::Remove => PartAction::Remove,
+            },
+            reasons: reasons.clone(),
+        }
     }
 }
 

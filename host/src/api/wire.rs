@@ -236,6 +236,9 @@ pub struct Plan {
     pub empty: bool,
     /// The services that change.
     pub changes: Vec<Change>,
+    /// The plugins and sinks that change.
+    #[serde(default)]
+    pub parts: Vec<PartChange>,
     /// Settings of the supervisor itself that change.
     pub supervisor: Vec<SupervisorChange>,
 }
@@ -264,6 +267,43 @@ pub enum Action {
     Restart,
     /// Its settings change while it runs on.
     InPlace,
+}
+
+/// What happens to a plugin or a sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PartChange {
+    /// What it is.
+    pub part: Part,
+    /// Its name.
+    pub name: String,
+    /// What is done.
+    pub action: PartAction,
+    /// Why, without values.
+    pub reasons: Vec<String>,
+}
+
+/// What a configuration has besides services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Part {
+    /// A plugin.
+    Plugin,
+    /// An event sink.
+    Sink,
+}
+
+/// What a reload does to a plugin or a sink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum PartAction {
+    /// It is there from now on.
+    Add,
+    /// A plugin is loaded anew; the settings of a sink change.
+    Change,
+    /// It is no longer there.
+    Remove,
 }
 
 /// A setting of the supervisor itself that changes.
