@@ -101,8 +101,8 @@ impl IntoIterator for Problems {
 
 /// Reads a configuration; everything that is wrong with it is found at once.
 pub(crate) fn read<C: DeserializeOwned>(json: &str) -> Result<C, Problems> {
-    let mut value = json::parse(json.as_bytes())
-        .map_err(|error| Problems::one("", error.to_string()))?;
+    let mut value =
+        json::parse(json.as_bytes()).map_err(|error| Problems::one("", error.to_string()))?;
     if value.is_null() {
         value = Value::Object(Vec::new());
     }

@@ -71,9 +71,9 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Action, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink, Exchange,
-        Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems, Request,
-        Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken, Verdict,
-        json, log,
+        Action, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
+        Exchange, Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems,
+        Request, Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken,
+        Verdict, json, log,
     };
 }

@@ -64,7 +64,8 @@ impl<'a> Parser<'a> {
     }
 
     fn word(&mut self) -> Result<Value, Error> {
-        let words = [("null", Value::Null), ("true", Value::Bool(true)), ("false", Value::Bool(false))];
+        let words =
+            [("null", Value::Null), ("true", Value::Bool(true)), ("false", Value::Bool(false))];
         for (word, value) in words {
             if self.text[self.at..].starts_with(word) {
                 self.at += word.len();

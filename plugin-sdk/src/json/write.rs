@@ -4,13 +4,12 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use serde::ser::{
-    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct,
-    SerializeStructVariant, SerializeTuple, SerializeTupleStruct, SerializeTupleVariant,
-    Serializer,
+    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
 use super::Error;
-use super::access::NUMBER;
+use super::shape;
 
 impl serde::ser::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Error {
@@ -182,7 +181,7 @@ impl<'a> Serializer for Writer<'a> {
         name: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        if name != NUMBER {
+        if name != shape::NUMBER {
             return value.serialize(self);
         }
         let mut quoted = String::new();

@@ -63,7 +63,11 @@ impl wit::Guest for Component {
             plugin.check(&input, saved.as_ref())
         })?;
         let Verdict { status, reason, samples, next_in, ext } = verdict;
-        let samples = samples.into_iter().map(|Sample { name, value, unit }| types::Sample { name, value, unit });
+        let samples = samples.into_iter().map(|Sample { name, value, unit }| types::Sample {
+            name,
+            value,
+            unit,
+        });
         Ok(wit::Verdict {
             status: status.into(),
             reason,

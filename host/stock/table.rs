@@ -1,0 +1,31 @@
+// Made by `cargo xtask plugins`. Not to be edited.
+&[
+    Stock {
+        name: "budget",
+        kinds: &["restart-policy"],
+        summary: "So many restarts in so much time, then longer pauses, then none",
+        sha256: "3bccf434e850c54f0cf67fd1f50863dd673a691135e6f7cd7144b9701c031861",
+        component: include_bytes!("budget.wasm"),
+    },
+    Stock {
+        name: "exit-codes",
+        kinds: &["restart-policy"],
+        summary: "A table from exit code or signal to what follows",
+        sha256: "8f91e1df487a24eedc704acf6589456dd972bb180dfabf755d784468594afcef",
+        component: include_bytes!("exit-codes.wasm"),
+    },
+    Stock {
+        name: "http",
+        kinds: &["health-check"],
+        summary: "An HTTP request: status, headers, body, JSON values, expiry of the certificate",
+        sha256: "95b9f555490d5f5f9b5d89be10ca855eb857fc21fc73ab1ca96735ebdcab9db4",
+        component: include_bytes!("http.wasm"),
+    },
+    Stock {
+        name: "quiet-hours",
+        kinds: &["restart-policy"],
+        summary: "No restarts at certain times of the day",
+        sha256: "9ac221f1834f87c2843d8b71b97daf502eb09253c132ee0c66268b30b20266dd",
+        component: include_bytes!("quiet-hours.wasm"),
+    },
+]
