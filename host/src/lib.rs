@@ -38,9 +38,13 @@ pub mod os;
 mod driver;
 mod handle;
 mod lookup;
+mod plugins;
+mod state;
 mod status;
+mod stock;
 mod suggest;
 mod supervisor;
+mod tallies;
 mod usage;
 
 pub use driver::StatusLines;
