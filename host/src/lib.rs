@@ -34,6 +34,7 @@ pub mod config;
 pub mod journal;
 pub mod logs;
 pub mod os;
+pub mod stock;
 
 mod driver;
 mod handle;
@@ -41,7 +42,6 @@ mod lookup;
 mod plugins;
 mod state;
 mod status;
-mod stock;
 mod suggest;
 mod supervisor;
 mod tallies;

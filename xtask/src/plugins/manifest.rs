@@ -53,7 +53,7 @@ impl Manifest {
                 text,
                 "    Stock {{\n        name: {name:?},\n        kinds: &{kinds:?},\n        \
                  summary: {summary:?},\n        sha256: {sha256:?},\n        \
-                 component: include_bytes!(\"{name}.wasm\"),\n    }},\n"
+                 component: component!(\"{name}.wasm\"),\n    }},\n"
             );
         }
         text.push_str("]\n");

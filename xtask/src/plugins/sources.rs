@@ -151,7 +151,7 @@ mod tests {
         write("Cargo.lock", lock);
         let manifest = "name = \"p-x\"\ndescription = \"Does x\"\nserde.workspace = true\n";
         write("plugins/x/Cargo.toml", manifest);
-        write("plugins/x/src/lib.rs", "// x");
+        write("plugins/x/src/lib.rs", "export!();");
         write("plugin-sdk/Cargo.toml", "name = \"kennel-plugin\"\n");
         write("plugin-sdk/src/lib.rs", "// sdk");
         write("plugin-sdk/src/testing/mod.rs", "// tests");
@@ -162,7 +162,7 @@ mod tests {
         };
         let before = now();
         for (path, text, matters) in [
-            ("plugins/x/src/lib.rs", "// y", true),
+            ("plugins/x/src/lib.rs", "// y; export!();", true),
             ("plugins/x/src/new.rs", "", true),
             ("plugin-sdk/src/lib.rs", "// other", true),
             ("plugin-sdk/src/testing/mod.rs", "// other", false),
