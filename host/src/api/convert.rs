@@ -126,12 +126,13 @@ impl Outcomes {
 
 impl From<&config::Plan> for Plan {
     fn from(plan: &config::Plan) -> Plan {
-        let config::Plan { changes, parts, supervisor } = plan;
+        let config::Plan { changes, parts, supervisor, refused } = plan;
         Plan {
             empty: plan.is_empty(),
             changes: changes.iter().map(Change::from).collect(),
             parts: parts.iter().map(PartChange::from).collect(),
             supervisor: supervisor.iter().map(SupervisorChange::from).collect(),
+            refused: refused.clone(),
         }
     }
 }

@@ -241,6 +241,10 @@ pub struct Plan {
     pub parts: Vec<PartChange>,
     /// Settings of the supervisor itself that change.
     pub supervisor: Vec<SupervisorChange>,
+    /// Of a reload: plugins that were refused, each with the reason and what goes on
+    /// instead.
+    #[serde(default)]
+    pub refused: Vec<String>,
 }
 
 /// What happens to one service.

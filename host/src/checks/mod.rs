@@ -4,4 +4,4 @@ mod kind;
 mod launcher;
 
 pub use kind::{CheckKind, Pattern, PatternError};
-pub(crate) use launcher::{Launched, Launcher};
+pub(crate) use launcher::Launcher;

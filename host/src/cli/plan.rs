@@ -34,11 +34,14 @@ pub(super) fn print(plan: &Plan, json: bool) -> Outcome {
         text(plan, Paint::stdout())
     };
     std::io::stdout().write_all(text.as_bytes())?;
+    if !plan.refused.is_empty() {
+        return Err(Failure::new(ExitKind::Failed, plan.refused.join("\n")));
+    }
     Ok(ExitKind::Done)
 }
 
 fn text(plan: &Plan, paint: Paint) -> String {
-    let Plan { empty, changes, parts, supervisor } = plan;
+    let Plan { empty, changes, parts, supervisor, refused: _ } = plan;
     if *empty {
         return "nothing to do\n".to_owned();
     }

@@ -24,6 +24,9 @@ pub struct Plan {
     pub parts: Vec<PartChange>,
     /// Settings of the supervisor itself that change.
     pub supervisor: Vec<SupervisorChange>,
+    /// Of a reload that was carried out: plugins that were refused, each with the reason
+    /// and what goes on instead.
+    pub refused: Vec<String>,
 }
 
 /// What happens to one service.
@@ -105,8 +108,8 @@ pub enum When {
 impl Plan {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Plan { changes, parts, supervisor } = self;
-        changes.is_empty() && parts.is_empty() && supervisor.is_empty()
+        let Plan { changes, parts, supervisor, refused } = self;
+        changes.is_empty() && parts.is_empty() && supervisor.is_empty() && refused.is_empty()
     }
 
     /// The keys under `kennel` that a reload cannot change.
@@ -198,7 +201,8 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         |sink| &sink.name,
         sink_differences,
     ));
-    Plan { changes, parts, supervisor: supervisor(&old.supervisor, &new.supervisor) }
+    let supervisor = supervisor(&old.supervisor, &new.supervisor);
+    Plan { changes, parts, supervisor, refused: Vec::new() }
 }
 
 /// What leads from `old` to `new` in a list of parts with unique names.
