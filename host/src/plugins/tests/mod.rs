@@ -118,7 +118,8 @@ impl Fixture {
 }
 
 fn loaded(path: &Path, text: &str) -> Loaded {
-    config::load_str(path, text, &Environment::default()).unwrap_or_else(|e| panic!("{e}"))
+    let text = format!("kennel: {{ state_dir: ./state, socket: ./socket }}\n{text}");
+    config::load_str(path, &text, &Environment::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn about(service: &str, index: u32) -> About {

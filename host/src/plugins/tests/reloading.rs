@@ -22,10 +22,7 @@ async fn a_replaced_file_takes_over_with_what_the_one_before_remembered() {
     fixture.write("p.wasm", &counts("two"));
     assert_eq!(fixture.check("web").await, passed("one"), "only a reload looks at it");
     let facts = fixture.reload(&checked("{}")).await;
-    assert!(
-        matches!(&facts[..], [PluginFact::Loaded { is_replacement: true, .. }]),
-        "{facts:?}"
-    );
+    assert!(matches!(&facts[..], [PluginFact::Loaded { is_replacement: true, .. }]), "{facts:?}");
     assert_eq!(fixture.check("web").await, passed("two"));
     // The trial before it was let near a service is not remembered.
     assert_eq!(fixture.samples(), [("web/0".to_owned(), 3.0)]);
@@ -98,10 +95,7 @@ async fn plugins_come_and_go() {
     fixture.start(bare, 0).await;
     fixture.write("p.wasm", &counts("ok"));
     let facts = fixture.reload(&checked("{}")).await;
-    assert!(
-        matches!(&facts[..], [PluginFact::Loaded { is_replacement: false, .. }]),
-        "{facts:?}"
-    );
+    assert!(matches!(&facts[..], [PluginFact::Loaded { is_replacement: false, .. }]), "{facts:?}");
     assert_eq!(fixture.check("web").await, passed("ok"));
     assert_eq!(fixture.reload(bare).await, []);
     assert_eq!(fixture.plugins.status(), []);

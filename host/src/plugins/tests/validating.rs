@@ -18,9 +18,9 @@ async fn every_mistake_of_a_plugin_is_found_at_its_place() {
     let loaded = fixture.loaded(&checked("{ bad: 1 }"));
     let found = validate(&loaded.config).await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].path, "services.web.health.config.bad");
+    assert_eq!(found[0].path, "services.web.health[0].config.bad");
     let shown = loaded.places.error_at(&found[0].path, &found[0].message, None).to_string();
-    assert!(shown.contains("services.yaml:4:"), "{shown}");
+    assert!(shown.contains("services.yaml:5:"), "{shown}");
     assert!(shown.contains("plugin \"p\" refuses its configuration: bad: is not known"), "{shown}");
 
     let policy = "plugins: { p: { source: ./p.wasm } }\nservices: { web: { command: [sleep, '9'], \
