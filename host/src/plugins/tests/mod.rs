@@ -14,7 +14,9 @@ use kennel_wasm::model::sink;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{About, CheckQuestion, CheckReply, PluginFact, PluginStatus, Plugins, Slot};
+use super::{
+    About, CheckQuestion, CheckReply, PluginFact, PluginStatus, Plugins, Prepared, Slot,
+};
 use crate::config::{self, Config, Environment, Loaded};
 use guest::Does;
 
@@ -83,6 +85,10 @@ impl Fixture {
     async fn reload(&mut self, text: &str) -> Vec<PluginFact> {
         let prepared = self.plugins.prepare(&self.config(text)).await;
         assert!(self.facts.try_recv().is_err(), "nothing is told before it holds");
+        self.swap(prepared)
+    }
+
+    fn swap(&mut self, prepared: Prepared) -> Vec<PluginFact> {
         self.plugins.swap(prepared);
         std::iter::from_fn(|| self.facts.try_recv().ok()).collect()
     }
