@@ -24,9 +24,9 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 
 use crate::engine::bounds::RANDOM_BYTES;
-use crate::grants::Grants;
 use crate::engine::store::{Shared, State};
 use crate::engine::voice::{Lines, Source, Voice};
+use crate::grants::Grants;
 
 /// What an instance sees of time and chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
