@@ -329,6 +329,17 @@ fn a_sink_that_traps_loses_no_event_and_delays_nobody() {
     assert_eq!(kennel.service("victim")["state"], "up");
 }
 
+/// The same component against a contract that does not exist.
+fn of_another_version(component: &[u8]) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    for at in 0..bytes.len() {
+        if bytes[at..].starts_with(b"@0.1.0") {
+            bytes[at + 1] = b'9';
+        }
+    }
+    bytes
+}
+
 #[test]
 fn what_is_no_plugin_is_refused_for_what_it_is_and_delays_nobody() {
     let healthy = Guest::healthy().build();
@@ -342,8 +353,9 @@ fn what_is_no_plugin_is_refused_for_what_it_is_and_delays_nobody() {
     for (bytes, words) in [
         (foreign, &["other:thing/magic"][..]),
         (module, &["core module"]),
-        (truncated, &["hostile"]),
-        (b"#!/bin/sh\necho hello\n".to_vec(), &["text"]),
+        (truncated, &["cut off"]),
+        (of_another_version(&healthy), &["9.1.0"]),
+        (b"#!/bin/sh\necho hello\n".to_vec(), &["script"]),
         (huge, &["MiB"]),
     ] {
         let kennel = {
