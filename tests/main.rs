@@ -10,6 +10,8 @@ mod journal;
 mod launching;
 mod logs;
 mod mistakes;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod reloading;
 mod restarting;
 mod sample;
