@@ -134,7 +134,7 @@ fn the_layers_import_downwards_only() {
             "use serde::",
         ),
         (&["host/src/api/", "host/src/cli/"], "use axum"),
-        (&["host/src/api/", "host/src/cli/"], "use hyper"),
+        (&["host/src/api/", "host/src/checks/", "host/src/cli/"], "use hyper"),
         (&["host/src/driver/", "host/src/supervisor.rs"], "crate::driver"),
     ];
     for (allowed, what) in rules {
