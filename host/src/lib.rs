@@ -39,6 +39,7 @@ mod driver;
 mod handle;
 mod lookup;
 mod plugins;
+mod sinks;
 mod state;
 mod status;
 mod stock;
