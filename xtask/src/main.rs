@@ -3,6 +3,7 @@
 mod bench;
 mod examples;
 mod mutants;
+mod plugins;
 mod runner;
 mod test;
 
@@ -26,6 +27,8 @@ enum Chore {
     Examples(examples::Args),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
+    /// Build the stock plugins, or see whether they are what is committed.
+    Plugins(plugins::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,5 +37,6 @@ fn main() -> anyhow::Result<()> {
         Chore::Mutants(options) => mutants::run(&options),
         Chore::Examples(args) => examples::examples(&args),
         Chore::Bench(args) => bench::bench(&args),
+        Chore::Plugins(args) => plugins::plugins(&args),
     }
 }

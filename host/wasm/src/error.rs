@@ -99,13 +99,13 @@ impl LoadError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::CoreModule => {
-                Some("make a component of it with \"wasm-tools component new\" or \"kennel plugin build\"")
-            }
+            Self::CoreModule => Some(
+                "make a component of it with \"wasm-tools component new\" or \"kennel plugin build\"",
+            ),
             Self::UnknownImports { imports } => hint_of_imports(imports),
-            Self::WrongVersion { found: _, expected: _ } => {
-                Some("build it against the contract of this host, or use a host that speaks its own")
-            }
+            Self::WrongVersion { found: _, expected: _ } => Some(
+                "build it against the contract of this host, or use a host that speaks its own",
+            ),
             Self::Sha256 { expected: _, found: _ } => {
                 Some("if the file was changed on purpose, change sha256: too")
             }

@@ -8,15 +8,10 @@ use crate::support::{Guest, World, batch, bounded, decide, verdict};
 #[tokio::test]
 async fn a_check_answers() {
     let world = World::new();
-    for (number, status) in [
-        Status::Healthy,
-        Status::Degraded,
-        Status::Unhealthy,
-        Status::Late,
-        Status::Unknown,
-    ]
-    .into_iter()
-    .enumerate()
+    for (number, status) in
+        [Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Late, Status::Unknown]
+            .into_iter()
+            .enumerate()
     {
         let guest = Guest::check(&format!("(call $verdict (i32.const {number}))"));
         let binding = world.bind(&guest).await;

@@ -7,9 +7,9 @@ use wasmtime::{Result, Store};
 
 use crate::engine::clamp;
 use crate::engine::contract::Instance;
-use crate::model::{Kind, check, policy, sink};
 use crate::engine::store::State;
 use crate::engine::wasi::World;
+use crate::model::{Kind, check, policy, sink};
 
 /// A question to a plugin.
 pub(crate) trait Ask: Send + 'static {

@@ -27,11 +27,7 @@ pub struct BreakerSettings {
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self {
-            faults: 3,
-            rest: Duration::from_secs(5),
-            rest_max: Duration::from_secs(30 * 60),
-        }
+        Self { faults: 3, rest: Duration::from_secs(5), rest_max: Duration::from_secs(30 * 60) }
     }
 }
 

@@ -96,7 +96,8 @@ impl Cache {
 
     /// What an entry is sealed with.
     fn key(&self, sha256: &[u8; 32]) -> [u8; 32] {
-        let digest = Sha256::new().chain_update(sha256).chain_update(self.engine_hash.to_le_bytes());
+        let digest =
+            Sha256::new().chain_update(sha256).chain_update(self.engine_hash.to_le_bytes());
         digest.finalize().into()
     }
 }

@@ -21,15 +21,15 @@ use crate::engine::ask::Ask;
 use crate::engine::bounds::{LINE_BYTES, reserve};
 use crate::engine::clamp;
 use crate::engine::contract::{Instance, Pre};
-use crate::fault::Fault;
 use crate::engine::meter::{Metered, Stop};
-use crate::model::{Kind, Problem};
 use crate::engine::pool::{Pool, Warm};
-use crate::probe::{CallContext, Subject};
 use crate::engine::store::{Call, Shared, State, store};
 use crate::engine::text::line;
 use crate::engine::ticker::Ticker;
 use crate::engine::wasi::World;
+use crate::fault::Fault;
+use crate::model::{Kind, Problem};
+use crate::probe::{CallContext, Subject};
 
 /// What a call needs of the runtime and of its binding.
 pub(crate) struct Stage<'a> {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::engine::bounds::{
     LINE_BYTES, PROBLEMS, RESTART_WAIT_MAX, SAMPLE_NAME_BYTES, SAMPLES, WAIT_MAX, WAIT_MIN,
 };
-use crate::model::{Problem, STATE_BYTES_MAX, Sample, SavedState, check, policy, sink};
-use crate::probe::Subject;
+use crate::engine::log;
 use crate::engine::store::State;
 use crate::engine::text::line;
+use crate::model::{Problem, STATE_BYTES_MAX, Sample, SavedState, check, policy, sink};
+use crate::probe::Subject;
 
 pub(crate) fn error(text: &str) -> String {
     line(text, LINE_BYTES)
@@ -26,13 +27,14 @@ pub(crate) fn problems(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 pub(crate) fn verdict(of: &State, verdict: check::Verdict) -> check::Verdict {
-    let check::Verdict { status, reason, samples, state, next_in } = verdict;
+    let check::Verdict { status, reason, samples, state, next_in, ext } = verdict;
     check::Verdict {
         status,
         reason: line(&reason, LINE_BYTES),
         samples: samples.into_iter().filter_map(sample).take(SAMPLES).collect(),
         state: saved(of, state),
         next_in: next_in.map(|wait| wait.clamp(WAIT_MIN, WAIT_MAX)),
+        ext: log::fields(ext),
     }
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn decision(of: &State, decision: policy::Decision) -> policy::Decisi
             Ok(()) => policy::Action::GiveUp(line(&why, LINE_BYTES)),
             Err(denied) => {
                 let subject: Option<&Subject> = of.call.cx.subject.as_ref();
-                of.shared.denied(subject, &denied.grant);
+                of.shared.denied(subject, &denied.to_string());
                 reason = format!("may not give up: {reason}");
                 policy::Action::UseDefault
             }
@@ -99,7 +101,9 @@ mod tests {
             sample(Sample { name: name.into(), value, unit: Some("ms\n".into()) })
         };
         assert_eq!(of("a.b-c_1", 1.5).map(|sample| sample.unit), Some(Some("ms".into())));
-        for (name, value) in [("", 1.0), ("a b", 1.0), ("ä", 1.0), ("a", f64::NAN), ("a", f64::INFINITY)] {
+        for (name, value) in
+            [("", 1.0), ("a b", 1.0), ("ä", 1.0), ("a", f64::NAN), ("a", f64::INFINITY)]
+        {
             assert_eq!(of(name, value), None, "{name:?} {value}");
         }
         assert_eq!(of(&"x".repeat(65), 1.0), None);
@@ -109,7 +113,10 @@ mod tests {
     fn a_delivery_cannot_take_more_than_there_is_or_wait_for_ever() {
         let cases = [
             (sink::Delivery::Taken(u32::MAX), sink::Delivery::Taken(3)),
-            (sink::Delivery::RetryAfter(Duration::ZERO), sink::Delivery::RetryAfter(Duration::ZERO)),
+            (
+                sink::Delivery::RetryAfter(Duration::ZERO),
+                sink::Delivery::RetryAfter(Duration::ZERO),
+            ),
             (
                 sink::Delivery::RetryAfter(Duration::from_millis(u64::MAX)),
                 sink::Delivery::RetryAfter(WAIT_MAX),

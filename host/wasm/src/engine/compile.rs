@@ -19,10 +19,10 @@ use wasmtime::{Engine, Error};
 
 use crate::engine::cache::{Cache, hex};
 use crate::engine::contract::{Pre, names};
-use crate::error::LoadError;
 use crate::engine::identify::identify;
 use crate::engine::inspect::{Compiled, Inspection, inspect};
 use crate::engine::store::State;
+use crate::error::LoadError;
 
 /// A component that was looked into.
 pub(crate) struct Examined {
@@ -63,32 +63,35 @@ struct Job {
 }
 
 impl Compiler {
-    pub(crate) fn new(
-        engine: Engine,
-        linker: Linker<State>,
-        cache: Cache,
-        bytes_max: u64,
-    ) -> Self {
+    pub(crate) fn new(engine: Engine, linker: Linker<State>, cache: Cache, bytes_max: u64) -> Self {
         let queue = Mutex::default();
         Self { shared: Arc::new(Shared { engine, linker, cache, bytes_max, queue }) }
     }
 
     /// Looks into a component, and compiles it where that was not done before.
     pub(crate) async fn examine(&self, bytes: Arc<[u8]>, sha256: Option<String>) -> Answer {
+        let answered = self.submit(bytes, sha256)?;
+        answered.await.unwrap_or(Err(LoadError::Gone))
+    }
+
+    /// Queues a component, and starts the thread where there is none.
+    fn submit(
+        &self,
+        bytes: Arc<[u8]>,
+        sha256: Option<String>,
+    ) -> Result<oneshot::Receiver<Answer>, LoadError> {
         let (answer, answered) = oneshot::channel();
         let mut queue = self.shared.queue();
-        queue.jobs.push_back(Job { bytes, sha256, answer });
         if !queue.working {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("kennel-compile".into());
-            thread.spawn(move || shared.work()).map_err(|error| {
-                queue.jobs.pop_back();
-                LoadError::Compile(format!("no thread: {error}"))
-            })?;
+            thread
+                .spawn(move || shared.work())
+                .map_err(|error| LoadError::Compile(format!("no thread: {error}")))?;
             queue.working = true;
         }
-        drop(queue);
-        answered.await.unwrap_or(Err(LoadError::Gone))
+        queue.jobs.push_back(Job { bytes, sha256, answer });
+        Ok(answered)
     }
 }
 
@@ -145,11 +148,7 @@ impl Shared {
         Ok(examined)
     }
 
-    fn compile(
-        &self,
-        bytes: &[u8],
-        sha256: &[u8; 32],
-    ) -> Result<(Component, Compiled), LoadError> {
+    fn compile(&self, bytes: &[u8], sha256: &[u8; 32]) -> Result<(Component, Compiled), LoadError> {
         if let Some(component) = self.cache.find(&self.engine, sha256) {
             return Ok((component, Compiled { took: Duration::ZERO, cached: true }));
         }

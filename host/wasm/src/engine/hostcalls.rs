@@ -15,9 +15,9 @@ use wasmtime::component::Resource;
 use wasmtime::{Error, Result};
 
 use crate::engine::bounds::{CHANNELS, HOST_CALLS, HOST_CALLS_IGNORED, READ_BYTES};
+use crate::engine::store::State;
 use crate::model::{Attributes, Kind};
 use crate::probe::{BoxFuture, CallContext, Channel, Endpoint, Host, ProbeError};
-use crate::engine::store::State;
 
 /// What came of a request.
 type Outcome<T> = std::result::Result<T, ProbeError>;

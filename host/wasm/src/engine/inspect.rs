@@ -8,9 +8,9 @@ use wasmtime::component::Component;
 
 use crate::engine::cache::hex;
 use crate::engine::contract::names::{self, Name};
+use crate::engine::text::line;
 use crate::error::LoadError;
 use crate::model::Kind;
-use crate::engine::text::line;
 
 /// So many notes on its origin are shown.
 const PRODUCERS: usize = 32;

@@ -10,8 +10,8 @@ use crate::engine::bounds::{
     FIELD_NAME_BYTES, FIELD_VALUE_BYTES, FIELDS, MESSAGE_BYTES, MESSAGES_PER_CALL,
     MESSAGES_PER_MINUTE,
 };
-use crate::model::Attributes;
 use crate::engine::text::line;
+use crate::model::Attributes;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -23,14 +23,14 @@ use crate::engine::call::{Stage, perform};
 use crate::engine::compile::Examined;
 use crate::engine::contract::Pre;
 use crate::engine::counters::{Counters, Latency};
+use crate::engine::inspect::Inspection;
+use crate::engine::runtime::{Inner, PluginOptions};
+use crate::engine::store::{Shared, quietly};
 use crate::error::{BindError, ConfigureError};
 use crate::fault::Fault;
-use crate::engine::inspect::Inspection;
 use crate::model::{Kind, Problem, check, policy, sink};
 use crate::probe::Subject;
-use crate::engine::runtime::{Inner, PluginOptions};
 use crate::stats::{BindingStats, PluginStats};
-use crate::engine::store::{Shared, quietly};
 
 /// A loaded plugin. Clones are the same plugin.
 #[derive(Clone)]
@@ -125,7 +125,8 @@ impl Plugin {
         let plugin = Arc::clone(&self.inner);
         let number = plugin.runtime.number();
         let breaker = Mutex::new(Breaker::new(plugin.runtime.breaker));
-        let (config, counters, latency) = (config_json.into(), Counters::default(), Latency::default());
+        let (config, counters, latency) =
+            (config_json.into(), Counters::default(), Latency::default());
         let bound = Bound { plugin, number, kind, config, breaker, counters, latency };
         Ok(Binding { inner: Arc::new(bound) })
     }

@@ -94,7 +94,8 @@ impl Contents {
 
     /// The binding whose instance was put here first.
     fn oldest(&self) -> Option<u64> {
-        let first = |(binding, waiting): (&u64, &Vec<Waiting>)| Some((waiting.first()?.put, *binding));
+        let first =
+            |(binding, waiting): (&u64, &Vec<Waiting>)| Some((waiting.first()?.put, *binding));
         self.waiting.iter().filter_map(first).min().map(|(_, binding)| binding)
     }
 }

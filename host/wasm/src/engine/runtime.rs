@@ -21,18 +21,18 @@ use crate::engine::breaker::BreakerSettings;
 use crate::engine::cache::Cache;
 use crate::engine::compile::{Compiler, Examined};
 use crate::engine::config::{Traps, engine};
-use crate::error::{LoadError, RuntimeError};
-use crate::fault::Observer;
-use crate::grants::Grants;
 use crate::engine::inspect::Inspection;
-use crate::limits::CallLimits;
 use crate::engine::plugin::Plugin;
 use crate::engine::pool::{Pool, WarmSettings};
-use crate::probe::Host;
-use crate::stats::RuntimeStats;
 use crate::engine::ticker::Ticker;
 use crate::engine::workers::Workers;
 use crate::engine::{contract, wasi};
+use crate::error::{LoadError, RuntimeError};
+use crate::fault::Observer;
+use crate::grants::Grants;
+use crate::limits::CallLimits;
+use crate::probe::Host;
+use crate::stats::RuntimeStats;
 
 /// How a runtime is set up.
 #[derive(Clone, Debug)]
@@ -158,10 +158,7 @@ impl Runtime {
     /// What the runtime does now.
     pub fn stats(&self) -> RuntimeStats {
         let Inner { ticker, pool, .. } = &*self.inner;
-        RuntimeStats {
-            warm_instances: pool.instances() as u64,
-            ticker_wake_ups: ticker.wake_ups(),
-        }
+        RuntimeStats { warm_instances: pool.instances() as u64, ticker_wake_ups: ticker.wake_ups() }
     }
 
     async fn examine(

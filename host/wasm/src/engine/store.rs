@@ -11,17 +11,17 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::engine::bounds::{FULL_INSTANCES, HANDLES, RESOURCES, TRANSFER_BYTES};
 use crate::engine::counters::Counters;
-use crate::fault::Observer;
-use crate::grants::Grants;
-use crate::limits::CallLimits;
 use crate::engine::log::Rate;
 use crate::engine::memory::{Memory, Total};
 use crate::engine::meter::{Meter, Stop};
-use crate::model::Kind;
-use crate::probe::{CallContext, Host, Subject};
 use crate::engine::turn::{Turn, Turns};
 use crate::engine::voice::Voice;
 use crate::engine::wasi::{self, World};
+use crate::fault::Observer;
+use crate::grants::Grants;
+use crate::limits::CallLimits;
+use crate::model::Kind;
+use crate::probe::{CallContext, Host, Subject};
 
 /// What all instances of one plugin share.
 pub(crate) struct Shared {

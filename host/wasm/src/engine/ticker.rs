@@ -51,9 +51,7 @@ impl Ticker {
             changed: Condvar::new(),
         });
         let ticking = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("kennel-plugin-t".into())
-            .spawn(move || ticking.run())?;
+        thread::Builder::new().name("kennel-plugin-t".into()).spawn(move || ticking.run())?;
         Ok(Self { shared })
     }
 

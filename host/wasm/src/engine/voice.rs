@@ -11,9 +11,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::engine::bounds::MESSAGE_BYTES;
 use crate::engine::log::{self, Budget};
+use crate::engine::store::{Shared, quietly};
 use crate::model::{Attributes, Severity};
 use crate::probe::CallContext;
-use crate::engine::store::{Shared, quietly};
 
 /// The voice of one instance.
 pub(crate) struct Voice {

@@ -24,9 +24,9 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 
 use crate::engine::bounds::RANDOM_BYTES;
-use crate::grants::Grants;
 use crate::engine::store::{Shared, State};
 use crate::engine::voice::{Lines, Source, Voice};
+use crate::grants::Grants;
 
 /// What an instance sees of time and chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn may_use(shared: &Shared, voice: &Voice, address: SocketAddr, what: SocketAddr
     };
     if !allowed {
         let subject = voice.cx().and_then(|cx| cx.subject);
-        shared.denied(subject.as_ref(), &Grants::net_denied(address).grant);
+        shared.denied(subject.as_ref(), &Grants::net_denied(address).to_string());
     }
     allowed
 }
@@ -109,7 +109,7 @@ fn resolve_addresses(
 ) -> wasmtime::Result<Resolved> {
     let state = cx.data_mut();
     if let Err(denied) = state.shared.grants.lookup(&name) {
-        state.shared.denied(state.call.cx.subject.as_ref(), &denied.grant);
+        state.shared.denied(state.call.cx.subject.as_ref(), &denied.to_string());
         return Ok((Err(ErrorCode::AccessDenied),));
     }
     let mut sockets = state.sockets();

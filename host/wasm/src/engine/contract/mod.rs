@@ -11,8 +11,8 @@ mod v0_1;
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use crate::model::{Kind, Problem, check, policy, sink};
 use crate::engine::store::State;
+use crate::model::{Kind, Problem, check, policy, sink};
 
 /// Exports that a component needs to be a plugin of some kind, in the newest version.
 pub(crate) use v0_1::PACKAGE as NEWEST;

@@ -105,7 +105,8 @@ pub(crate) fn kinds(exports: &[String]) -> Result<Vec<Kind>, LoadError> {
     kinds.sort_unstable();
     kinds.dedup();
     if kinds.is_empty() {
-        let other = exports.iter().find(|e| Name::parse(e).is_some_and(|name| name.kind().is_some()));
+        let other =
+            exports.iter().find(|e| Name::parse(e).is_some_and(|name| name.kind().is_some()));
         return Err(match other {
             Some(found) => LoadError::WrongVersion {
                 found: found.clone(),

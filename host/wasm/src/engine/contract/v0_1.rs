@@ -10,9 +10,9 @@ use wasmtime::component::{
 use wasmtime::{Error, Result};
 
 use crate::engine::hostcalls::HeldChannel;
+use crate::engine::store::State;
 use crate::model::{self, Kind};
 use crate::probe::{Endpoint, ExecOutput, HttpRequest, HttpResponse, ProbeError, Rotate};
-use crate::engine::store::State;
 
 /// The version that this file is about.
 pub(crate) const PACKAGE: &str = "0.1.0";
@@ -207,11 +207,8 @@ impl exec::Host for State {
     ) -> Result<Result<exec::Output, probe::ProbeError>> {
         let limit = timeout(timeout_ms);
         let outcome = self.ask_host(|host, cx| host.exec(cx, command, limit)).await?;
-        let output = |ExecOutput { exit_code, stdout, stderr }| exec::Output {
-            exit_code,
-            stdout,
-            stderr,
-        };
+        let output =
+            |ExecOutput { exit_code, stdout, stderr }| exec::Output { exit_code, stdout, stderr };
         Ok(outcome.map(output).map_err(error_to))
     }
 }
@@ -385,8 +382,7 @@ impl Instance {
     ) -> Result<std::result::Result<(), Vec<model::Problem>>> {
         let lifecycle = self.lifecycle.kennel_plugin_lifecycle();
         let answer = lifecycle.call_configure(store, config).await?;
-        let problem =
-            |wit_lifecycle::Problem { path, message }| model::Problem { path, message };
+        let problem = |wit_lifecycle::Problem { path, message }| model::Problem { path, message };
         Ok(answer.map_err(|problems| problems.into_iter().map(problem).collect()))
     }
 
@@ -458,7 +454,7 @@ fn state_from(types::SavedState { version, bytes }: types::SavedState) -> model:
 }
 
 fn verdict_from(verdict: wit_check::Verdict) -> model::check::Verdict {
-    let wit_check::Verdict { status, reason, samples, state, next_in_ms, ext: _ } = verdict;
+    let wit_check::Verdict { status, reason, samples, state, next_in_ms, ext } = verdict;
     let status = match status {
         wit_check::Status::Healthy => model::check::Status::Healthy,
         wit_check::Status::Degraded => model::check::Status::Degraded,
@@ -473,6 +469,7 @@ fn verdict_from(verdict: wit_check::Verdict) -> model::check::Verdict {
         samples: samples.into_iter().map(sample).collect(),
         state: state.map(state_from),
         next_in: timeout(next_in_ms),
+        ext,
     }
 }
 
