@@ -24,6 +24,7 @@
 //! kennel_plugin::export!(health_check: Redis);
 //! ```
 
+mod address;
 mod backend;
 mod check;
 mod config;
@@ -38,6 +39,7 @@ mod target;
 pub mod testing;
 mod units;
 
+pub use address::Address;
 pub use check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
 pub use config::{Problem, Problems};
 #[doc(hidden)]
@@ -59,7 +61,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Action, Batch, Cause, CheckError, CheckInput, Decision, Event, EventSink, Exchange,
+        Action, Address, Batch, Cause, CheckError, CheckInput, Decision, Event, EventSink, Exchange,
         Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems, Request,
         Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken, Verdict,
         json, log,
