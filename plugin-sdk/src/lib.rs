@@ -31,13 +31,16 @@ mod config;
 mod export;
 mod host;
 pub mod json;
+mod list;
 mod log;
 mod policy;
 mod sink;
 mod state;
 mod target;
 pub mod testing;
+mod time;
 mod units;
+mod wire;
 
 pub use address::Address;
 pub use check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
@@ -47,11 +50,13 @@ pub use export::{__is_event_sink, __is_health_check, __is_restart_policy};
 pub use host::{
     Checks, Exchange, Host, Output, ProbeError, Request, Response, Rotate, SinkHost, Sinks,
 };
+pub use list::{OneOrMany, Text};
 pub use log::write_log;
 pub use policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 pub use sink::{Batch, Event, EventSink, Failure, Taken};
 pub use state::{Saved, State};
 pub use target::{Attributes, Severity, Target, Usage};
+pub use time::Timestamp;
 pub use units::{Period, Size};
 
 /// Everything a plugin names.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 /// An open set of keys and values. Keys that a reader does not know are ignored.
 pub type Attributes = Vec<(String, String)>;
 
 /// How much a log line or an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Of interest while something is being worked on.
     Debug,
@@ -17,6 +20,18 @@ pub enum Severity {
     Warn,
     /// Somebody has to look at it.
     Error,
+}
+
+impl Severity {
+    /// `debug`, `info`, `warn` or `error`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Debug => "debug",
+            Severity::Info => "info",
+            Severity::Warn => "warn",
+            Severity::Error => "error",
+        }
+    }
 }
 
 /// What the service's process uses at the moment of the call.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A time in a configuration: `250ms`, `10s`, `5m`, `2h`, `7d`. Is used as a
-/// [`Duration`].
+/// A time in a configuration: `250ms`, `10s`, `5m`, `1h30m`, `7d`; at most ten years. Is used as
+/// a [`Duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Period(pub Duration);
 
@@ -44,17 +44,31 @@ fn split(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim()))
 }
 
+/// No time is longer: ten years.
+const PERIOD_MAX_MS: u64 = 3650 * 86_400_000;
+
 fn period(text: &str) -> Option<Duration> {
-    let (number, unit) = split(text)?;
-    let unit_ms: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    Some(Duration::from_millis(number.checked_mul(unit_ms)?))
+    let mut total_ms: u64 = 0;
+    let mut rest = text;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        let after = &rest[digits..];
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit_ms: u64 = match &after[..letters] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        total_ms = total_ms.checked_add(number.checked_mul(unit_ms)?)?;
+        rest = &after[letters..];
+        if rest.is_empty() {
+            return (total_ms <= PERIOD_MAX_MS).then(|| Duration::from_millis(total_ms));
+        }
+    }
 }
 
 fn size(text: &str) -> Option<u64> {
@@ -123,8 +137,10 @@ mod tests {
     fn times_and_sizes_are_read_as_users_write_them() {
         assert_eq!(period("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(period("2h"), Some(Duration::from_secs(7200)));
-        assert_eq!(period("2"), None);
-        assert_eq!(period("-2s"), None);
+        assert_eq!(period("1h30m"), Some(Duration::from_secs(5400)));
+        for text in ["", "2", "-2s", "s", "1h 30m", "1.5s", "2sm", "5µs", "1s2"] {
+            assert_eq!(period(text), None, "{text}");
+        }
         assert_eq!(period("99999999999999999d"), None);
         assert_eq!(size("512"), Some(512));
         assert_eq!(size("10MiB"), Some(10 << 20));

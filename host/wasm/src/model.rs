@@ -152,6 +152,8 @@ pub mod check {
         Degraded,
         /// It does not work.
         Unhealthy,
+        /// It did not answer in time: slow is not dead.
+        Late,
         /// The check cannot tell. Never restarts.
         Unknown,
     }
@@ -274,6 +276,8 @@ pub mod sink {
         pub events: Vec<Event>,
         /// How many were lost before these because the journal was full.
         pub dropped: u64,
+        /// Milliseconds since 1970, UTC.
+        pub now_unix_ms: u64,
     }
 
     /// What became of a batch.
@@ -281,7 +285,7 @@ pub mod sink {
     pub enum Delivery {
         /// So many leading events were taken.
         Taken(u32),
-        /// None was; try again after this.
+        /// None was; try again after this. Zero: the plugin has no opinion when.
         RetryAfter(Duration),
         /// None was, and trying again is of no use.
         Rejected(String),

@@ -20,7 +20,7 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 /// Why the host could not do what a plugin asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// Not granted; says which grant would allow it.
+    /// Not granted; names the grant that would allow it.
     #[error("denied: {0}")]
     Denied(String),
     /// It took longer than was left.
@@ -78,6 +78,45 @@ pub struct HttpResponse {
     pub latency: Duration,
     /// Facts, an open set: `tls.not-after-unix-s`, `http.version`, `http.truncated`, …
     pub ext: Attributes,
+}
+
+/// Where a conversation goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `host:port`.
+    Tcp(String),
+    /// The path of a Unix socket.
+    Unix(String),
+}
+
+/// One conversation of a plugin with a server.
+///
+/// Each call takes the channel and hands it back with what came of it; when the time of
+/// the call is up the future is dropped, and the connection with it.
+pub trait Channel: Send + 'static {
+    /// Writes all of `bytes`.
+    fn write(
+        self: Box<Self>,
+        bytes: Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> BoxFuture<(Box<dyn Channel>, Result<(), ProbeError>)>;
+
+    /// Waits for at least one byte and gives what there is, at most `max` bytes; nothing
+    /// when the other side closed it.
+    fn read(
+        self: Box<Self>,
+        max: u32,
+        timeout: Option<Duration>,
+    ) -> BoxFuture<(Box<dyn Channel>, Result<Vec<u8>, ProbeError>)>;
+
+    /// Speaks TLS from here on. Gives facts as in [`HttpResponse::ext`]. After an error the
+    /// connection is gone.
+    fn start_tls(
+        self: Box<Self>,
+        server_name: String,
+        ext: Attributes,
+        timeout: Option<Duration>,
+    ) -> BoxFuture<Result<(Box<dyn Channel>, Attributes), ProbeError>>;
 }
 
 /// What became of a command.
@@ -157,6 +196,14 @@ pub trait Host: Send + Sync + 'static {
         timeout: Option<Duration>,
     ) -> BoxFuture<Result<Vec<u8>, ProbeError>>;
 
+    /// Begins a conversation. It ends with the call at the latest.
+    fn open(
+        &self,
+        cx: CallContext,
+        endpoint: Endpoint,
+        timeout: Option<Duration>,
+    ) -> BoxFuture<Result<Box<dyn Channel>, ProbeError>>;
+
     /// Runs a command as the user of the service that the call is about.
     fn exec(
         &self,
@@ -177,7 +224,8 @@ pub trait Host: Send + Sync + 'static {
     /// Takes a message of the plugin, cut to the limits already. Must not block.
     fn log(&self, cx: &CallContext, severity: Severity, message: String, fields: Attributes);
 
-    /// The plugin was denied something; `grant` is what would have allowed it, as one
-    /// writes it in the configuration. Must not block.
+    /// The plugin was denied something; `grant` is what would have allowed it. The runtime
+    /// calls this itself, also for each [`ProbeError::Denied`] that it passes on, with the
+    /// text of that. Must not block.
     fn denied(&self, plugin: &str, subject: Option<&Subject>, grant: &str);
 }
