@@ -103,7 +103,6 @@ fn a_dependency_that_does_not_exist_names_the_near_one() {
 fn keys_of_later_versions_are_refused_rather_than_ignored() {
     for (yaml, key) in [
         ("failover: { backend: file }\nservices: { web: { command: [x] } }\n", "failover"),
-        ("sinks: [{ plugin: webhook }]\nservices: { web: { command: [x] } }\n", "sinks"),
         ("services: { web: { command: [x], watchdog: 30s } }\n", "watchdog"),
     ] {
         let kennel = Kennel::new(yaml);

@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::{ConfigErrors, Plan};
 use crate::journal::Journal;
 use crate::logs::Logs;
+use crate::plugins::Plugins;
 use crate::status::Status;
+use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 /// A way to a running supervisor.
@@ -23,6 +25,8 @@ pub struct Handle {
     pub(crate) journal: Journal,
     pub(crate) logs: Logs,
     pub(crate) meter: Meter,
+    pub(crate) plugins: Plugins,
+    pub(crate) checks: CheckTallies,
 }
 
 /// What can be done to services.

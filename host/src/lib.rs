@@ -27,6 +27,7 @@
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");
 
 pub mod api;
+pub mod checks;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
@@ -37,9 +38,13 @@ pub mod os;
 mod driver;
 mod handle;
 mod lookup;
+mod plugins;
+mod state;
 mod status;
+mod stock;
 mod suggest;
 mod supervisor;
+mod tallies;
 mod usage;
 
 pub use driver::StatusLines;

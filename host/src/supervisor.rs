@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -14,6 +15,8 @@ use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{Cause, LockError, StateLock};
+use crate::plugins::Plugins;
+use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 /// Requests that may wait for the driver before who asks has to wait.
@@ -158,20 +161,28 @@ impl Builder {
                 let _ = log_facts.send(Fact::Log(fact));
             }),
         })?;
+        let plugin_facts = facts.clone();
+        let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
+        let plugins = Plugins::new(state_dir.clone(), tell);
         let (requests, orders) = mpsc::channel(REQUESTS);
         let (ended_sender, ended) = watch::channel(None);
+        let checks = CheckTallies::default();
         let handle = Handle {
             requests,
             ended,
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
             meter: Meter::default(),
+            plugins: plugins.clone(),
+            checks: checks.clone(),
         };
         let parts = Parts {
             config,
             source,
             journal,
             capture,
+            plugins,
+            checks,
             requests: orders,
             facts: (facts, incoming),
             ended: ended_sender,

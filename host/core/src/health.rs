@@ -31,7 +31,9 @@ use crate::{Health, InstanceId, RunId, Time};
 /// it at the timeout and says so, and this is for the case that even that is not said.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// The first check of a run comes within this time, whatever its period.
+/// The first check of a run comes within this time, whatever its period, so that its
+/// health is soon known. The second comes half a period to one and a half later, anywhere
+/// in between: services that start together are not checked together for ever after.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far a plugin may move its next check from the period: down to a tenth of it, but
@@ -148,6 +150,9 @@ impl Check {
             Grace::Until(end) => now < end,
             Grace::Over => false,
         };
+        if outcome != CheckOutcome::Passed {
+            self.successes = 0;
+        }
         match outcome {
             CheckOutcome::Passed => {
                 self.answers();
@@ -162,7 +167,6 @@ impl Check {
                 self.falls(Health::Degraded);
             }
             CheckOutcome::Refused | CheckOutcome::Wrong if !in_grace => {
-                self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= self.spec.failures {
                     self.falls(Health::Unhealthy);
@@ -175,13 +179,9 @@ impl Check {
                 } else if self.word != Health::Unhealthy {
                     self.falls(Health::Degraded);
                 }
-                self.successes = 0;
             }
             CheckOutcome::Refused | CheckOutcome::Wrong | CheckOutcome::Late => {}
-            CheckOutcome::Impossible => {
-                self.successes = 0;
-                self.word = Health::Unknown;
-            }
+            CheckOutcome::Impossible => self.word = Health::Unknown,
         }
     }
 
@@ -193,7 +193,6 @@ impl Check {
     }
 
     fn falls(&mut self, to: Health) {
-        self.successes = 0;
         self.fallen = true;
         self.word = to;
     }
@@ -446,9 +445,14 @@ impl Core {
         else {
             return;
         };
+        let anywhere = self.rng.share(Duration::from_secs(1)).as_secs_f64();
         let Some(Phase::Up(up)) = self.instances.get_mut(&id).map(|i| &mut i.phase) else { return };
         let Some(check) = up.checks.get_mut(index as usize) else { return };
-        let next = next_wait(check.spec.every, next);
+        let every = check.spec.every;
+        let next = match (number, next) {
+            (1, None) => every.mul_f64(0.5 + anywhere),
+            (_, next) => next_wait(every, next),
+        };
         if up.run != run || !check.rhythm.answered(now, number, next) {
             return;
         }

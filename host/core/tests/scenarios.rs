@@ -24,6 +24,20 @@ scenarios! {
     backoff_extreme_values
     backoff_grows_to_its_cap
     backoff_jitter
+    check_answers_of_the_past
+    check_asks_for_another_time
+    check_degraded
+    check_failures_in_a_row
+    check_grace
+    check_late_is_not_dead
+    check_over_a_reload
+    check_successes_in_a_row
+    check_that_cannot_be_made
+    check_that_only_reports
+    check_without_an_answer
+    checks_are_spread_out
+    checks_do_not_overlap
+    checks_worst_counts
     concurrent_starts
     concurrent_starts_of_quick_services
     condition_done
@@ -70,6 +84,14 @@ scenarios! {
     policy_always
     policy_never
     policy_on_failure
+    policy_plugin_and_the_limit
+    policy_plugin_and_the_operator
+    policy_plugin_chooses_the_wait
+    policy_plugin_gives_up
+    policy_plugin_is_silent
+    policy_plugin_keeps_the_default
+    ready_is_not_seen_in_time
+    ready_when_a_look_says_so
     reload_adds_and_removes
     reload_brings_back_what_is_still_stopping
     reload_brings_back_what_waits_to_stop

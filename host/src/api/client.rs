@@ -193,6 +193,14 @@ impl Client {
         self.json(Method::POST, "/v1/reload", &[], Some(PATIENCE)).await
     }
 
+    /// The plugins of the supervisor.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn plugins(&self) -> Result<wire::Plugins, ClientError> {
+        self.json(Method::GET, "/v1/plugins", &[], Some(PATIENCE)).await
+    }
+
     /// Asks the supervisor to end. It has not ended when this returns.
     ///
     /// # Errors

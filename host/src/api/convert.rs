@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use kennel_core as core;
 
 use super::wire::{
-    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Plan, Service, State,
-    Status, Supervisor, SupervisorChange, Wanted,
+    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
+    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, State, Status,
+    Supervisor, SupervisorChange, Wanted,
 };
-use crate::{config, handle, journal, logs, status};
+use crate::{config, handle, journal, logs, plugins, status};
 
 /// A wall-clock time as it stands on the wire; times that no calendar has are clamped.
 pub(crate) fn time(at: SystemTime) -> String {
@@ -125,11 +126,13 @@ impl Outcomes {
 
 impl From<&config::Plan> for Plan {
     fn from(plan: &config::Plan) -> Plan {
-        let config::Plan { changes, supervisor } = plan;
+        let config::Plan { changes, parts, supervisor, refused } = plan;
         Plan {
             empty: plan.is_empty(),
             changes: changes.iter().map(Change::from).collect(),
+            parts: parts.iter().map(PartChange::from).collect(),
             supervisor: supervisor.iter().map(SupervisorChange::from).collect(),
+            refused: refused.clone(),
         }
     }
 }
@@ -144,6 +147,25 @@ impl From<&config::Change> for Change {
             config::Action::InPlace => Action::InPlace,
         };
         Change { service: service.clone(), action, reasons: reasons.clone() }
+    }
+}
+
+impl From<&config::PartChange> for PartChange {
+    fn from(change: &config::PartChange) -> PartChange {
+        let config::PartChange { part, name, action, reasons } = change;
+        PartChange {
+            part: match part {
+                config::Part::Plugin => Part::Plugin,
+                config::Part::Sink => Part::Sink,
+            },
+            name: name.clone(),
+            action: match action {
+                config::PartAction::Add => PartAction::Add,
+                config::PartAction::Change => PartAction::Change,
+                config::PartAction::Remove => PartAction::Remove,
+            },
+            reasons: reasons.clone(),
+        }
     }
 }
 
@@ -215,6 +237,73 @@ impl From<&logs::LogLine> for LogLine {
             at: at.map(|at| format!("{at:.9}")),
             stream: stream.map(|stream| stream.name().to_owned()),
             text: String::from_utf8_lossy(text).into_owned(),
+        }
+    }
+}
+
+impl From<&plugins::PluginStatus> for Plugin {
+    fn from(status: &plugins::PluginStatus) -> Plugin {
+        let plugins::PluginStatus {
+            name,
+            source,
+            sha256,
+            kinds,
+            state,
+            reason,
+            uses,
+            calls,
+            faults,
+            skipped,
+            log_dropped,
+            latency,
+            memory_bytes,
+            last_fault,
+        } = status;
+        let quantile = |share| {
+            let time = plugins::quantile(latency, share)?;
+            u64::try_from(time.as_micros()).ok()
+        };
+        Plugin {
+            name: name.to_string(),
+            source: source.clone(),
+            sha256: sha256.clone(),
+            kinds: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+            state: (*state).into(),
+            reason: reason.clone(),
+            uses: uses.iter().map(PluginUse::from).collect(),
+            calls: *calls,
+            faults: *faults,
+            skipped: *skipped,
+            log_dropped: *log_dropped,
+            latency_p50_us: quantile(0.5),
+            latency_p99_us: quantile(0.99),
+            memory_bytes: *memory_bytes,
+            last_fault: last_fault.as_ref().map(PluginFault::from),
+        }
+    }
+}
+
+impl From<&plugins::UseStatus> for PluginUse {
+    fn from(status: &plugins::UseStatus) -> PluginUse {
+        let plugins::UseStatus { by, kind, error } = status;
+        PluginUse { by: by.clone(), kind: kind.name().to_owned(), error: error.clone() }
+    }
+}
+
+impl From<&plugins::LastFault> for PluginFault {
+    fn from(fault: &plugins::LastFault) -> PluginFault {
+        let plugins::LastFault { at, word, reason } = fault;
+        PluginFault { at: time(*at), fault: (*word).to_owned(), reason: reason.clone() }
+    }
+}
+
+impl From<plugins::PluginState> for PluginState {
+    fn from(state: plugins::PluginState) -> PluginState {
+        match state {
+            plugins::PluginState::Loading => PluginState::Loading,
+            plugins::PluginState::Ready => PluginState::Ready,
+            plugins::PluginState::Failed => PluginState::Failed,
+            plugins::PluginState::Disabled => PluginState::Disabled,
         }
     }
 }

@@ -16,6 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::context::Context;
+use super::plugin_metrics::PluginSnapshot;
 use super::problem::Problem;
 use super::wire;
 use crate::journal::JournalStats;
@@ -35,6 +36,11 @@ pub(crate) async fn metrics(State(context): State<Context>) -> Result<Response, 
     let snapshot = Snapshot {
         logs: counters.into_iter().map(|(name, counters)| (name.to_string(), counters)).collect(),
         journal: context.handle.journal().stats(),
+        plugins: PluginSnapshot {
+            plugins: context.handle.plugins.status(),
+            samples: context.handle.plugins.samples().all(),
+            checks: context.handle.checks.all(),
+        },
         own: crate::usage::own_memory_bytes(),
         now: SystemTime::now(),
         status,
@@ -52,14 +58,15 @@ struct Snapshot {
     status: Status,
     logs: Vec<(String, LogCounters)>,
     journal: JournalStats,
+    plugins: PluginSnapshot,
     own: Option<u64>,
     now: SystemTime,
 }
 
-type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
+pub(super) type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 /// Writes families: name, help and unit once, then each series.
-struct Families<'a>(DescriptorEncoder<'a>);
+pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {
     fn family<'l>(
@@ -80,7 +87,7 @@ impl Families<'_> {
         Ok(())
     }
 
-    fn gauge<'l>(
+    pub(super) fn gauge<'l>(
         &mut self,
         about: (&str, Option<Unit>, &str),
         series: impl IntoIterator<Item = (Labels<'l>, f64)>,
@@ -88,7 +95,7 @@ impl Families<'_> {
         self.family(MetricType::Gauge, about, series)
     }
 
-    fn counter<'l>(
+    pub(super) fn counter<'l>(
         &mut self,
         about: (&str, Option<Unit>, &str),
         series: impl IntoIterator<Item = (Labels<'l>, f64)>,
@@ -113,7 +120,8 @@ impl Collector for Snapshot {
         self.services(&mut families)?;
         self.service_usage(&mut families)?;
         self.logs(&mut families)?;
-        self.journal(&mut families)
+        self.journal(&mut families)?;
+        self.plugins.encode(&mut families)
     }
 }
 

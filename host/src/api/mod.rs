@@ -23,6 +23,8 @@ mod metrics;
 mod openapi;
 mod params;
 mod patient;
+mod plugin_metrics;
+mod plugins;
 mod probes;
 mod problem;
 mod routes;

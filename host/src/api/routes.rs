@@ -5,7 +5,7 @@ use axum::Router;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::problem::Problem;
-use super::{control, events, logs, metrics, openapi, probes, services};
+use super::{control, events, logs, metrics, openapi, plugins, probes, services};
 
 /// What handlers work with.
 pub(crate) use super::context::Context;
@@ -35,6 +35,7 @@ pub(crate) enum Shape {
     Service,
     Outcomes,
     Plan,
+    Plugins,
     Accepted,
     OpenApi,
 }
@@ -81,6 +82,7 @@ pub(crate) enum Endpoint {
     Reload,
     Shutdown,
     Plan,
+    Plugins,
     Events,
     Metrics,
     Livez,
@@ -305,6 +307,13 @@ pub(crate) const ROUTES: &[Route] = &[
         Endpoint::Plan,
     ),
     get(
+        "/v1/plugins",
+        "The plugins: how they are, and who asks them",
+        &[],
+        Json(Shape::Plugins),
+        Endpoint::Plugins,
+    ),
+    get(
         "/v1/events",
         "Numbered events as they happen",
         EVENT_PARAMS,
@@ -361,6 +370,7 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
         Endpoint::Reload => on(filter, control::reload),
         Endpoint::Shutdown => on(filter, move |c, q| control::shutdown(c, q, params)),
         Endpoint::Plan => on(filter, move |c, q| control::plan(c, q, params)),
+        Endpoint::Plugins => on(filter, plugins::plugins),
         Endpoint::Events => on(filter, move |c, q, h| events::events(c, q, h, params)),
         Endpoint::Metrics => on(filter, metrics::metrics),
         Endpoint::Livez => on(filter, probes::livez),
@@ -372,7 +382,7 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
 /// Where something will be that needs more than there is by now.
 fn is_planned(path: &str) -> bool {
     let scale = path.starts_with("/v1/services/") && path.ends_with("/scale");
-    scale || ["/", "/v1/plugins", "/v1/failover"].contains(&path)
+    scale || ["/", "/v1/failover"].contains(&path)
 }
 
 async fn not_found(uri: axum::http::Uri) -> Problem {

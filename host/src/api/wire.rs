@@ -236,8 +236,15 @@ pub struct Plan {
     pub empty: bool,
     /// The services that change.
     pub changes: Vec<Change>,
+    /// The plugins and sinks that change.
+    #[serde(default)]
+    pub parts: Vec<PartChange>,
     /// Settings of the supervisor itself that change.
     pub supervisor: Vec<SupervisorChange>,
+    /// Of a reload: plugins that were refused, each with the reason and what goes on
+    /// instead.
+    #[serde(default)]
+    pub refused: Vec<String>,
 }
 
 /// What happens to one service.
@@ -266,6 +273,43 @@ pub enum Action {
     InPlace,
 }
 
+/// What happens to a plugin or a sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PartChange {
+    /// What it is.
+    pub part: Part,
+    /// Its name.
+    pub name: String,
+    /// What is done.
+    pub action: PartAction,
+    /// Why, without values.
+    pub reasons: Vec<String>,
+}
+
+/// What a configuration has besides services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Part {
+    /// A plugin.
+    Plugin,
+    /// An event sink.
+    Sink,
+}
+
+/// What a reload does to a plugin or a sink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum PartAction {
+    /// It is there from now on.
+    Add,
+    /// A plugin is loaded anew; the settings of a sink change.
+    Change,
+    /// It is no longer there.
+    Remove,
+}
+
 /// A setting of the supervisor itself that changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SupervisorChange {
@@ -273,6 +317,85 @@ pub struct SupervisorChange {
     pub key: String,
     /// Whether it takes effect only when the supervisor itself is started again.
     pub needs_supervisor_restart: bool,
+}
+
+/// The plugins of a supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plugins {
+    /// Each of them, by name.
+    pub plugins: Vec<Plugin>,
+}
+
+/// One plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plugin {
+    /// The name it is configured under.
+    pub name: String,
+    /// Where it comes from: `stock:redis`, or a path.
+    pub source: String,
+    /// The SHA-256 of the component; none while none is loaded.
+    pub sha256: Option<String>,
+    /// What it is for: health-check, restart-policy, event-sink.
+    pub kinds: Vec<String>,
+    /// Where it is.
+    pub state: PluginState,
+    /// Why it is so; empty when there is nothing to say.
+    pub reason: String,
+    /// Who asks it.
+    pub uses: Vec<PluginUse>,
+    /// Calls that were answered or failed.
+    pub calls: u64,
+    /// Calls that failed.
+    pub faults: u64,
+    /// Calls that were not made, since too many waited or it was disabled.
+    pub skipped: u64,
+    /// Messages that were too many for its log.
+    pub log_dropped: u64,
+    /// Half of the calls took no longer than this, in microseconds.
+    pub latency_p50_us: Option<u64>,
+    /// 99 of 100 calls took no longer than this, in microseconds.
+    pub latency_p99_us: Option<u64>,
+    /// Memory of all its instances.
+    pub memory_bytes: u64,
+    /// Its last fault.
+    pub last_fault: Option<PluginFault>,
+}
+
+/// One who asks a plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginUse {
+    /// Who: `web health redis`, `web ready`, `web restart.policy_plugin`, `sink webhook`.
+    pub by: String,
+    /// As what: health-check, restart-policy or event-sink.
+    pub kind: String,
+    /// Why it cannot be asked as configured.
+    pub error: Option<String>,
+}
+
+/// A call of a plugin that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginFault {
+    /// When.
+    pub at: String,
+    /// In one word: trap, deadline, cpu, memory, bad-answer.
+    pub fault: String,
+    /// In a sentence.
+    pub reason: String,
+}
+
+/// Where a plugin is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum PluginState {
+    /// It is being read and compiled.
+    Loading,
+    /// It is asked.
+    Ready,
+    /// It was refused.
+    Failed,
+    /// It failed too often and rests.
+    Disabled,
 }
 
 /// The supervisor has taken an order that it carries out from now on.
@@ -345,6 +468,22 @@ impl Health {
             Health::Healthy => "healthy",
             Health::Degraded => "degraded",
             Health::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl PluginState {
+    /// Every state.
+    pub const ALL: [PluginState; 4] =
+        [PluginState::Loading, PluginState::Ready, PluginState::Failed, PluginState::Disabled];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PluginState::Loading => "loading",
+            PluginState::Ready => "ready",
+            PluginState::Failed => "failed",
+            PluginState::Disabled => "disabled",
         }
     }
 }

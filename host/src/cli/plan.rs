@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::connect::{block_on, client};
 use super::paint::{Colour, Paint};
 use super::{ExitKind, Failure, Global, Outcome};
-use crate::api::wire::{Action, Change, Plan, SupervisorChange};
+use crate::api::wire::{Action, Change, Part, PartAction, PartChange, Plan, SupervisorChange};
 
 /// Options of `kennel plan` and `kennel reload`.
 #[derive(clap::Args, Debug)]
@@ -34,11 +34,14 @@ pub(super) fn print(plan: &Plan, json: bool) -> Outcome {
         text(plan, Paint::stdout())
     };
     std::io::stdout().write_all(text.as_bytes())?;
+    if !plan.refused.is_empty() {
+        return Err(Failure::new(ExitKind::Failed, plan.refused.join("\n")));
+    }
     Ok(ExitKind::Done)
 }
 
 fn text(plan: &Plan, paint: Paint) -> String {
-    let Plan { empty, changes, supervisor } = plan;
+    let Plan { empty, changes, parts, supervisor, refused: _ } = plan;
     if *empty {
         return "nothing to do\n".to_owned();
     }
@@ -55,6 +58,22 @@ fn text(plan: &Plan, paint: Paint) -> String {
             paint.paint(colour, word),
             reasons.join(", ")
         ));
+    }
+    for PartChange { part, name, action, reasons } in parts {
+        let (word, colour) = match (part, action) {
+            (Part::Plugin, PartAction::Add) => ("load", Colour::Green),
+            (Part::Plugin, PartAction::Change) => ("reload", Colour::Yellow),
+            (Part::Plugin, PartAction::Remove) => ("unload", Colour::Red),
+            (Part::Sink, PartAction::Add) => ("start", Colour::Green),
+            (Part::Sink, PartAction::Change) => ("change in place", Colour::Cyan),
+            (Part::Sink, PartAction::Remove) => ("stop", Colour::Red),
+        };
+        let part = match part {
+            Part::Plugin => "plugin",
+            Part::Sink => "sink",
+        };
+        let word = paint.paint(colour, word);
+        out.push_str(&format!("{part} {name}: {word}, {}\n", reasons.join(", ")));
     }
     for SupervisorChange { key, needs_supervisor_restart } in supervisor {
         out.push_str(&match needs_supervisor_restart {
@@ -78,6 +97,12 @@ mod tests {
             action,
             reasons: vec![reason.into()],
         };
+        let part = |part, name: &str, action, reason: &str| PartChange {
+            part,
+            name: name.into(),
+            action,
+            reasons: vec![reason.into()],
+        };
         let late = |key: &str, needs_supervisor_restart| SupervisorChange {
             key: key.into(),
             needs_supervisor_restart,
@@ -88,16 +113,22 @@ mod tests {
                 change("web", Action::Restart, "command changed"),
                 change("db", Action::InPlace, "restart.backoff changed"),
             ],
+            parts: vec![
+                part(Part::Plugin, "redis", PartAction::Change, "file changed"),
+                part(Part::Sink, "audit", PartAction::Add, "new"),
+            ],
             supervisor: vec![late("socket", true), late("shutdown_timeout", false)],
         };
         assert_eq!(
             text(&plan, Paint::never()),
             "web: restart, command changed\n\
              db: change in place, restart.backoff changed\n\
+             plugin redis: reload, file changed\n\
+             sink audit: start, new\n\
              kennel: socket changed, which takes a restart of kennel itself\n\
              kennel: change in place, shutdown_timeout changed\n"
         );
-        let none = Plan { empty: true, changes: vec![], supervisor: vec![] };
+        let none = Plan { empty: true, changes: vec![], parts: vec![], supervisor: vec![] };
         assert_eq!(text(&none, Paint::never()), "nothing to do\n");
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::plugin::Bindings;
 use super::raw::RawDuration;
 use super::source::{Problem, Problems, Sources, Span};
 use super::tree::Node;
@@ -13,6 +14,8 @@ use super::tree::Node;
 pub(super) struct Checker<'a> {
     pub(super) sources: &'a Sources,
     pub(super) problems: &'a mut Problems,
+    /// The plugins that may be named.
+    pub(super) plugins: Bindings,
 }
 
 impl Checker<'_> {
@@ -34,6 +37,12 @@ impl Checker<'_> {
     pub(super) fn error(&mut self, node: &Node, path: &str, message: String, hint: Option<&str>) {
         let span = self.span(node, path);
         self.problems.error(Problem::at(span, message).maybe_hint(hint.map(str::to_owned)));
+    }
+
+    /// Notes something odd at a dotted path.
+    pub(super) fn warn(&mut self, node: &Node, path: &str, message: String, hint: Option<&str>) {
+        let span = self.span(node, path);
+        self.problems.warn(Problem::at(span, message).maybe_hint(hint.map(str::to_owned)));
     }
 
     /// A duration that is longer than nothing.
@@ -79,6 +88,13 @@ impl Checker<'_> {
         }
         let file = self.span(node, path).file;
         Some(self.sources.resolve(file, value))
+    }
+
+    /// Notes the plugins that nothing checked so far uses.
+    pub(super) fn unused_plugins(&mut self) {
+        for problem in self.plugins.unused() {
+            self.problems.warn(problem);
+        }
     }
 
     /// The directory of the file that a node stands in.

@@ -7,8 +7,11 @@ use kennel_core::ServiceSpec;
 use kennel_core::spec::{Backoff, Enabled, Restart, RestartLimit, Stop};
 
 use super::Config;
+use super::binding::{self, PluginConfig};
 use super::launch::LaunchConfig;
+use super::plugin::PluginUse;
 use super::service::{LogConfig, ServiceConfig};
+use super::sink::SinkConfig;
 use super::supervisor::SupervisorSettings;
 
 /// What a reload would do.
@@ -17,8 +20,13 @@ pub struct Plan {
     /// The services that change: those of the new configuration in its order, then those
     /// that are gone.
     pub changes: Vec<Change>,
+    /// The plugins and sinks that change.
+    pub parts: Vec<PartChange>,
     /// Settings of the supervisor itself that change.
     pub supervisor: Vec<SupervisorChange>,
+    /// Of a reload that was carried out: plugins that were refused, each with the reason
+    /// and what goes on instead.
+    pub refused: Vec<String>,
 }
 
 /// What happens to one service.
@@ -45,6 +53,40 @@ pub enum Action {
     InPlace,
 }
 
+/// What happens to a plugin or a sink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartChange {
+    /// What it is.
+    pub part: Part,
+    /// Its name.
+    pub name: String,
+    /// What is done.
+    pub action: PartAction,
+    /// Why, in words without values. Never empty.
+    pub reasons: Vec<String>,
+}
+
+/// What a configuration has besides services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// A plugin.
+    Plugin,
+    /// A sink.
+    Sink,
+}
+
+/// What a reload does to a plugin or a sink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PartAction {
+    /// It is there from now on.
+    Add,
+    /// Of a plugin: it is loaded anew, and the old one goes on until the new one works. Of
+    /// a sink: its settings change, and it goes on where it is.
+    Change,
+    /// It is no longer there.
+    Remove,
+}
+
 /// A setting of the supervisor itself that changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SupervisorChange {
@@ -66,7 +108,8 @@ pub enum When {
 impl Plan {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.supervisor.is_empty()
+        let Plan { changes, parts, supervisor, refused } = self;
+        changes.is_empty() && parts.is_empty() && supervisor.is_empty() && refused.is_empty()
     }
 
     /// The keys under `kennel` that a reload cannot change.
@@ -94,6 +137,21 @@ impl fmt::Display for Change {
     }
 }
 
+impl fmt::Display for PartChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PartChange { part, name, action, reasons } = self;
+        let (part, action) = match (part, action) {
+            (Part::Plugin, PartAction::Add) => ("plugin", "load"),
+            (Part::Plugin, PartAction::Change) => ("plugin", "reload"),
+            (Part::Plugin, PartAction::Remove) => ("plugin", "unload"),
+            (Part::Sink, PartAction::Add) => ("sink", "start"),
+            (Part::Sink, PartAction::Change) => ("sink", "in place"),
+            (Part::Sink, PartAction::Remove) => ("sink", "stop"),
+        };
+        write!(f, "{part} {name}: {action}, {}", reasons.join(", "))
+    }
+}
+
 impl fmt::Display for SupervisorChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SupervisorChange { key, when } = self;
@@ -112,8 +170,9 @@ impl fmt::Display for Plan {
             return f.write_str("nothing to do");
         }
         let supervisor = self.supervisor.iter().map(ToString::to_string);
-        let lines: Vec<String> =
-            supervisor.chain(self.changes.iter().map(ToString::to_string)).collect();
+        let parts = self.parts.iter().map(ToString::to_string);
+        let services = self.changes.iter().map(ToString::to_string);
+        let lines: Vec<String> = supervisor.chain(parts).chain(services).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -133,7 +192,56 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     for service in old.services.iter().filter(|old| !after.contains(&*old.spec.name)) {
         changes.push(change(service, Action::Stop, vec!["removed".to_owned()]));
     }
-    Plan { changes, supervisor: supervisor(&old.supervisor, &new.supervisor) }
+    let mut parts =
+        parts(Part::Plugin, &old.plugins, &new.plugins, PluginConfig::name, binding::differences);
+    parts.extend(self::parts(
+        Part::Sink,
+        &old.sinks,
+        &new.sinks,
+        |sink| &sink.name,
+        sink_differences,
+    ));
+    let supervisor = supervisor(&old.supervisor, &new.supervisor);
+    Plan { changes, parts, supervisor, refused: Vec::new() }
+}
+
+/// What leads from `old` to `new` in a list of parts with unique names.
+fn parts<T>(
+    part: Part,
+    old: &[T],
+    new: &[T],
+    name: fn(&T) -> &str,
+    differences: fn(&T, &T) -> Vec<String>,
+) -> Vec<PartChange> {
+    let change =
+        |of: &T, action, reasons| PartChange { part, name: name(of).to_owned(), action, reasons };
+    let find = |list: &[T], of: &T| list.iter().position(|other| name(other) == name(of));
+    let mut changes = Vec::new();
+    for of in new {
+        match find(old, of) {
+            None => changes.push(change(of, PartAction::Add, vec!["new".to_owned()])),
+            Some(at) => {
+                let reasons = differences(&old[at], of);
+                if !reasons.is_empty() {
+                    changes.push(change(of, PartAction::Change, reasons));
+                }
+            }
+        }
+    }
+    for of in old.iter().filter(|of| find(new, of).is_none()) {
+        changes.push(change(of, PartAction::Remove, vec!["removed".to_owned()]));
+    }
+    changes
+}
+
+fn sink_differences(old: &SinkConfig, new: &SinkConfig) -> Vec<String> {
+    let SinkConfig { name: _, plugin: PluginUse { plugin, config, required }, events } = old;
+    let mut reasons = Vec::new();
+    note(&mut reasons, "plugin", *plugin != new.plugin.plugin);
+    note(&mut reasons, "config", *config != new.plugin.config);
+    note(&mut reasons, "required", *required != new.plugin.required);
+    note(&mut reasons, "events", *events != new.events);
+    reasons
 }
 
 fn change(service: &ServiceConfig, action: Action, reasons: Vec<String>) -> Change {
@@ -177,9 +285,27 @@ fn collect(
     in_place: &mut Vec<String>,
 ) -> Option<Enabled> {
     // Taken apart without "..", so that no new field is forgotten here.
-    let ServiceConfig { spec, launch, logs, stop_command, labels } = old;
-    let ServiceSpec { name: _, kind, enabled, replicas, depends_on, ready, health, restart, stop } =
-        spec;
+    let ServiceConfig {
+        spec,
+        launch,
+        ready: ready_when,
+        health,
+        policy_plugin,
+        logs,
+        stop_command,
+        labels,
+    } = old;
+    let ServiceSpec {
+        name: _,
+        kind,
+        enabled,
+        replicas,
+        depends_on,
+        ready,
+        health: checks,
+        restart,
+        stop,
+    } = spec;
     let LaunchConfig {
         command,
         working_dir,
@@ -208,9 +334,10 @@ fn collect(
 
     note(in_place, "replicas", *replicas != new.spec.replicas);
     note(in_place, "depends_on", *depends_on != new.spec.depends_on);
-    note(in_place, "ready", *ready != new.spec.ready);
-    note(in_place, "health", *health != new.spec.health);
+    note(in_place, "ready", *ready != new.spec.ready || *ready_when != new.ready);
+    note(in_place, "health", *checks != new.spec.health || *health != new.health);
     restart_keys(in_place, restart, &new.spec.restart);
+    note(in_place, "restart.policy_plugin", *policy_plugin != new.policy_plugin);
     let Stop { command: _, steps } = stop;
     note(in_place, "stop.command", *stop_command != new.stop_command);
     note(in_place, "stop.steps", *steps != new.spec.stop.steps);
@@ -255,7 +382,8 @@ fn restart_keys(reasons: &mut Vec<String>, old: &Restart, new: &Restart) {
         reset_after,
         on_give_up,
         dependents,
-        advice,
+        // Goes with `policy_plugin`.
+        advice: _,
     } = old;
     let backoff: &Backoff = backoff;
     let limit: &Option<RestartLimit> = limit;
@@ -266,7 +394,6 @@ fn restart_keys(reasons: &mut Vec<String>, old: &Restart, new: &Restart) {
     note(reasons, "restart.reset_after", *reset_after != new.reset_after);
     note(reasons, "restart.on_give_up", *on_give_up != new.on_give_up);
     note(reasons, "restart.restart_dependents", *dependents != new.dependents);
-    note(reasons, "restart.policy_plugin", *advice != new.advice);
 }
 
 fn supervisor(old: &SupervisorSettings, new: &SupervisorSettings) -> Vec<SupervisorChange> {

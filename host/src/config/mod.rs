@@ -14,6 +14,7 @@
 //! and anything that runs. Users, groups and directories are looked up, but only to
 //! complain; they are resolved when a process starts.
 
+mod binding;
 mod check;
 mod checker;
 mod decode;
@@ -21,17 +22,23 @@ mod diff;
 mod env_file;
 mod error;
 mod files;
+mod grants;
+mod health;
 mod interpolate;
 mod launch;
 mod merge;
 mod parse;
+mod places;
+mod plugin;
 mod raw;
 mod schema;
 mod service;
+mod sink;
 mod source;
 mod suggest;
 mod supervisor;
 mod syntax;
+mod target;
 mod tree;
 mod unavailable;
 
@@ -43,11 +50,16 @@ use std::path::{Path, PathBuf};
 
 use kennel_core::Graph;
 
-pub use diff::{Action, Change, Plan, SupervisorChange, When, plan};
+pub use binding::{FileStamp, PluginConfig, PluginSource};
+pub use diff::{Action, Change, Part, PartAction, PartChange, Plan, SupervisorChange, When, plan};
 pub use error::{ConfigError, ConfigErrors, Place};
+pub use health::ReadyWhen;
 pub use launch::{Command, LaunchConfig};
+pub use places::Places;
+pub use plugin::PluginUse;
 pub use schema::schema;
 pub use service::{LogConfig, LogTarget, ServiceConfig};
+pub use sink::SinkConfig;
 pub use supervisor::{
     DefaultPaths, Environment, MAX_SOCKET_PATH_BYTES, SupervisorSettings, client_socket,
     default_name, default_paths, is_valid_name,
@@ -55,6 +67,7 @@ pub use supervisor::{
 
 use checker::Checker;
 use files::Included;
+use places::Trees;
 pub(crate) use raw::duration;
 use raw::{RawFile, RawService};
 use source::{Problem, Problems, Sources, Span, quoted};
@@ -69,15 +82,21 @@ pub struct Config {
     pub services: Vec<ServiceConfig>,
     /// The lives of all services, as the core takes them.
     pub graph: Graph,
+    /// The plugins, in the order of the file; names are unique.
+    pub plugins: Vec<PluginConfig>,
+    /// Where events go besides the journal, in the order of the file; names are unique.
+    pub sinks: Vec<SinkConfig>,
     /// The files it was read from, absolute, the main one first.
     pub files: Vec<PathBuf>,
 }
 
 /// A configuration, and what is odd about it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// Where its parts are written.
+    pub places: Places,
     /// What is odd but no error, in the order of the files and lines.
     pub warnings: Vec<ConfigError>,
 }
@@ -112,11 +131,11 @@ fn load_text(path: &Path, text: String, env: &Environment) -> Result<Loaded, Con
         services: Vec::new(),
         names: HashMap::new(),
     };
-    let config = loader.load(path, text);
+    let loaded = loader.load(path, text);
     let Loader { sources, problems, .. } = loader;
     let warnings = problems.finish(&sources)?;
-    let config = config.expect("a configuration is missing only with an error");
-    Ok(Loaded { config, warnings })
+    let (config, trees) = loaded.expect("a configuration is missing only with an error");
+    Ok(Loaded { config, places: Places::new(sources, trees), warnings })
 }
 
 struct Loader<'a> {
@@ -130,7 +149,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn load(&mut self, path: &Path, text: String) -> Option<Config> {
+    fn load(&mut self, path: &Path, text: String) -> Option<(Config, Trees)> {
         let mut root = self.tree(path, text)?;
         let defaults = take(&mut root, "defaults");
         if let Some(services) = take(&mut root, "services") {
@@ -162,7 +181,11 @@ impl Loader<'_> {
                 decode::decode(node, &scope, &mut self.problems)
             })
             .collect();
-        let mut checker = Checker { sources: &self.sources, problems: &mut self.problems };
+        let mut checker = Checker {
+            sources: &self.sources,
+            problems: &mut self.problems,
+            plugins: plugin::Bindings::of(&root),
+        };
         let kennel = raw.kennel.unwrap_or_default();
         let supervisor = supervisor::check(&kennel, &root, path, self.env, &mut checker);
         let global = launch::environment(
@@ -173,6 +196,7 @@ impl Loader<'_> {
             &env_files,
             &mut checker,
         );
+        let plugins = binding::check(raw.plugins.as_ref(), &root, &mut checker);
         let services: Vec<service::Checked> = nodes
             .iter()
             .zip(&raws)
@@ -180,15 +204,20 @@ impl Loader<'_> {
                 service::check(name, raw, node, &global, &env_files, &mut checker)
             })
             .collect();
+        let sinks = sink::check(raw.sinks.as_ref(), &root, &mut checker);
+        checker.unused_plugins();
         check::graph(&services, &mut self.problems);
         check::log_files(&services, &mut self.problems);
         let graph = check::assemble(&services, &mut self.problems)?;
-        Some(Config {
+        let config = Config {
             supervisor,
             graph,
+            plugins,
+            sinks,
             services: services.into_iter().map(|checked| checked.config).collect(),
             files: std::mem::take(&mut self.files),
-        })
+        };
+        Some((config, Trees { root, services: nodes }))
     }
 
     /// The file's tree with its variables replaced: a mapping, or none after an error.

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Advice, Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Ready,
-    Restart, RestartLimit, Stop, StopCommand, StopStep, Strength,
+    Advice, Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Restart,
+    RestartLimit, Stop, StopCommand, StopStep, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
 
+use crate::checks::CheckKind;
+
 use super::checker::Checker;
+use super::health::{self, ReadyWhen};
 use super::launch::{self, EnvFiles, LaunchConfig};
+use super::plugin::{self, PluginUse, RawUse};
 use super::raw::{
     RawBackoff, RawCommand, RawCondition, RawDependency, RawDependencyLong, RawDependsOn,
     RawDuration, RawGiveUpWord, RawKind, RawLimit, RawLogTarget, RawLogs, RawNone, RawOnGiveUp,
-    RawPercent, RawPolicy, RawRate, RawRestart, RawRestartLimit, RawRetryAfter, RawService,
-    RawSignal, RawSize, RawStop, RawStopStep, Text,
+    RawPercent, RawPolicy, RawPolicyPlugin, RawRate, RawRestart, RawRestartLimit, RawRetryAfter,
+    RawService, RawSignal, RawSize, RawStop, RawStopStep, Text,
 };
 use super::source::{Problem, Span, quoted};
 use super::tree::{self, Node};
@@ -28,6 +32,12 @@ pub struct ServiceConfig {
     pub spec: ServiceSpec,
     /// How its process is made.
     pub launch: LaunchConfig,
+    /// What `spec.ready` waits for.
+    pub ready: ReadyWhen,
+    /// What the checks of `spec.health` look at, each at the same place.
+    pub health: Vec<CheckKind>,
+    /// The plugin that is asked for another wait; there when `spec.restart.advice` says so.
+    pub policy_plugin: Option<PluginUse>,
     /// What happens to its output.
     pub logs: LogConfig,
     /// What runs before the first stop signal; there when `spec.stop.command` says so.
@@ -95,6 +105,9 @@ pub(super) fn check(
 ) -> Checked {
     let (depends_on, dependency_spans) = dependencies(raw.depends_on.as_ref(), node, checker);
     let (stop, stop_command) = stop(raw.stop.as_ref(), node, checker);
+    let (ready, ready_when) = health::ready(raw.ready.as_ref(), node, checker);
+    let (checks, health) = health::health(raw.health.as_ref(), node, checker);
+    let (restart, policy_plugin) = restart(raw.restart.as_ref(), node, checker);
     let spec = ServiceSpec {
         name: Arc::from(name),
         kind: match raw.kind {
@@ -104,14 +117,17 @@ pub(super) fn check(
         enabled: if raw.enabled.unwrap_or(true) { Enabled::Yes } else { Enabled::No },
         replicas: checker.within(node, "replicas", raw.replicas.unwrap_or(1), 1..=1000),
         depends_on,
-        ready: Ready::default(),
-        health: Vec::new(),
-        restart: restart(raw.restart.as_ref(), node, checker),
+        ready,
+        health: checks,
+        restart,
         stop,
     };
     let config = ServiceConfig {
         spec,
         launch: launch::check(raw, node, name, global_env, env_files, checker),
+        ready: ready_when,
+        health,
+        policy_plugin,
         logs: logs(raw.logs.as_ref(), node, checker),
         stop_command,
         labels: raw
@@ -178,9 +194,13 @@ fn dependency(name: &str, condition: Option<RawCondition>, required: Option<bool
     }
 }
 
-fn restart(raw: Option<&RawRestart>, node: &Node, checker: &mut Checker<'_>) -> Restart {
+fn restart(
+    raw: Option<&RawRestart>,
+    node: &Node,
+    checker: &mut Checker<'_>,
+) -> (Restart, Option<PluginUse>) {
     let default = Restart::default();
-    let Some(raw) = raw else { return default };
+    let Some(raw) = raw else { return (default, None) };
     let RawRestart {
         policy,
         success_exit_codes,
@@ -189,13 +209,14 @@ fn restart(raw: Option<&RawRestart>, node: &Node, checker: &mut Checker<'_>) -> 
         reset_after,
         on_give_up,
         restart_dependents,
-        policy_plugin: _,
+        policy_plugin: raw_plugin,
     } = raw;
+    let policy_plugin = raw_plugin.as_ref().and_then(|raw| self::policy_plugin(raw, node, checker));
     let codes = success_exit_codes.clone().unwrap_or(default.success_exit_codes);
     for (index, code) in codes.iter().enumerate() {
         checker.within(node, &format!("restart.success_exit_codes.{index}"), *code, 0..=255);
     }
-    Restart {
+    let restart = Restart {
         policy: match policy {
             None | Some(RawPolicy::Always) => Policy::Always,
             Some(RawPolicy::OnFailure) => Policy::OnFailure,
@@ -247,8 +268,25 @@ fn restart(raw: Option<&RawRestart>, node: &Node, checker: &mut Checker<'_>) -> 
             None | Some(false) => Dependents::Keep,
             Some(true) => Dependents::Restart,
         },
-        advice: Advice::None,
+        advice: if policy_plugin.is_some() { Advice::Ask } else { Advice::None },
+    };
+    (restart, policy_plugin)
+}
+
+fn policy_plugin(
+    raw: &RawPolicyPlugin,
+    node: &Node,
+    checker: &mut Checker<'_>,
+) -> Option<PluginUse> {
+    let RawPolicyPlugin { plugin, config, required } = raw;
+    let node = node.find("restart.policy_plugin")?;
+    if plugin.is_none() && node.get("plugin").is_none_or(Node::is_null) {
+        let message = "\"restart.policy_plugin\" names no \"plugin\"";
+        let hint = "write { plugin: NAME }, a name that stands under \"plugins\"";
+        checker.problems.error(Problem::at(node.span, message).hint(hint));
     }
+    let raw = RawUse { plugin: plugin.as_ref(), config: config.as_ref(), required: *required };
+    plugin::check_use(raw, node, checker)
 }
 
 fn backoff(raw: Option<&RawBackoff>, node: &Node, checker: &mut Checker<'_>) -> Backoff {

@@ -162,6 +162,12 @@ impl Problem {
         self.hint = hint;
         self
     }
+
+    /// With its place looked up.
+    pub(super) fn shown(self, sources: &Sources) -> ConfigError {
+        let Problem { span, message, hint } = self;
+        ConfigError { at: span.map(|span| sources.place(span)), message, hint }
+    }
 }
 
 /// What was found wrong so far. Of several errors at one place the first stays: what
@@ -204,12 +210,5 @@ impl Problems {
 fn shown(mut problems: Vec<Problem>, sources: &Sources) -> Vec<ConfigError> {
     problems.sort_by_key(|problem| problem.span);
     problems.truncate(SHOWN_ERRORS);
-    problems
-        .into_iter()
-        .map(|Problem { span, message, hint }| ConfigError {
-            at: span.map(|span| sources.place(span)),
-            message,
-            hint,
-        })
-        .collect()
+    problems.into_iter().map(|problem| problem.shown(sources)).collect()
 }

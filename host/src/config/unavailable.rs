@@ -18,21 +18,13 @@ const fn any(path: &'static str) -> Refused {
     Refused { path, name: path, when: is_given }
 }
 
-const OF_FILE: &[Refused] = &[
-    any("kennel.listen"),
-    any("kennel.token_file"),
-    any("plugins"),
-    any("sinks"),
-    any("failover"),
-];
+const OF_FILE: &[Refused] = &[any("kennel.listen"), any("kennel.token_file"), any("failover")];
 
 const OF_SERVICE: &[Refused] = &[
     any("cgroup"),
     any("sockets"),
-    any("ready"),
-    any("health"),
+    any("ready.notify"),
     any("watchdog"),
-    any("restart.policy_plugin"),
     Refused { path: "rolling", name: "rolling", when: is_other_rolling },
     Refused { path: "run_on", name: "run_on: leader", when: |node| node.text() == Some("leader") },
     Refused {

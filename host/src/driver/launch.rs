@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use kennel_core::{RunId, Signal};
+use kennel_core::{Input, RunId, Signal};
+use kennel_wasm::Subject;
 
-use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ServiceConfig};
-use crate::logs::{Capture, Destination, LogSettings, Source, Stream};
+use super::{Fact, Facts};
+use crate::checks::Launcher;
+use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, ServiceConfig};
+use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{self, Cause, Credentials, Launch, Output, Process};
 
 /// What a process is made of. Cheap to clone.
@@ -20,6 +24,16 @@ pub(super) struct Job {
     pub(super) index: u32,
     pub(super) run: RunId,
     pub(super) capture: Capture,
+    pub(super) facts: Facts,
+}
+
+/// Starts commands that look at the run, as its own process was started.
+pub(super) struct CommandsOf(pub(super) Job);
+
+impl Launcher for CommandsOf {
+    fn launch(&self, argv: &[String]) -> Result<Launch, String> {
+        prepare(&self.0, argv.iter().map(OsString::from).collect())
+    }
 }
 
 /// A process and what it was made of.
@@ -29,6 +43,12 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// Who it is, as plugins know it, and its name.
+    pub(super) fn subject(&self) -> (Subject, Arc<str>) {
+        let service = self.job.definition.spec.name.clone();
+        (Subject { service, instance: self.job.index }, self.job.name.clone())
+    }
+
     /// Ends a process that nobody will supervise.
     pub(super) fn kill(self) {
         // It can only be gone already.
@@ -141,10 +161,25 @@ pub(super) fn log_settings(config: &LogConfig) -> LogSettings {
     }
 }
 
+/// Looks for the line that says that the run is ready, if one does.
+fn tap(job: &Job) -> Option<LineTap> {
+    let ReadyWhen::Logs(pattern) = &job.definition.ready else { return None };
+    let (pattern, run, facts) = (pattern.clone(), job.run, job.facts.clone());
+    let is_told = AtomicBool::new(false);
+    Some(Arc::new(move |_, line| {
+        if !is_told.load(Ordering::Relaxed) && pattern.is_match(line) {
+            is_told.store(true, Ordering::Relaxed);
+            // Without a receiver there is no supervisor any more.
+            let _ = facts.send(Fact::Input(Input::Ready(run)));
+        }
+    }))
+}
+
 /// Connects both output streams to the log threads.
 fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
     let settings = log_settings(&job.definition.logs);
-    if settings.to == Destination::None {
+    let tap = tap(job);
+    if settings.to == Destination::None && tap.is_none() {
         return Ok(());
     }
     for stream in [Stream::Stdout, Stream::Stderr] {
@@ -156,7 +191,7 @@ fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
             stream,
             fd: pipe.reader,
             settings: settings.clone(),
-            tap: None,
+            tap: tap.clone(),
         });
         let end = Output::Descriptor(pipe.service);
         match stream {

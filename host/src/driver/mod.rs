@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: timers of its own, retries, and any decision about services.
 
+mod checks;
 mod launch;
 mod news;
 mod reload;
@@ -31,10 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kennel_core::{
-    CheckAnswer, CheckOutcome, Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId,
-    Time,
-};
+use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -42,7 +40,10 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
+use crate::plugins::{PluginFact, Plugins};
+use crate::tallies::CheckTallies;
 
+use checks::Question;
 use launch::Made;
 use news::News;
 use reload::{Loaded, Reads};
@@ -60,8 +61,12 @@ pub(crate) enum Fact {
     Input(Input),
     /// A configuration was read.
     Loaded(Loaded),
+    /// What a configuration wants of plugins is loaded and tried.
+    Prepared(Loaded, crate::plugins::Prepared),
     /// The log threads report.
     Log(LogFact),
+    /// Something happened to a plugin.
+    Plugin(PluginFact),
 }
 
 /// Where facts go. Not bounded by itself: each run has a handful of facts in its life,
@@ -74,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) source: Option<Source>,
     pub(crate) journal: Journal,
     pub(crate) capture: Capture,
+    pub(crate) plugins: Plugins,
+    pub(crate) checks: CheckTallies,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
     pub(crate) ended: watch::Sender<Option<i32>>,
@@ -105,6 +112,8 @@ pub(crate) struct Driver {
     reads: Reads,
     news: News,
     capture: Capture,
+    plugins: Plugins,
+    checks: CheckTallies,
     requests: mpsc::Receiver<Request>,
     facts: Facts,
     incoming: mpsc::UnboundedReceiver<Fact>,
@@ -146,8 +155,19 @@ fn far_future() -> Instant {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Driver {
-        let Parts { config, source, journal, capture, requests, facts, ended, status_lines, seed } =
-            parts;
+        let Parts {
+            config,
+            source,
+            journal,
+            capture,
+            plugins,
+            checks,
+            requests,
+            facts,
+            ended,
+            status_lines,
+            seed,
+        } = parts;
         // Every run has at least one event, so the number of the next event is above
         // every run that was ever named here.
         let first_run = RunId(journal.last_seq() + 1);
@@ -162,6 +182,8 @@ impl Driver {
             news: News::new(journal, status_lines),
             source,
             capture,
+            plugins,
+            checks,
             requests,
             facts: facts.0,
             incoming: facts.1,
@@ -171,6 +193,7 @@ impl Driver {
         };
         driver.news.supervisor_started(&driver.config.supervisor.name);
         driver.define_services();
+        driver.plugins.start(&driver.config);
         let graph = driver.config.graph.clone();
         driver.tell_core(Input::Configure { graph, restart: Vec::new() });
         driver
@@ -229,14 +252,14 @@ impl Driver {
                 self.runs.signal_group(run, signal);
             }
             Effect::WatchGroup { run } => self.runs.watch_group(run, &self.facts),
-            Effect::Check { run, check, number, timeout: _ } => {
-                let outcome = CheckOutcome::Impossible;
-                let reason = "checks are not made yet".to_owned();
-                let answer = CheckAnswer { run, check, number, outcome, reason, next: None };
-                let _ = self.facts.send(Fact::Input(Input::Checked(answer)));
+            Effect::Check { run, check, number, timeout } => {
+                self.make_check(Question { run, check, number, timeout });
             }
-            Effect::AskPolicy { .. } => {}
-            Effect::Release { run } => self.runs.release(run),
+            Effect::AskPolicy { instance, run, delay } => self.ask_policy(instance, run, delay),
+            Effect::Release { run } => {
+                self.plugins.run_ended(run);
+                self.runs.release(run);
+            }
             Effect::Exit { code } => self.exit = Some(code),
         }
     }
@@ -245,15 +268,16 @@ impl Driver {
         let view = self.core.view().instance(instance);
         let known = view.and_then(|view| {
             let definition = self.definitions.get(&view.spec().name)?.clone();
-            Some((definition, view.name().clone(), view.index()))
+            let service = view.spec().name.clone();
+            Some((definition, service, view.name().clone(), view.index()))
         });
-        let Some((definition, name, index)) = known else {
+        let Some((definition, service, name, index)) = known else {
             let error = "its definition is gone".to_owned();
             return self.tell_core(Input::SpawnFailed(run, error));
         };
-        let job = launch::Job { definition, name, index, run, capture: self.capture.clone() };
-        let facts = self.facts.clone();
-        tokio::task::spawn_blocking(move || {
+        let (capture, facts) = (self.capture.clone(), self.facts.clone());
+        let job = launch::Job { definition, name, index, run, capture, facts: facts.clone() };
+        let make = move || {
             let made = launch::make(job);
             // Without a receiver there is no supervisor any more that could stop it.
             if let Err(mpsc::error::SendError(Fact::Made(_, Ok(made)))) =
@@ -261,19 +285,45 @@ impl Driver {
             {
                 made.kill();
             }
+        };
+        match self.plugins.required(&service) {
+            None => drop(tokio::task::spawn_blocking(make)),
+            Some(required) => self.make_when(run, required, make),
+        }
+    }
+
+    /// Makes the process of a run when the plugins are there that its service requires.
+    fn make_when(
+        &self,
+        run: RunId,
+        required: impl Future<Output = Result<(), String>> + Send + 'static,
+        make: impl FnOnce() + Send + 'static,
+    ) {
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            match required.await {
+                Ok(()) => drop(tokio::task::spawn_blocking(make)),
+                Err(error) => drop(facts.send(Fact::Made(run, Err(error)))),
+            }
         });
     }
 
     fn take_fact(&mut self, fact: Fact) {
         match fact {
             Fact::Made(run, Ok(made)) => {
+                let (subject, name) = made.subject();
                 self.runs.add(run, made, &self.facts);
+                if let Some(launcher) = self.runs.launcher(run) {
+                    self.plugins.run_began(run, subject, name, launcher);
+                }
                 self.tell_core(Input::Spawned(run));
             }
             Fact::Made(run, Err(error)) => self.tell_core(Input::SpawnFailed(run, error)),
             Fact::Input(input) => self.tell_core(input),
             Fact::Loaded(loaded) => self.take_loaded(loaded),
+            Fact::Prepared(loaded, prepared) => self.take_prepared(loaded, prepared),
             Fact::Log(fact) => self.news.log_fact(&fact),
+            Fact::Plugin(fact) => self.news.plugin_fact(&fact),
         }
     }
 
@@ -300,6 +350,7 @@ impl Driver {
                     }
                     Ok(ids) => {
                         let order = self.waiters.order(verb, &ids, self.core.view());
+                        self.tell_policies(verb, &ids);
                         self.tell_core(waiters::input(verb, ids));
                         let now = self.clock.now();
                         self.waiters.wait(order, wait, now, reply);
@@ -315,6 +366,17 @@ impl Driver {
                     (ShutdownMode::Now, _) | (ShutdownMode::Orderly, true) => Input::ShutdownNow,
                 });
             }
+        }
+    }
+
+    /// Where counters are forgotten, policies forget too.
+    fn tell_policies(&self, verb: Verb, ids: &[InstanceId]) {
+        match verb {
+            Verb::Stop | Verb::Signal(_) => return,
+            Verb::Start | Verb::Restart | Verb::Reset => {}
+        }
+        for instance in ids.iter().filter_map(|id| self.core.view().instance(*id)) {
+            self.plugins.operator_spoke(&instance.spec().name, instance.index());
         }
     }
 
@@ -338,6 +400,13 @@ impl Driver {
             }
         })
         .await;
+        let plugins = self.plugins.clone();
+        aside(move || {
+            if !plugins.close(LAST_WRITES) {
+                tracing::warn!("cannot write what plugins remember within {LAST_WRITES:?}");
+            }
+        })
+        .await;
         self.take_last_facts();
         self.news.supervisor_stopped(code);
         let journal = self.news.journal().clone();
@@ -358,7 +427,8 @@ impl Driver {
             match fact {
                 Fact::Made(_, Ok(made)) => made.kill(),
                 Fact::Log(fact) => self.news.log_fact(&fact),
-                Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) => {}
+                Fact::Plugin(fact) => self.news.plugin_fact(&fact),
+                Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) | Fact::Prepared(..) => {}
             }
         }
     }

@@ -8,6 +8,7 @@ use kennel_core::{
     Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Origin, State, StopReason,
     View,
 };
+use kennel_wasm::model::Severity;
 use serde_json::{Map, Value, json};
 
 use super::runs::Runs;
@@ -15,6 +16,7 @@ use super::{Source, StatusLines};
 use crate::config::{ConfigErrors, Plan};
 use crate::journal::{Journal, NewRecord};
 use crate::logs::LogFact;
+use crate::plugins::PluginFact;
 use crate::status::plain_line;
 
 /// Attributes of an event on the wire.
@@ -226,6 +228,18 @@ impl News {
             LogFact::Closed { .. } => {}
         }
         self.append(kind, service.map(ToString::to_string), message, Map::new());
+    }
+
+    pub(super) fn plugin_fact(&mut self, fact: &PluginFact) {
+        let message = fact.message();
+        match fact.severity() {
+            Severity::Debug => tracing::debug!("{message}"),
+            Severity::Info => tracing::info!("{message}"),
+            Severity::Warn => tracing::warn!("{message}"),
+            Severity::Error => tracing::error!("{message}"),
+        }
+        let service = fact.service().map(str::to_owned);
+        self.append(fact.name(), service, message, fact.attributes());
     }
 
     fn append(

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{Driver, Fact, Source, launch, limits};
 use crate::config::{self, Action, Config, ConfigErrors, Plan};
 use crate::handle::ReloadError;
+use crate::plugins::Prepared;
 
 type Reply = oneshot::Sender<Result<Plan, ReloadError>>;
 
@@ -90,8 +91,49 @@ impl Driver {
             // Read before what is in force: a later reload was faster.
             (Ok(_), Purpose::Reload) if number < self.reads.taken => Ok(Plan::default()),
             (Ok(new), Purpose::Reload) => {
+                self.prepare_plugins(Loaded { number, purpose, source, result: Ok(new), reply });
+                return;
+            }
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// Plugins are loaded and tried before anything is changed; without any there is
+    /// nothing to wait for.
+    fn prepare_plugins(&mut self, loaded: Loaded) {
+        let Ok(new) = &loaded.result else { return };
+        let preparing = self.plugins.prepare(new);
+        if self.config.plugins.is_empty() && new.plugins.is_empty() {
+            return self.take_configuration(loaded, None);
+        }
+        self.reads.under_way += 1;
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            let prepared = preparing.await;
+            let _ = facts.send(Fact::Prepared(loaded, prepared));
+        });
+    }
+
+    pub(super) fn take_prepared(&mut self, loaded: Loaded, prepared: Prepared) {
+        self.reads.under_way -= 1;
+        self.take_configuration(loaded, Some(prepared));
+    }
+
+    fn take_configuration(&mut self, loaded: Loaded, prepared: Option<Prepared>) {
+        let Loaded { number, purpose: _, source, result, reply } = loaded;
+        let answer = match result {
+            Err(errors) => Err(ReloadError::Invalid(errors)),
+            Ok(_) if self.core.view().course() == Course::ShuttingDown => {
+                Err(ReloadError::ShuttingDown)
+            }
+            Ok(_) if number < self.reads.taken => Ok(Plan::default()),
+            Ok(new) => {
                 self.reads.taken = number;
-                let plan = config::plan(&self.config, &new);
+                let mut plan = config::plan(&self.config, &new);
+                if let Some(prepared) = prepared {
+                    plan.refused = prepared.refusals();
+                    self.plugins.swap(prepared);
+                }
                 self.apply(new, &plan);
                 self.news.config_reloaded(&source, &plan);
                 Ok(plan)
@@ -124,6 +166,7 @@ impl Driver {
         self.core.set_limits(limits(&self.config.supervisor));
         let graph = self.config.graph.clone();
         self.tell_core(Input::Configure { graph, restart });
+        self.checks.forget(|checked| !configured.contains(&checked.service));
     }
 
     pub(super) fn define_services(&mut self) {

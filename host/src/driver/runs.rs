@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::launch::{Job, Made};
 use super::{Fact, Facts, launch};
+use crate::checks::Launcher;
 use crate::lookup::Lookup;
 use crate::os::{Process, proc};
 
@@ -42,6 +43,8 @@ struct Run {
     job: Job,
     group_watch: Option<JoinHandle<()>>,
     stop_command: Option<JoinHandle<()>>,
+    /// Its checks that are being made; they end with it.
+    checks: JoinSet<()>,
 }
 
 impl Runs {
@@ -49,7 +52,22 @@ impl Runs {
         let Made { process, job } = made;
         let process = Arc::new(process);
         tokio::spawn(wait_for_exit(run, process.clone(), self.groups.clone(), facts.clone()));
-        self.runs.insert(run, Run { process, job, group_watch: None, stop_command: None });
+        let (group_watch, stop_command, checks) = (None, None, JoinSet::new());
+        self.runs.insert(run, Run { process, job, group_watch, stop_command, checks });
+    }
+
+    /// Starts commands as the process of the run was started; none when it is over.
+    pub(super) fn launcher(&self, run: RunId) -> Option<Arc<dyn Launcher>> {
+        let job = self.runs.get(&run)?.job.clone();
+        Some(Arc::new(launch::CommandsOf(job)))
+    }
+
+    /// Makes a check of the run, unless that is over; it ends with the run.
+    pub(super) fn check(&mut self, run: RunId, check: impl Future<Output = ()> + Send + 'static) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            while run.checks.try_join_next().is_some() {}
+            run.checks.spawn(check);
+        }
     }
 
     /// The main process of the run, to be shown.

@@ -114,20 +114,48 @@ pub fn living_groups() -> io::Result<HashSet<i32>> {
 /// # Errors
 /// When `/proc` cannot be listed.
 pub fn usage_by_session() -> io::Result<BTreeMap<i32, Usage>> {
-    let constant = |name| sysconf(name).ok().flatten().and_then(|value| u64::try_from(value).ok());
-    let page_bytes = constant(SysconfVar::PAGE_SIZE).unwrap_or(4096);
-    let ticks_per_second = constant(SysconfVar::CLK_TCK).unwrap_or(100).max(1);
+    let units = Units::of_this_machine();
     let mut sessions: BTreeMap<i32, Usage> = BTreeMap::new();
     for process in processes()? {
-        let usage = sessions.entry(process.session).or_default();
-        usage.cpu += ticks(process.cpu_ticks, ticks_per_second);
+        units.add(sessions.entry(process.session).or_default(), &process);
+    }
+    Ok(sessions)
+}
+
+/// What one process uses by itself.
+///
+/// # Errors
+/// As [`stat`].
+pub fn usage_of(pid: i32) -> io::Result<Usage> {
+    let mut usage = Usage::default();
+    Units::of_this_machine().add(&mut usage, &stat(pid)?);
+    Ok(usage)
+}
+
+/// What the numbers of the kernel mean.
+struct Units {
+    page_bytes: u64,
+    ticks_per_second: u64,
+}
+
+impl Units {
+    fn of_this_machine() -> Units {
+        let constant =
+            |name| sysconf(name).ok().flatten().and_then(|value| u64::try_from(value).ok());
+        Units {
+            page_bytes: constant(SysconfVar::PAGE_SIZE).unwrap_or(4096),
+            ticks_per_second: constant(SysconfVar::CLK_TCK).unwrap_or(100).max(1),
+        }
+    }
+
+    fn add(&self, usage: &mut Usage, process: &Stat) {
+        usage.cpu += ticks(process.cpu_ticks, self.ticks_per_second);
         if process.runs() {
             usage.processes += 1;
             usage.threads += process.threads;
-            usage.memory_bytes += process.rss_pages.saturating_mul(page_bytes);
+            usage.memory_bytes += process.rss_pages.saturating_mul(self.page_bytes);
         }
     }
-    Ok(sessions)
 }
 
 /// When a process began, in clock ticks since boot.
@@ -152,7 +180,12 @@ pub fn boot_id() -> io::Result<String> {
 /// # Errors
 /// `PermissionDenied` for a process of another user.
 pub fn open_fds(pid: i32) -> io::Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    let path = format!("/proc/{pid}/fd");
+    // Since Linux 6.2 the size of the directory is their number; before, it is 0.
+    match fs::metadata(&path)?.len() {
+        0 => Ok(fs::read_dir(&path)?.count()),
+        count => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+    }
 }
 
 fn ticks(ticks: u64, per_second: u64) -> Duration {
@@ -183,7 +216,20 @@ mod tests {
         assert!(stat.runs() && stat.start_time > 0);
         let usage = usage_by_session().unwrap()[&stat.session];
         assert!(usage.processes >= 1 && usage.threads >= 1 && usage.memory_bytes > 100_000);
-        assert!(open_fds(own).unwrap() >= 3);
+        let alone = usage_of(own).unwrap();
+        assert!(alone.processes == 1 && alone.threads >= 1 && alone.memory_bytes > 100_000);
+        assert!(usage_of(-1).is_err());
+    }
+
+    #[test]
+    fn the_open_descriptors_of_a_process_are_counted() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        // Other tests open and close some meanwhile, but never as many.
+        let before = open_fds(own).unwrap();
+        let files: Vec<_> = (0..200).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        let more = open_fds(own).unwrap();
+        assert!(before >= 3 && more >= before.saturating_sub(50) + 150, "{before}, then {more}");
+        drop(files);
     }
 
     #[test]

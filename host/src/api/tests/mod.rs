@@ -22,7 +22,9 @@ use crate::config::Plan;
 use crate::handle::{Handle, Outcome, ReloadError, Request, VerbError, Wait};
 use crate::journal::{Journal, JournalOptions, NewRecord};
 use crate::logs::{Capture, CaptureOptions, Console, Logs};
+use crate::plugins::Plugins;
 use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
+use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 /// Longer than anything here takes.
@@ -56,7 +58,10 @@ impl Fixture {
         let (end, ended) = watch::channel(None);
         let logs = Logs::new(capture.unwrap(), logs);
         let meter = Meter::default();
-        let handle = Handle { requests, ended, journal: journal.clone(), logs, meter };
+        let plugins = Plugins::new(dir.path().to_owned(), std::sync::Arc::new(drop));
+        let checks = CheckTallies::default();
+        let handle =
+            Handle { requests, ended, journal: journal.clone(), logs, meter, plugins, checks };
         tokio::spawn(drive(incoming, end.clone()));
         let server = Server::bind(&dir.path().join("kennel.sock")).unwrap();
         let client = Client::new(server.path());

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use plugin::{RawFailover, RawPlugin, RawSink};
+pub(super) use plugin::{RawFailover, RawGrants, RawOnFault, RawPlugin, RawPluginLimits, RawSink};
 pub(crate) use scalar::duration;
 pub(super) use scalar::{
     RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,

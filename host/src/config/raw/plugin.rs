@@ -35,6 +35,8 @@ pub(in super::super) struct RawGrants {
     pub(in super::super) http: Option<Vec<String>>,
     /// Paths of Unix sockets. Default: none.
     pub(in super::super) unix: Option<Vec<String>>,
+    /// As an event sink, append to these files. Default: none.
+    pub(in super::super) files: Option<Vec<String>>,
     /// Run commands as the service's user and with its environment. Default: false.
     pub(in super::super) exec: Option<bool>,
     /// As a restart policy, declare a service failed. Default: false.
@@ -66,12 +68,17 @@ pub(in super::super) enum RawOnFault {
 #[derive(Clone, PartialEq, Default, Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "Sink")]
 pub(in super::super) struct RawSink {
+    /// Names the sink; what it was given last is remembered under this name. Default: the
+    /// plugin's name.
+    pub(in super::super) name: Option<String>,
     /// The plugin that takes the events.
     pub(in super::super) plugin: Option<String>,
     /// Kinds of events, patterns such as service.* are allowed. Default: all.
     pub(in super::super) events: Option<Vec<String>>,
     /// Handed to the plugin as it is.
     pub(in super::super) config: Option<serde_json::Value>,
+    /// true: without the plugin Kennel does not start. Default: false.
+    pub(in super::super) required: Option<bool>,
 }
 
 /// Several supervisors of which one leads.

@@ -166,6 +166,11 @@ raw! {
         plugin: String,
         /// Handed to the plugin as it is.
         config: serde_json::Value,
+        /// true: without the plugin the service does not start. Default: false.
+        required: bool,
+        /// A file of certificate authorities in PEM for http, beside the system's. Default:
+        /// none.
+        ca_file: String,
         /// Time between two tries. Default: 250ms.
         every: RawDuration,
         /// Not ready in time is a failed start. Default: 60s.
@@ -180,6 +185,9 @@ raw! {
 
     /// A health check. One kind of check.
     struct RawHealth = "HealthCheck" {
+        /// Names it in the status and in events. Default: its kind, of a plugin the
+        /// plugin's name, with a number where there are several.
+        name: String,
         /// A URL to ask.
         http: String,
         /// An address host:port that accepts a connection.
@@ -192,6 +200,11 @@ raw! {
         plugin: String,
         /// Handed to the plugin as it is.
         config: serde_json::Value,
+        /// true: without the plugin the service does not start. Default: false.
+        required: bool,
+        /// A file of certificate authorities in PEM for http, beside the system's. Default:
+        /// none.
+        ca_file: String,
         /// What a good answer to http is.
         expect: RawExpect,
         /// Time between two checks. Default: 10s.
@@ -276,6 +289,8 @@ raw! {
         plugin: String,
         /// Handed to the plugin as it is.
         config: serde_json::Value,
+        /// true: without the plugin the service does not start. Default: false.
+        required: bool,
     }
 
     /// How a service is ended.

@@ -3,7 +3,9 @@
 mod diff;
 mod errors;
 mod every_key;
+mod health;
 mod hostile;
+mod plugins;
 mod values;
 
 use std::path::Path;

@@ -1,0 +1,152 @@
+//! What metrics say of plugins and checks.
+//!
+//! A sample of a plugin keeps the name and the unit that the plugin gives it, as labels:
+//! `kennel_plugin_sample{plugin="redis",service="cache",name="latency",unit="ms"}`. What a
+//! unit means stands in the plugin's own documentation.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use kennel_wasm::stats::{Histogram, LATENCY_BOUNDS};
+use prometheus_client::encoding::NoLabelSet;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use super::metrics::{Families, Labels};
+use super::wire;
+use crate::plugins::{Measurer, PluginStatus};
+use crate::tallies::{BOUNDS_MS, Checked, OUTCOMES, Tally};
+use kennel_wasm::model::Sample;
+
+/// Everything that a scrape shows of plugins and checks.
+#[derive(Debug, Default)]
+pub(super) struct PluginSnapshot {
+    pub(super) plugins: Vec<PluginStatus>,
+    pub(super) samples: Vec<(Measurer, Vec<Sample>)>,
+    pub(super) checks: Vec<(Checked, Tally)>,
+}
+
+impl PluginSnapshot {
+    pub(super) fn encode(&self, families: &mut Families<'_>) -> fmt::Result {
+        self.plugins(families)?;
+        self.latency(families)?;
+        self.samples(families)?;
+        self.checks(families)
+    }
+
+    fn plugins(&self, families: &mut Families<'_>) -> fmt::Result {
+        let plugins = &self.plugins;
+        let states = plugins.iter().flat_map(|plugin| {
+            let present = wire::PluginState::from(plugin.state);
+            wire::PluginState::ALL.iter().map(move |state| {
+                let mut labels = labels(plugin);
+                labels.push(("state", state.as_str().into()));
+                (labels, f64::from(*state == present))
+            })
+        });
+        families.gauge(("plugin_state", None, "1 for the state that the plugin is in"), states)?;
+        let each = |value: &dyn Fn(&PluginStatus) -> u64| -> Vec<(Labels<'_>, f64)> {
+            plugins.iter().map(|plugin| (labels(plugin), value(plugin) as f64)).collect()
+        };
+        let about = ("plugin_calls", None, "Calls of the plugin that were answered or failed");
+        families.counter(about, each(&|plugin| plugin.calls))?;
+        let about = ("plugin_faults", None, "Calls of the plugin that failed");
+        families.counter(about, each(&|plugin| plugin.faults))?;
+        let about = (
+            "plugin_skipped",
+            None,
+            "Calls of the plugin that were not made: too many waited, or it was disabled",
+        );
+        families.counter(about, each(&|plugin| plugin.skipped))?;
+        let about = ("plugin_log_dropped_messages", None, "Messages of the plugin over the limit");
+        families.counter(about, each(&|plugin| plugin.log_dropped))?;
+        let about = ("plugin_memory", Some(Unit::Bytes), "Memory of all instances of the plugin");
+        families.gauge(about, each(&|plugin| plugin.memory_bytes))
+    }
+
+    fn latency(&self, families: &mut Families<'_>) -> fmt::Result {
+        let about = (
+            "plugin_call",
+            Some(Unit::Seconds),
+            "How long calls of the plugin took, the wait for their turn included",
+        );
+        let series = self.plugins.iter().map(|plugin| {
+            let Histogram { counts, total } = &plugin.latency;
+            let bounds = LATENCY_BOUNDS.iter().map(|bound| bound.as_secs_f64());
+            (labels(plugin), buckets(bounds, counts), total.as_secs_f64())
+        });
+        families.histogram(about, series)
+    }
+
+    fn samples(&self, families: &mut Families<'_>) -> fmt::Result {
+        let samples = self.samples.iter().flat_map(|(measurer, samples)| {
+            samples.iter().map(move |sample| {
+                let Measurer { plugin, service, index: _, instance, check } = measurer;
+                let Sample { name, value, unit } = sample;
+                let mut labels: Labels<'_> = vec![
+                    ("plugin", (&**plugin).into()),
+                    ("service", (&**service).into()),
+                    ("instance", (&**instance).into()),
+                    ("check", (&**check).into()),
+                    ("name", name.as_str().into()),
+                ];
+                labels.extend(unit.as_ref().map(|unit| ("unit", Cow::from(unit.as_str()))));
+                (labels, *value)
+            })
+        });
+        families.gauge(("plugin_sample", None, "What checks by plugins measured last"), samples)
+    }
+
+    fn checks(&self, families: &mut Families<'_>) -> fmt::Result {
+        let answers = self.checks.iter().flat_map(|(checked, tally)| {
+            OUTCOMES.iter().zip(tally.outcomes).map(move |(outcome, count)| {
+                let mut labels = check_labels(checked);
+                labels.push(("outcome", (*outcome).into()));
+                (labels, count as f64)
+            })
+        });
+        families.counter(("check_answers", None, "Checks that were made, by outcome"), answers)?;
+        let about = ("check", Some(Unit::Seconds), "How long checks took");
+        let series = self.checks.iter().map(|(checked, tally)| {
+            let bounds = BOUNDS_MS.iter().map(|bound| *bound as f64 / 1000.0);
+            (check_labels(checked), buckets(bounds, &tally.times), tally.total.as_secs_f64())
+        });
+        families.histogram(about, series)
+    }
+}
+
+/// Each bound with its count, the last one without a bound.
+fn buckets(bounds: impl Iterator<Item = f64>, counts: &[u64]) -> Vec<(f64, u64)> {
+    bounds.chain([f64::INFINITY]).zip(counts.iter().copied()).collect()
+}
+
+fn labels(plugin: &PluginStatus) -> Labels<'_> {
+    vec![("plugin", (&*plugin.name).into())]
+}
+
+fn check_labels(checked: &Checked) -> Labels<'_> {
+    let Checked { service, instance, check } = checked;
+    vec![
+        ("service", (&**service).into()),
+        ("instance", (&**instance).into()),
+        ("check", (&**check).into()),
+    ]
+}
+
+impl Families<'_> {
+    /// Each series with its buckets and the sum of what is in them.
+    fn histogram<'l>(
+        &mut self,
+        (name, unit, help): (&str, Option<Unit>, &str),
+        series: impl IntoIterator<Item = (Labels<'l>, Vec<(f64, u64)>, f64)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Histogram;
+        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for (labels, buckets, sum) in series {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}

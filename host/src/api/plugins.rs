@@ -1,0 +1,13 @@
+//! Looking at plugins.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::context::Context;
+use super::wire;
+
+/// Answers from memory: neither the driver nor a plugin is asked.
+pub(crate) async fn plugins(State(context): State<Context>) -> Json<wire::Plugins> {
+    let plugins = context.handle.plugins.status();
+    Json(wire::Plugins { plugins: plugins.iter().map(wire::Plugin::from).collect() })
+}

@@ -1,0 +1,128 @@
+//! Checks reach the core and the driver as they were written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kennel_core::spec::{CheckSpec, OnUnhealthy, Ready};
+
+use super::super::ReadyWhen;
+use super::{config, service};
+use crate::checks::{CheckKind, Pattern};
+
+const S: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_check_with_only_its_kind_has_the_documented_defaults() {
+    let config = config("services: { web: { command: x, health: { http: http://localhost/ } } }");
+    let web = service(&config, "web");
+    let documented = CheckSpec {
+        name: "http".into(),
+        every: 10 * S,
+        timeout: 3 * S,
+        failures: 3,
+        timeouts: 6,
+        successes: 1,
+        grace: 10 * S,
+        on_unhealthy: OnUnhealthy::Restart,
+    };
+    assert_eq!(web.spec.health, [documented]);
+    let url = "http://localhost/".to_owned();
+    let expect_status = vec![(200, 399)];
+    let http = CheckKind::Http { url, expect_status, expect_body: None, ca_file: None };
+    assert_eq!(web.health, [http]);
+    assert_eq!((&web.spec.ready, &web.ready), (&Ready::After(S), &ReadyWhen::Running));
+}
+
+#[test]
+fn every_key_of_a_check_reaches_its_spec_and_its_kind() {
+    let config = config(
+        "services:
+  web:
+    command: x
+    health:
+      - http: https://localhost:8443/health
+        name: front
+        ca_file: ca.pem
+        expect: { status: 200-299, body: 'ok|fine' }
+        every: 5s
+        timeout: 1s
+        failures: 2
+        timeouts: 4
+        successes: 3
+        grace: 0s
+        on_unhealthy: report
+      - { tcp: \"[::1]:80\" }
+      - { unix: run/x.sock }
+      - { command: ./bin/check -v }
+      - { command: [true] }
+",
+    );
+    let web = service(&config, "web");
+    let names: Vec<_> = web.spec.health.iter().map(|check| &*check.name).collect();
+    assert_eq!(names, ["front", "tcp", "unix", "command", "command-2"]);
+    let first = CheckSpec {
+        name: "front".into(),
+        every: 5 * S,
+        timeout: S,
+        failures: 2,
+        timeouts: 4,
+        successes: 3,
+        grace: Duration::ZERO,
+        on_unhealthy: OnUnhealthy::Report,
+    };
+    assert_eq!(web.spec.health[0], first);
+    let kinds = [
+        CheckKind::Http {
+            url: "https://localhost:8443/health".to_owned(),
+            expect_status: vec![(200, 299)],
+            expect_body: Some(Pattern::new("ok|fine").unwrap()),
+            ca_file: Some(PathBuf::from("/conf/ca.pem")),
+        },
+        CheckKind::Tcp { address: "[::1]:80".to_owned() },
+        CheckKind::Unix { path: PathBuf::from("/conf/run/x.sock") },
+        CheckKind::Command { argv: vec!["/conf/bin/check".to_owned(), "-v".to_owned()] },
+        CheckKind::Command { argv: vec!["true".to_owned()] },
+    ];
+    assert_eq!(web.health, kinds);
+}
+
+#[test]
+fn names_that_were_given_are_not_taken_again() {
+    let text = "services: { a: { command: x, health: [{ tcp: x:1 }, { tcp: x:2, name: tcp }] } }";
+    let config = config(text);
+    let names: Vec<_> =
+        service(&config, "a").spec.health.iter().map(|check| &*check.name).collect();
+    assert_eq!(names, ["tcp-2", "tcp"]);
+}
+
+#[test]
+fn readiness_is_a_time_a_check_or_a_line() {
+    let config = config(
+        "defaults: { ready: { tcp: x:1 } }
+services:
+  time: { command: x, ready: null }
+  check: { command: x }
+  slow: { command: x, ready: { unix: x.sock, every: 2s, timeout: 5m } }
+  hasty: { command: x, ready: { command: [y], every: 10ms, timeout: 1s } }
+  line: { command: x, ready: { log: 'listening on \\d+$', timeout: 9s } }
+",
+    );
+    let ready = |name: &str| {
+        let service = service(&config, name);
+        (service.spec.ready, service.ready.clone())
+    };
+    assert_eq!(ready("time"), (Ready::After(S), ReadyWhen::Running));
+    let every = Duration::from_millis(250);
+    let checked = Ready::Checked { every, attempt: 3 * S, timeout: 60 * S };
+    let tcp = CheckKind::Tcp { address: "x:1".to_owned() };
+    assert_eq!(ready("check"), (checked, ReadyWhen::Passes(tcp)));
+    let checked = Ready::Checked { every: 2 * S, attempt: 3 * S, timeout: 300 * S };
+    let unix = CheckKind::Unix { path: PathBuf::from("/conf/x.sock") };
+    assert_eq!(ready("slow"), (checked, ReadyWhen::Passes(unix)));
+    let every = Duration::from_millis(10);
+    let checked = Ready::Checked { every, attempt: S, timeout: S };
+    let command = CheckKind::Command { argv: vec!["y".to_owned()] };
+    assert_eq!(ready("hasty"), (checked, ReadyWhen::Passes(command)));
+    let line = ReadyWhen::Logs(Pattern::new("listening on \\d+$").unwrap());
+    assert_eq!(ready("line"), (Ready::Reported { timeout: 9 * S }, line));
+}
