@@ -26,6 +26,7 @@
 
 mod address;
 mod backend;
+pub mod base64;
 #[cfg(target_family = "wasm")]
 mod bindings;
 mod check;

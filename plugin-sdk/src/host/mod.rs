@@ -12,8 +12,8 @@ pub use channel::Channel;
 
 use crate::address::Address;
 use crate::backend::Backend;
-use crate::json;
 use crate::target::{Attributes, find};
+use crate::{base64, json};
 
 /// The kind of plugin that may run commands.
 #[derive(Debug)]
@@ -193,6 +193,20 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Says who asks (RFC 7617). `username` has no `:`.
+    #[must_use]
+    pub fn basic_auth(self, username: &str, password: &str) -> Request {
+        let both = base64::encode(format!("{username}:{password}").as_bytes());
+        self.header("authorization", format!("Basic {both}"))
+    }
+
+    /// Adds an option for the host.
+    #[must_use]
+    pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Request {
+        self.ext.push((key.into(), value.into()));
         self
     }
 
