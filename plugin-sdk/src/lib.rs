@@ -38,6 +38,7 @@ mod list;
 mod log;
 mod near;
 mod policy;
+mod secret;
 mod sink;
 mod state;
 mod target;
@@ -61,6 +62,7 @@ pub use host::{
 pub use list::{OneOrMany, Text};
 pub use log::write_log;
 pub use policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
+pub use secret::{Secret, Url, excerpt};
 pub use sink::{Batch, Event, EventSink, Failure, Taken};
 pub use state::{Saved, State};
 pub use target::{Attributes, Severity, Target, Usage};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
+use crate::json::shape;
+
 /// A time in a configuration: `250ms`, `10s`, `5m`, `1h30m`, `7d`; at most ten years. Is used as
 /// a [`Duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -35,11 +37,6 @@ impl From<Period> for Duration {
     fn from(period: Period) -> Duration {
         period.0
     }
-}
-
-/// Whether this is the name of a type of ours; such a type takes nothing at all as a stand-in.
-pub(crate) fn is_unit(name: &str) -> bool {
-    matches!(name, "Period" | "Size")
 }
 
 /// What stands before the unit, and the unit.
@@ -112,7 +109,7 @@ impl<'de> Visitor<'de> for PeriodVisitor {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
-        deserializer.deserialize_newtype_struct("Period", PeriodVisitor)
+        deserializer.deserialize_newtype_struct(shape::UNIT, PeriodVisitor)
     }
 }
 
@@ -144,7 +141,7 @@ impl<'de> Visitor<'de> for SizeVisitor {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        deserializer.deserialize_newtype_struct("Size", SizeVisitor)
+        deserializer.deserialize_newtype_struct(shape::UNIT, SizeVisitor)
     }
 }
 

@@ -24,8 +24,8 @@ enum Chore {
     Mutants(mutants::Options),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
-    /// Make the SDK's bindings from wit/.
-    Bindings,
+    /// Build the stock plugins, or see whether they are what is committed.
+    Plugins(plugins::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -33,6 +33,6 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(args) => test::test(&args),
         Chore::Mutants(options) => mutants::run(&options),
         Chore::Bench(args) => bench::bench(&args),
-        Chore::Bindings => plugins::bindings(),
+        Chore::Plugins(args) => plugins::plugins(&args),
     }
 }

@@ -8,6 +8,15 @@ use crate::config::PluginUse;
 /// What a check looks at.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CheckKind {
+    /// The supervisor looks by itself.
+    BuiltIn(Probe),
+    /// A plugin is asked.
+    Plugin(PluginUse),
+}
+
+/// What a built-in check looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Probe {
     /// A URL is asked with GET.
     Http {
         /// The URL, `http` or `https`, with a host.
@@ -34,18 +43,16 @@ pub enum CheckKind {
         /// Program and arguments; never empty. A program with a slash in it is absolute.
         argv: Vec<String>,
     },
-    /// A plugin is asked.
-    Plugin(PluginUse),
 }
 
 impl CheckKind {
     /// The key it stands under in the configuration.
     pub fn word(&self) -> &'static str {
         match self {
-            CheckKind::Http { .. } => "http",
-            CheckKind::Tcp { .. } => "tcp",
-            CheckKind::Unix { .. } => "unix",
-            CheckKind::Command { .. } => "command",
+            CheckKind::BuiltIn(Probe::Http { .. }) => "http",
+            CheckKind::BuiltIn(Probe::Tcp { .. }) => "tcp",
+            CheckKind::BuiltIn(Probe::Unix { .. }) => "unix",
+            CheckKind::BuiltIn(Probe::Command { .. }) => "command",
             CheckKind::Plugin(_) => "plugin",
         }
     }

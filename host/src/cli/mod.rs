@@ -15,6 +15,7 @@ mod man;
 mod own_log;
 mod paint;
 mod plan;
+mod plugin;
 #[cfg(test)]
 mod reference;
 mod reload;
@@ -129,6 +130,8 @@ enum Command {
     Check,
     /// Print the JSON Schema of services.yaml
     Schema,
+    /// Make plugins, look at them, try them
+    Plugin(plugin::PluginArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Write man pages to a directory
@@ -170,6 +173,7 @@ fn carry_out(global: &Global, command: Command) -> Outcome {
         Command::Shutdown(args) => shutdown::shutdown(global, &args),
         Command::Check => check::check(global),
         Command::Schema => schema::schema(),
+        Command::Plugin(args) => plugin::plugin(global, &args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
     }

@@ -118,6 +118,7 @@ mod tests {
                 part(Part::Sink, "audit", PartAction::Add, "new"),
             ],
             supervisor: vec![late("socket", true), late("shutdown_timeout", false)],
+            refused: vec![],
         };
         assert_eq!(
             text(&plan, Paint::never()),
@@ -128,7 +129,13 @@ mod tests {
              kennel: socket changed, which takes a restart of kennel itself\n\
              kennel: change in place, shutdown_timeout changed\n"
         );
-        let none = Plan { empty: true, changes: vec![], parts: vec![], supervisor: vec![] };
+        let none = Plan {
+            empty: true,
+            changes: vec![],
+            parts: vec![],
+            supervisor: vec![],
+            refused: vec![],
+        };
         assert_eq!(text(&none, Paint::never()), "nothing to do\n");
     }
 }

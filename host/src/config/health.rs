@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kennel_core::spec::{CheckSpec, OnUnhealthy, Ready};
 
-use crate::checks::{CheckKind, Pattern};
+use crate::checks::{CheckKind, Pattern, Probe};
 
 use super::checker::Checker;
 use super::plugin::{self, RawUse};
@@ -163,10 +163,7 @@ fn names(checks: &[(&RawHealth, &Node)], checker: &mut Checker<'_>) -> HashSet<S
 fn free_name(kind: &CheckKind, names: &mut HashSet<String>) -> Arc<str> {
     let base = match kind {
         CheckKind::Plugin(used) => &used.plugin,
-        CheckKind::Http { .. }
-        | CheckKind::Tcp { .. }
-        | CheckKind::Unix { .. }
-        | CheckKind::Command { .. } => kind.word(),
+        CheckKind::BuiltIn(_) => kind.word(),
     };
     let mut name = base.to_owned();
     let mut number = 1;
@@ -303,7 +300,7 @@ fn only_with(node: &Node, word: &str, checker: &mut Checker<'_>) {
 /// What is looked at; `word` is the key that says so.
 fn kind(word: &str, raw: Raw<'_>, node: &Node, checker: &mut Checker<'_>) -> Option<CheckKind> {
     let Raw { http, tcp, unix, command, uses, ca_file, expect } = raw;
-    match word {
+    let probe = match word {
         "http" => {
             let (expect_status, expect_body) = expected(expect, node, checker);
             let ca_file = ca_file.and_then(|path| checker.path(node, "ca_file", path));
@@ -311,11 +308,11 @@ fn kind(word: &str, raw: Raw<'_>, node: &Node, checker: &mut Checker<'_>) -> Opt
             if let Some(path) = &ca_file {
                 ca_file_oddities(path, &url, node, checker);
             }
-            Some(CheckKind::Http { url, expect_status, expect_body, ca_file })
+            Some(Probe::Http { url, expect_status, expect_body, ca_file })
         }
         "tcp" => {
             let address = target::address(tcp?, node, "tcp", checker)?;
-            Some(CheckKind::Tcp { address })
+            Some(Probe::Tcp { address })
         }
         "unix" => {
             let path = checker.path(node, "unix", unix?)?;
@@ -326,16 +323,17 @@ fn kind(word: &str, raw: Raw<'_>, node: &Node, checker: &mut Checker<'_>) -> Opt
                 );
                 checker.error(node, "unix", message, None);
             }
-            Some(CheckKind::Unix { path })
+            Some(Probe::Unix { path })
         }
         "command" => {
             let argv = launch::argv(command?, node, "command", checker)?;
-            Some(CheckKind::Command { argv })
+            Some(Probe::Command { argv })
         }
-        "plugin" => plugin::check_use(uses, node, checker).map(CheckKind::Plugin),
+        "plugin" => return plugin::check_use(uses, node, checker).map(CheckKind::Plugin),
         // "notify" is refused before it gets here, "log" is no check.
         _ => None,
-    }
+    };
+    probe.map(CheckKind::BuiltIn)
 }
 
 /// The status codes and the body of a good answer.

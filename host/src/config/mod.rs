@@ -68,8 +68,8 @@ pub use supervisor::{
 use checker::Checker;
 use files::Included;
 use places::Trees;
-pub(crate) use raw::duration;
 use raw::{RawFile, RawService};
+pub(crate) use raw::{duration, size};
 use source::{Problem, Problems, Sources, Span, quoted};
 use tree::{Entry, Kind, Node};
 

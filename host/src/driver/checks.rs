@@ -14,7 +14,7 @@ use kennel_core::{CheckAnswer, CheckId, Input, InstanceId, InstanceView, RunId};
 use kennel_wasm::model::policy::PastRun;
 
 use super::{Clock, Driver, Fact};
-use crate::checks::CheckKind;
+use crate::checks::{self, CheckContext, CheckKind};
 use crate::config::{ReadyWhen, ServiceConfig};
 use crate::plugins::{self, About, CheckQuestion, PolicyQuestion, Slot};
 use crate::tallies::Checked;
@@ -51,12 +51,13 @@ impl Driver {
             let _ = facts.send(Fact::Input(Input::Checked(answer)));
         };
         match kind {
-            CheckKind::Http { .. }
-            | CheckKind::Tcp { .. }
-            | CheckKind::Unix { .. }
-            | CheckKind::Command { .. } => {
-                let why = "checks of this kind are not made yet".to_owned();
-                answer(kennel_core::CheckOutcome::Impossible, why, None);
+            CheckKind::BuiltIn(probe) => {
+                let context = CheckContext { launcher: self.runs.launcher(run) };
+                let (probe, unresolved) = (probe.clone(), self.runs.unresolved(run, check));
+                self.runs.check(run, async move {
+                    let outcome = checks::run(&probe, &context, timeout).await;
+                    answer(unresolved.counted(&outcome), outcome.reason().to_owned(), None);
+                });
             }
             CheckKind::Plugin(_) => {
                 let pid = self.runs.pid(run);

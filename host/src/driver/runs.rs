@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
+use kennel_core::{CheckId, ExitStatus, Group, Input, RunId, Signal};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::launch::{Job, Made};
 use super::{Fact, Facts, launch};
-use crate::checks::Launcher;
+use crate::checks::{Launcher, Unresolved};
 use crate::lookup::Lookup;
 use crate::os::{Process, proc};
 
@@ -45,6 +45,8 @@ struct Run {
     stop_command: Option<JoinHandle<()>>,
     /// Its checks that are being made; they end with it.
     checks: JoinSet<()>,
+    /// Of each of them, how often the name it asks for was not resolved.
+    unresolved: Vec<(CheckId, Unresolved)>,
 }
 
 impl Runs {
@@ -52,8 +54,10 @@ impl Runs {
         let Made { process, job } = made;
         let process = Arc::new(process);
         tokio::spawn(wait_for_exit(run, process.clone(), self.groups.clone(), facts.clone()));
-        let (group_watch, stop_command, checks) = (None, None, JoinSet::new());
-        self.runs.insert(run, Run { process, job, group_watch, stop_command, checks });
+        let (group_watch, stop_command) = (None, None);
+        let (checks, unresolved) = (JoinSet::new(), Vec::new());
+        let entry = Run { process, job, group_watch, stop_command, checks, unresolved };
+        self.runs.insert(run, entry);
     }
 
     /// Starts commands as the process of the run was started; none when it is over.
@@ -68,6 +72,17 @@ impl Runs {
             while run.checks.try_join_next().is_some() {}
             run.checks.spawn(check);
         }
+    }
+
+    /// The count of unresolved names of a check, for as long as the run lasts.
+    pub(super) fn unresolved(&mut self, run: RunId, check: CheckId) -> Unresolved {
+        let Some(run) = self.runs.get_mut(&run) else { return Unresolved::default() };
+        if let Some((_, known)) = run.unresolved.iter().find(|(id, _)| *id == check) {
+            return known.clone();
+        }
+        let new = Unresolved::default();
+        run.unresolved.push((check, new.clone()));
+        new
     }
 
     /// The main process of the run, to be shown.

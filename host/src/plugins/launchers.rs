@@ -69,12 +69,12 @@ impl Launchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Launched;
+    use crate::os::Launch;
 
     struct Nothing;
 
     impl Launcher for Nothing {
-        fn launch(&self, _: &[String]) -> Result<Launched, String> {
+        fn launch(&self, _: &[String]) -> Result<Launch, String> {
             Err("nothing is started here".to_owned())
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Index;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::{Number, Value, to_string};
+use super::{Number, Value, shape, to_string};
 
 impl Value {
     /// The entry of an object.
@@ -156,12 +156,9 @@ impl Serialize for Value {
     }
 }
 
-/// The name under which a number is written as its text.
-pub(super) const NUMBER: &str = "kennel_plugin::json::Number";
-
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(NUMBER, &self.text)
+        serializer.serialize_newtype_struct(shape::NUMBER, &self.text)
     }
 }
 

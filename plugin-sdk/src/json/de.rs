@@ -12,9 +12,8 @@ use serde::de::{
     MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
-use super::Value;
+use super::{Value, shape};
 use crate::near::nearest;
-use crate::units;
 
 /// What is wrong, and where.
 #[derive(Debug)]
@@ -556,11 +555,17 @@ impl<'de> Deserializer<'de> for Input<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let path = self.path.clone();
-        // Our own units accept nothing at all as a stand-in.
-        let result = if self.value.is_none() && units::is_unit(name) {
-            visitor.visit_unit()
-        } else {
-            visitor.visit_newtype_struct(self)
+        let result = match self.value {
+            None if shape::is_ours(name) => visitor.visit_unit(),
+            Some(Value::Array(_)) if name == shape::ONE_OR_MANY => self.list(visitor),
+            Some(value) if name == shape::TEXT => match value {
+                Value::String(text) => visitor.visit_str(text),
+                Value::Number(number) => visitor.visit_str(number.as_str()),
+                Value::Bool(true) => visitor.visit_str("true"),
+                Value::Bool(false) => visitor.visit_str("false"),
+                Value::Null | Value::Array(_) | Value::Object(_) => self.unexpected(visitor),
+            },
+            None | Some(_) => visitor.visit_newtype_struct(self),
         };
         result.map_err(|fault| fault.at(&path))
     }

@@ -15,6 +15,7 @@
 mod access;
 mod de;
 mod parse;
+pub(crate) mod shape;
 mod write;
 
 use std::fmt;

@@ -9,7 +9,7 @@ use serde::ser::{
 };
 
 use super::Error;
-use super::access::NUMBER;
+use super::shape;
 
 impl serde::ser::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Error {
@@ -181,7 +181,7 @@ impl<'a> Serializer for Writer<'a> {
         name: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        if name != NUMBER {
+        if name != shape::NUMBER {
             return value.serialize(self);
         }
         let mut quoted = String::new();

@@ -23,7 +23,11 @@ impl HealthCheck for Http {
 
     fn check(&self, _: &CheckInput, _: &mut (), host: &mut Host) -> Result<Verdict, CheckError> {
         let answer = host.http(Request::get(&self.config.url))?;
-        Ok(if answer.status == 200 { Verdict::healthy("200") } else { Verdict::unhealthy(format!("status {}", answer.status)) })
+        Ok(if answer.status == 200 {
+            Verdict::healthy("200")
+        } else {
+            Verdict::unhealthy(format!("status {}", answer.status))
+        })
     }
 }
 

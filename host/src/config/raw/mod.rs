@@ -15,11 +15,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use plugin::{RawFailover, RawGrants, RawOnFault, RawPlugin, RawPluginLimits, RawSink};
-pub(crate) use scalar::duration;
 pub(super) use scalar::{
     RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,
     RlimitPair, Text,
 };
+pub(crate) use scalar::{duration, size};
 pub(super) use service::*;
 pub(super) use words::*;
 

@@ -149,7 +149,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(fault("")) } else { Ok(Duration::from_millis(total)) }
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let fault =
         |why: &str| format!("{} is no size{why}{HINT}write 64KiB, 10MiB or 1GiB", quoted(text));
     let (number, unit) = number_and_unit(text).ok_or_else(|| fault(""))?;

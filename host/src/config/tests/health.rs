@@ -7,7 +7,7 @@ use kennel_core::spec::{CheckSpec, OnUnhealthy, Ready};
 
 use super::super::ReadyWhen;
 use super::{config, service};
-use crate::checks::{CheckKind, Pattern};
+use crate::checks::{CheckKind, Pattern, Probe};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -28,7 +28,8 @@ fn a_check_with_only_its_kind_has_the_documented_defaults() {
     assert_eq!(web.spec.health, [documented]);
     let url = "http://localhost/".to_owned();
     let expect_status = vec![(200, 399)];
-    let http = CheckKind::Http { url, expect_status, expect_body: None, ca_file: None };
+    let http =
+        CheckKind::BuiltIn(Probe::Http { url, expect_status, expect_body: None, ca_file: None });
     assert_eq!(web.health, [http]);
     assert_eq!((&web.spec.ready, &web.ready), (&Ready::After(S), &ReadyWhen::Running));
 }
@@ -72,16 +73,18 @@ fn every_key_of_a_check_reaches_its_spec_and_its_kind() {
     };
     assert_eq!(web.spec.health[0], first);
     let kinds = [
-        CheckKind::Http {
+        CheckKind::BuiltIn(Probe::Http {
             url: "https://localhost:8443/health".to_owned(),
             expect_status: vec![(200, 299)],
             expect_body: Some(Pattern::new("ok|fine").unwrap()),
             ca_file: Some(PathBuf::from("/conf/ca.pem")),
-        },
-        CheckKind::Tcp { address: "[::1]:80".to_owned() },
-        CheckKind::Unix { path: PathBuf::from("/conf/run/x.sock") },
-        CheckKind::Command { argv: vec!["/conf/bin/check".to_owned(), "-v".to_owned()] },
-        CheckKind::Command { argv: vec!["true".to_owned()] },
+        }),
+        CheckKind::BuiltIn(Probe::Tcp { address: "[::1]:80".to_owned() }),
+        CheckKind::BuiltIn(Probe::Unix { path: PathBuf::from("/conf/run/x.sock") }),
+        CheckKind::BuiltIn(Probe::Command {
+            argv: vec!["/conf/bin/check".to_owned(), "-v".to_owned()],
+        }),
+        CheckKind::BuiltIn(Probe::Command { argv: vec!["true".to_owned()] }),
     ];
     assert_eq!(web.health, kinds);
 }
@@ -114,14 +117,14 @@ services:
     assert_eq!(ready("time"), (Ready::After(S), ReadyWhen::Running));
     let every = Duration::from_millis(250);
     let checked = Ready::Checked { every, attempt: 3 * S, timeout: 60 * S };
-    let tcp = CheckKind::Tcp { address: "x:1".to_owned() };
+    let tcp = CheckKind::BuiltIn(Probe::Tcp { address: "x:1".to_owned() });
     assert_eq!(ready("check"), (checked, ReadyWhen::Passes(tcp)));
     let checked = Ready::Checked { every: 2 * S, attempt: 3 * S, timeout: 300 * S };
-    let unix = CheckKind::Unix { path: PathBuf::from("/conf/x.sock") };
+    let unix = CheckKind::BuiltIn(Probe::Unix { path: PathBuf::from("/conf/x.sock") });
     assert_eq!(ready("slow"), (checked, ReadyWhen::Passes(unix)));
     let every = Duration::from_millis(10);
     let checked = Ready::Checked { every, attempt: S, timeout: S };
-    let command = CheckKind::Command { argv: vec!["y".to_owned()] };
+    let command = CheckKind::BuiltIn(Probe::Command { argv: vec!["y".to_owned()] });
     assert_eq!(ready("hasty"), (checked, ReadyWhen::Passes(command)));
     let line = ReadyWhen::Logs(Pattern::new("listening on \\d+$").unwrap());
     assert_eq!(ready("line"), (Ready::Reported { timeout: 9 * S }, line));

@@ -1,0 +1,36 @@
+//! Where the component is that a command is about.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::Failure;
+
+/// A file that is longer is none that a runtime would take: it need not be read.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A component, read.
+pub(super) struct Source {
+    /// As the user wrote it.
+    pub(super) label: String,
+    /// What it is called when it runs.
+    pub(super) name: Arc<str>,
+    pub(super) bytes: Arc<[u8]>,
+}
+
+impl Source {
+    /// Reads a file, or takes a plugin of this binary.
+    pub(super) fn read(written: &Path) -> Result<Source, Failure> {
+        let label = written.display().to_string();
+        let name = written.file_stem().unwrap_or_default().to_string_lossy().as_ref().into();
+        let what = format!("read \"{label}\"");
+        let doing = |error| Failure::from(error).doing(&what);
+        let mut bytes = Vec::new();
+        // One byte more than is taken says that there is more.
+        fs::File::open(written)
+            .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(doing)?;
+        Ok(Source { label, name, bytes: bytes.into() })
+    }
+}
