@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::json::shape;
+
 /// Where a server is: `host:port`, `[::1]:port`, or the absolute path of a Unix socket.
 ///
 /// ```
@@ -73,11 +75,19 @@ impl fmt::Display for Address {
 
 struct AddressVisitor;
 
-impl Visitor<'_> for AddressVisitor {
+impl<'de> Visitor<'de> for AddressVisitor {
     type Value = Address;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("host:port or the path of a Unix socket")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Address, E> {
+        Ok(Address::Unix(String::new()))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Address, D::Error> {
+        inner.deserialize_str(self)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Address, E> {
@@ -87,7 +97,7 @@ impl Visitor<'_> for AddressVisitor {
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
-        deserializer.deserialize_str(AddressVisitor)
+        deserializer.deserialize_newtype_struct(shape::ADDRESS, AddressVisitor)
     }
 }
 

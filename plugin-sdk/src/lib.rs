@@ -31,6 +31,7 @@ pub mod base64;
 mod bindings;
 mod check;
 mod config;
+pub mod decimal;
 mod export;
 mod host;
 pub mod json;

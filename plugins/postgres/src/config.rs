@@ -1,5 +1,6 @@
 //! What stands under `config:`.
 
+use kennel_plugin::Secret;
 use kennel_plugin::prelude::*;
 
 /// The configuration.
@@ -11,7 +12,7 @@ pub struct Config {
     /// Who logs in. None: it is enough that the server asks who we are.
     pub user: Option<String>,
     /// With what, where the server wants a password.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// The database to connect to; none is `postgres`.
     pub database: Option<String>,
     /// Whether to speak TLS.
@@ -73,10 +74,10 @@ impl Config {
             }
         }
         for (text, key) in [
-            (&self.user, "user"),
-            (&self.password, "password"),
-            (&self.database, "database"),
-            (&self.query, "query"),
+            (self.user.as_deref(), "user"),
+            (self.password.as_ref().map(|secret| secret.0.as_str()), "password"),
+            (self.database.as_deref(), "database"),
+            (self.query.as_deref(), "query"),
         ] {
             let Some(text) = text else { continue };
             problems.require(!text.is_empty(), key, "is empty; leave it out");

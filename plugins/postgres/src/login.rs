@@ -83,7 +83,8 @@ impl Login<'_> {
     }
 
     fn password(&self) -> Result<&str, CheckError> {
-        self.config.password.as_deref().ok_or_else(|| {
+        let password = self.config.password.as_ref().map(|secret| secret.0.as_str());
+        password.ok_or_else(|| {
             CheckError::not_made(format!(
                 "the server wants a password for \"{}\", set \"password\"",
                 self.config.user()

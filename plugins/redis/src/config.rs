@@ -1,5 +1,6 @@
 //! What stands under `config:`.
 
+use kennel_plugin::Secret;
 use kennel_plugin::prelude::*;
 
 /// The configuration.
@@ -11,7 +12,7 @@ pub struct Config {
     /// Who logs in; none is the default user.
     pub username: Option<String>,
     /// With what; none does not log in.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// Whether to speak TLS.
     #[serde(default)]
     pub tls: bool,
@@ -68,7 +69,7 @@ impl Config {
             "needs a password too: set \"password\"",
         );
         problems.require(
-            self.password.as_deref() != Some(""),
+            self.password.as_ref().is_none_or(|password| !password.0.is_empty()),
             "password",
             "is empty; leave it out to log in nobody",
         );

@@ -1,5 +1,7 @@
 //! What redis says of itself in answer to `INFO`: lines `key:value`.
 
+use kennel_plugin::decimal;
+
 /// The answer to `INFO`. Whatever is not there is none: fields differ from version to version.
 #[derive(Debug, Clone, Default)]
 pub struct Info<'a> {
@@ -19,8 +21,7 @@ impl<'a> Info<'a> {
 
     /// A number that is one.
     pub fn number(&self, key: &str) -> Option<f64> {
-        let value: f64 = self.text(key)?.trim_end_matches('%').parse().ok()?;
-        value.is_finite().then_some(value)
+        decimal::parse(self.text(key)?.trim_end_matches('%'))
     }
 
     /// Whether a field is `1`.

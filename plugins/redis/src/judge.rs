@@ -1,5 +1,6 @@
 //! From what the server said to how it is.
 
+use kennel_plugin::excerpt;
 use kennel_plugin::prelude::*;
 
 use crate::config::{Config, Role, Wrong};
@@ -86,9 +87,9 @@ fn loading(info: &Info<'_>) -> Verdict {
     let mut reason = "is loading its data".to_owned();
     let percent = info.number("loading_loaded_perc");
     if let Some(percent) = percent {
-        reason += &format!(": {percent:.0} % are there");
+        reason += &format!(": {} % are there", whole(percent));
         if let Some(seconds) = info.number("loading_eta_seconds").filter(|eta| *eta >= 0.0) {
-            reason += &format!(", about {seconds:.0} s left");
+            reason += &format!(", about {} s left", whole(seconds));
         }
     }
     let verdict = Verdict::degraded(reason).not_ready();
@@ -134,7 +135,9 @@ fn healthy_reason(info: &Info<'_>) -> String {
     match info.is_primary() {
         Some(true) => match info.number("connected_slaves") {
             Some(1.0) => "PONG; primary of 1 replica".to_owned(),
-            Some(replicas) if replicas > 1.0 => format!("PONG; primary of {replicas} replicas"),
+            Some(replicas) if replicas > 1.0 => {
+                format!("PONG; primary of {} replicas", whole(replicas))
+            }
             Some(_) | None => "PONG; primary".to_owned(),
         },
         Some(false) => format!("PONG; replica of {}", info.primary()),
@@ -145,7 +148,7 @@ fn healthy_reason(info: &Info<'_>) -> String {
 fn too_few_replicas(config: &Config, info: &Info<'_>) -> Option<String> {
     let replicas = info.number("connected_slaves").unwrap_or(0.0);
     let wanted = config.min_replicas;
-    (replicas < f64::from(wanted)).then(|| format!("has {replicas} of {wanted} replicas"))
+    (replicas < f64::from(wanted)).then(|| format!("has {} of {wanted} replicas", whole(replicas)))
 }
 
 /// What is wrong between a replica and its primary.
@@ -156,13 +159,13 @@ fn broken_link(config: &Config, info: &Info<'_>) -> Option<String> {
     }
     if info.text("master_link_status") == Some("down") {
         let since = info.number("master_link_down_since_seconds").filter(|since| *since >= 0.0);
-        let since = since.map(|since| format!(" since {since} s")).unwrap_or_default();
+        let since = since.map(|since| format!(" since {} s", whole(since))).unwrap_or_default();
         return Some(format!("has no link to its primary {primary}{since}"));
     }
     let max = config.max_lag?;
     let silent = info.number("master_last_io_seconds_ago")?;
     (silent > max.as_secs_f64())
-        .then(|| format!("has heard nothing of its primary {primary} for {silent} s"))
+        .then(|| format!("has heard nothing of its primary {primary} for {} s", whole(silent)))
 }
 
 /// What could not be saved to disk.
@@ -216,10 +219,15 @@ fn with_samples(mut verdict: Verdict, info: &Info<'_>) -> Verdict {
     }
 }
 
+/// A count, for people.
+fn whole(number: f64) -> u64 {
+    number as u64
+}
+
 fn shown(answer: &Answer) -> String {
     match answer {
-        Answer::Simple(text) => format!("\"{}\"", text.escape_debug()),
-        Answer::Error(text) => format!("the error \"{}\"", text.escape_debug()),
+        Answer::Simple(text) => format!("\"{}\"", excerpt(text, 40, [])),
+        Answer::Error(text) => format!("the error \"{}\"", excerpt(text, 80, [])),
         Answer::Number(number) => number.to_string(),
         Answer::Text(_) => "a string".to_owned(),
     }

@@ -47,9 +47,9 @@ pub fn talk(config: &Config, wire: &mut dyn Wire) -> Said {
     let mut questions = Vec::new();
     match (&config.username, &config.password) {
         (Some(username), Some(password)) => {
-            write_command(&mut questions, &["AUTH", username, password]);
+            write_command(&mut questions, &["AUTH", username, &password.0]);
         }
-        (None, Some(password)) => write_command(&mut questions, &["AUTH", password]),
+        (None, Some(password)) => write_command(&mut questions, &["AUTH", &password.0]),
         (_, None) => {}
     }
     write_command(&mut questions, &["PING"]);

@@ -87,7 +87,7 @@ impl Rqlite {
     fn request(&self, path: &str, max_body: u32) -> Request {
         let mut request = Request::get(self.config.at(path)).max_body(max_body);
         if let (Some(username), Some(password)) = (&self.config.username, &self.config.password) {
-            request = request.basic_auth(username, password);
+            request = request.basic_auth(username, &password.0);
         }
         for (key, value) in [
             ("tls.server-name", &self.config.tls_server_name),
@@ -157,7 +157,8 @@ impl Rqlite {
         }
         let nodes = facts.nodes.unwrap_or(0.0);
         if nodes < f64::from(self.config.min_nodes) {
-            concerns.push(format!("its cluster has {nodes} of {} nodes", self.config.min_nodes));
+            let (has, wanted) = (nodes as u64, self.config.min_nodes);
+            concerns.push(format!("its cluster has {has} of {wanted} nodes"));
         }
         if concerns.is_empty() {
             return Verdict::healthy(match (facts.is_leader(), &facts.leader) {

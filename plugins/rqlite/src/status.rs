@@ -1,6 +1,7 @@
 //! What a node says of itself at `/status`. Fields differ from version to version; what is
 //! not there is none.
 
+use kennel_plugin::decimal;
 use kennel_plugin::json::Value;
 
 /// The part of it that a check is interested in.
@@ -52,12 +53,11 @@ impl Facts {
 
 /// A number; older nodes write some of them as text.
 fn number(value: Option<&Value>) -> Option<f64> {
-    let value = value?;
-    let number = match value.as_str() {
-        Some(text) => text.parse().ok()?,
-        None => value.as_f64()?,
-    };
-    number.is_finite().then_some(number)
+    match value? {
+        Value::Number(number) => decimal::parse(number.as_str()),
+        Value::String(text) => decimal::parse(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 #[cfg(test)]
