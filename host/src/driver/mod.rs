@@ -40,7 +40,7 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::plugins::{PluginFact, Plugins};
+use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
 
@@ -295,7 +295,7 @@ impl Driver {
                 made.kill();
             }
         };
-        match self.plugins.required(&service) {
+        match self.plugins.required(Requirer::Service(service)) {
             None => drop(tokio::task::spawn_blocking(make)),
             Some(required) => self.make_when(run, required, make),
         }
