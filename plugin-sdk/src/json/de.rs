@@ -183,11 +183,11 @@ impl<'a> Known<'a> {
 
     /// A field of the mapping at `path` that is missing, after the first `skip` of them.
     fn missing(self, path: &str, skip: usize) -> Option<&'static str> {
-        let fields = self.faults.iter().filter_map(|fault| match fault.kind {
+        let mut fields = self.faults.iter().filter_map(|fault| match fault.kind {
             FaultKind::Missing(field) if child(path, field) == fault.path => Some(field),
             FaultKind::Missing(_) | FaultKind::Wrong | FaultKind::Unknown => None,
         });
-        fields.skip(skip).next()
+        fields.nth(skip)
     }
 }
 
