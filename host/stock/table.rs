@@ -25,7 +25,7 @@
         name: "http",
         kinds: &["health-check"],
         summary: "An HTTP request: status, headers, body, JSON values, expiry of the certificate",
-        sha256: "95b9f555490d5f5f9b5d89be10ca855eb857fc21fc73ab1ca96735ebdcab9db4",
+        sha256: "ffa452459f4d577c71d054029c82c5d22d604eee253d27dc3c52246d492a107d",
         component: component!("http.wasm"),
     },
     Stock {
