@@ -13,11 +13,14 @@
 //! | JSON | [`json`] |
 //! | its unit tests | [`testing`] |
 
+mod address;
 mod backend;
+pub mod base64;
 #[cfg(target_family = "wasm")]
 mod bindings;
 mod check;
 mod config;
+pub mod decimal;
 mod export;
 mod host;
 pub mod json;
@@ -35,6 +38,7 @@ mod time;
 mod units;
 mod wire;
 
+pub use address::Address;
 pub use check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
 pub use config::{Problem, Problems};
 #[cfg(target_family = "wasm")]
@@ -47,6 +51,7 @@ pub use host::{
 };
 pub use list::{OneOrMany, Text};
 pub use log::write_log;
+pub use near::nearest;
 pub use policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 pub use secret::{Secret, Url, excerpt};
 pub use sink::{Batch, Event, EventSink, Failure, Taken};
@@ -62,7 +67,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Action, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
+        Action, Address, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
         Exchange, Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems,
         Request, Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken,
         Verdict, json, log,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::bounds::{
     LINE_BYTES, PROBLEMS, RESTART_WAIT_MAX, SAMPLE_NAME_BYTES, SAMPLES, WAIT_MAX, WAIT_MIN,
 };
+use crate::engine::log;
 use crate::engine::store::State;
 use crate::engine::text::line;
 use crate::model::{Problem, STATE_BYTES_MAX, Sample, SavedState, check, policy, sink};
@@ -26,13 +27,14 @@ pub(crate) fn problems(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 pub(crate) fn verdict(of: &State, verdict: check::Verdict) -> check::Verdict {
-    let check::Verdict { status, reason, samples, state, next_in } = verdict;
+    let check::Verdict { status, reason, samples, state, next_in, ext } = verdict;
     check::Verdict {
         status,
         reason: line(&reason, LINE_BYTES),
         samples: samples.into_iter().filter_map(sample).take(SAMPLES).collect(),
         state: saved(of, state),
         next_in: next_in.map(|wait| wait.clamp(WAIT_MIN, WAIT_MAX)),
+        ext: log::fields(ext),
     }
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn decision(of: &State, decision: policy::Decision) -> policy::Decisi
             Ok(()) => policy::Action::GiveUp(line(&why, LINE_BYTES)),
             Err(denied) => {
                 let subject: Option<&Subject> = of.call.cx.subject.as_ref();
-                of.shared.denied(subject, &denied.grant);
+                of.shared.denied(subject, &denied.to_string());
                 reason = format!("may not give up: {reason}");
                 policy::Action::UseDefault
             }

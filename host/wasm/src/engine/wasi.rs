@@ -83,7 +83,7 @@ fn may_use(shared: &Shared, voice: &Voice, address: SocketAddr, what: SocketAddr
     };
     if !allowed {
         let subject = voice.cx().and_then(|cx| cx.subject);
-        shared.denied(subject.as_ref(), &Grants::net_denied(address).grant);
+        shared.denied(subject.as_ref(), &Grants::net_denied(address).to_string());
     }
     allowed
 }
@@ -109,7 +109,7 @@ fn resolve_addresses(
 ) -> wasmtime::Result<Resolved> {
     let state = cx.data_mut();
     if let Err(denied) = state.shared.grants.lookup(&name) {
-        state.shared.denied(state.call.cx.subject.as_ref(), &denied.grant);
+        state.shared.denied(state.call.cx.subject.as_ref(), &denied.to_string());
         return Ok((Err(ErrorCode::AccessDenied),));
     }
     let mut sockets = state.sockets();

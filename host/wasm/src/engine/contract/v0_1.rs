@@ -454,7 +454,7 @@ fn state_from(types::SavedState { version, bytes }: types::SavedState) -> model:
 }
 
 fn verdict_from(verdict: wit_check::Verdict) -> model::check::Verdict {
-    let wit_check::Verdict { status, reason, samples, state, next_in_ms, ext: _ } = verdict;
+    let wit_check::Verdict { status, reason, samples, state, next_in_ms, ext } = verdict;
     let status = match status {
         wit_check::Status::Healthy => model::check::Status::Healthy,
         wit_check::Status::Degraded => model::check::Status::Degraded,
@@ -469,6 +469,7 @@ fn verdict_from(verdict: wit_check::Verdict) -> model::check::Verdict {
         samples: samples.into_iter().map(sample).collect(),
         state: state.map(state_from),
         next_in: timeout(next_in_ms),
+        ext,
     }
 }
 
