@@ -185,23 +185,24 @@ async fn beside<T>(connection: impl Future, answer: impl Future<Output = T>) -> 
 fn failed(to: &str, version: Version, error: &hyper::Error) -> ProbeError {
     let to = to.to_owned();
     let protocol = |reason: String| ProbeError::Protocol { to: to.clone(), reason };
+    let closed = || protocol("the connection was closed before the answer was complete".into());
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(inner) = inner.downcast_ref::<io::Error>() {
-            return channel::broken(&to, inner);
+        match inner.downcast_ref::<io::Error>() {
+            Some(inner) if inner.kind() == io::ErrorKind::UnexpectedEof => return closed(),
+            Some(inner) if channel::is_of_stream(inner) => return channel::broken(&to, inner),
+            Some(_) | None => cause = inner.source(),
         }
-        cause = inner.source();
     }
     if error.is_parse_too_large() {
         return ProbeError::TooLarge { to, max: HEAD_BYTES_MAX };
     }
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return protocol("the connection was closed before the answer was complete".into());
+        return closed();
     }
     let detail = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
     match version {
-        Version::One if error.is_parse() => protocol(format!("it is no HTTP: {error}{detail}")),
-        Version::One => protocol(format!("{error}{detail}")),
+        Version::One => protocol(format!("it is no HTTP: {error}{detail}")),
         Version::Two => protocol(format!("HTTP/2 failed{detail}")),
     }
 }
