@@ -34,14 +34,15 @@ pub mod config;
 pub mod journal;
 pub mod logs;
 pub mod os;
+pub mod stock;
 
 mod driver;
 mod handle;
 mod lookup;
 mod plugins;
+mod sinks;
 mod state;
 mod status;
-mod stock;
 mod suggest;
 mod supervisor;
 mod tallies;

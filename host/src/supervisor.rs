@@ -16,6 +16,7 @@ use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{Cause, LockError, StateLock};
 use crate::plugins::Plugins;
+use crate::sinks::{self, Sinks};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
@@ -164,6 +165,8 @@ impl Builder {
         let plugin_facts = facts.clone();
         let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
         let plugins = Plugins::new(state_dir.clone(), tell);
+        // Before the first event of this supervisor has a number.
+        let sinks = Sinks::open(sinks::dir_in(&state_dir), journal.clone(), &config.sinks);
         let (requests, orders) = mpsc::channel(REQUESTS);
         let (ended_sender, ended) = watch::channel(None);
         let checks = CheckTallies::default();
@@ -182,6 +185,7 @@ impl Builder {
             journal,
             capture,
             plugins,
+            sinks,
             checks,
             requests: orders,
             facts: (facts, incoming),

@@ -58,6 +58,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// How many were lost before these because the journal was full.
     pub dropped: u64,
+    /// The time, in milliseconds since 1970.
+    pub now_unix_ms: u64,
     /// What else this host says.
     pub ext: Attributes,
 }

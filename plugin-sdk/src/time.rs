@@ -1,6 +1,9 @@
 //! Moments for people and programs.
 
 use std::fmt;
+use std::time::Duration;
+
+use crate::host::Response;
 
 /// A moment, in milliseconds since 1970, shown as RFC 3339 in UTC:
 /// `2026-11-21T02:45:02.123Z`.
@@ -19,14 +22,63 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Reads the date of an HTTP header (RFC 9110, section 5.6.7):
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`. The two forms that are obsolete are not read.
+    pub fn from_http(text: &str) -> Option<Timestamp> {
+        const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+        let (_, rest) = text.trim().split_once(", ")?;
+        let mut parts = rest.split(' ');
+        let mut next = |length: usize| parts.next().filter(|part| part.len() == length);
+        let number = |digits: &str, max: u64| digits.parse().ok().filter(|n: &u64| *n <= max);
+        let day = number(next(2)?, 31)?;
+        let month = MONTHS.find(next(3)?).filter(|at| at % 3 == 0)? / 3;
+        let year = number(next(4)?, 9999).filter(|year| *year >= 1970)?;
+        let mut clock = next(8)?.split(':');
+        let hour = number(clock.next()?, 23)?;
+        let minute = number(clock.next()?, 59)?;
+        let second = number(clock.next()?, 60)?;
+        if next(3)? != "GMT" || day == 0 {
+            return None;
+        }
+        let days = days(year, month as u64 + 1, day);
+        Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000))
+    }
+}
+
+impl Response {
+    /// How long the server wants to be left alone: the header Retry-After (RFC 9110, section
+    /// 10.2.3) in seconds or as a date.
+    pub fn retry_after(&self, now_unix_ms: u64) -> Option<Duration> {
+        let text = self.header("retry-after")?.trim();
+        if let Ok(seconds) = text.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = Timestamp::from_http(text)?;
+        Some(Duration::from_millis(until.0.saturating_sub(now_unix_ms)))
+    }
+}
+
+/// Days from 1970-01-01 to a date that is not before.
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    // Years begin in March, so that the leap day comes last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let before = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
+    let in_year = before.get(month as usize).copied().unwrap_or_default() + day - 1;
+    year * 365 + year / 4 - year / 100 + year / 400 + in_year - DAYS_TO_1970
+}
+
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_TO_1970: u64 = 719_468;
+
 /// The date that is so many days after 1970-01-01.
 fn date(mut days: u64) -> (u64, u64, u64) {
     // Of 400 years, 100 years, 4 years: what is left is below the next.
     const DAYS_400: u64 = 146_097;
     const DAYS_100: u64 = 36_524;
     const DAYS_4: u64 = 1461;
-    // From 1 March of the year 0, so that the leap day comes last.
-    days += 719_468;
+    // Years begin in March, so that the leap day comes last.
+    days += DAYS_TO_1970;
     let eras = days / DAYS_400;
     days %= DAYS_400;
     let centuries = (days / DAYS_100).min(3);
@@ -50,7 +102,7 @@ fn date(mut days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::*;
 
     #[test]
     fn moments_are_shown_as_rfc_3339() {
@@ -66,5 +118,46 @@ mod tests {
         ] {
             assert_eq!(Timestamp(ms).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        for (text, ms) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777_000)),
+            ("Tue, 29 Feb 2000 23:59:60 GMT", Some(951_868_800_000)),
+            ("Sat, 21 Nov 2026 02:45:02 GMT", Some(1_795_229_102_000)),
+            ("Sun, 06 Nov 1969 08:49:37 GMT", None),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 CET", None),
+            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 ovD 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 24:00:00 GMT", None),
+            ("Sun, 06 Nov 1994", None),
+            (", ", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::from_http(text), ms.map(Timestamp), "{text}");
+        }
+        for day in 0..80_000 {
+            let (year, month, day_of_month) = date(day);
+            assert_eq!(days(year, month, day_of_month), day);
+        }
+    }
+
+    #[test]
+    fn how_long_a_server_wants_to_be_left_alone() {
+        let after = |text: &str| {
+            let headers = vec![("Retry-After".to_owned(), text.to_owned())];
+            let response = Response { headers, ..Response::default() };
+            response.retry_after(784_111_770_000)
+        };
+        assert_eq!(after("120"), Some(Duration::from_secs(120)));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(7)));
+        assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        for text in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
+            assert_eq!(after(text), None, "{text}");
+        }
+        assert_eq!(Response::default().retry_after(0), None);
     }
 }

@@ -61,21 +61,30 @@ impl Places {
 /// The node that `path` leads to from `node`, or the last one on the way.
 fn nearest<'n>(node: &'n Node, path: &str) -> &'n Node {
     let path = path.strip_prefix('.').unwrap_or(path);
-    if let Some((index, rest)) = path.strip_prefix('[').and_then(|path| path.split_once(']')) {
-        return match (&node.kind, index.parse::<usize>()) {
-            (Kind::Sequence(items), Ok(index)) if index < items.len() => {
-                nearest(&items[index], rest)
-            }
-            // One may stand for a list of one.
-            (Kind::Mapping(_), Ok(0)) => nearest(node, rest),
-            (Kind::Scalar(_) | Kind::Sequence(_) | Kind::Mapping(_), _) => node,
-        };
-    }
     let entries = node.entries().iter().map(|entry| (entry.key.as_str(), &entry.value));
-    match longest(entries, path) {
+    let inner = longest(entries, path).or_else(|| {
+        let (index, rest) = index(path)?;
+        match &node.kind {
+            Kind::Sequence(items) => Some((items.get(index)?, rest)),
+            // One may stand for a list of one.
+            Kind::Mapping(_) => (index == 0).then_some((node, rest)),
+            Kind::Scalar(_) => None,
+        }
+    });
+    match inner {
         Some((inner, rest)) => nearest(inner, rest),
         None => node,
     }
+}
+
+/// The index that `path` begins with, as `[7]` or `7`, and what follows it.
+fn index(path: &str) -> Option<(usize, &str)> {
+    if let Some((index, rest)) = path.strip_prefix('[').and_then(|path| path.split_once(']')) {
+        return Some((index.parse().ok()?, rest));
+    }
+    let digits = path.find(|c: char| !c.is_ascii_digit()).unwrap_or(path.len());
+    let (index, rest) = path.split_at(digits);
+    Some((index.parse().ok()?, rest))
 }
 
 /// The longest key that `path` begins with, and what follows it: keys may have dots.

@@ -40,7 +40,8 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::plugins::{PluginFact, Plugins};
+use crate::plugins::{PluginFact, Plugins, Requirer};
+use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
 
 use checks::Question;
@@ -49,6 +50,9 @@ use news::News;
 use reload::{Loaded, Reads};
 use runs::Runs;
 use waiters::Waiters;
+
+/// How long event sinks may take for the last events; the rest comes at the next start.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// How long the last output and the last events may take to reach the disk.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -80,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) capture: Capture,
     pub(crate) plugins: Plugins,
+    pub(crate) sinks: Sinks,
     pub(crate) checks: CheckTallies,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
@@ -113,6 +118,7 @@ pub(crate) struct Driver {
     news: News,
     capture: Capture,
     plugins: Plugins,
+    sinks: Sinks,
     checks: CheckTallies,
     requests: mpsc::Receiver<Request>,
     facts: Facts,
@@ -161,6 +167,7 @@ impl Driver {
             journal,
             capture,
             plugins,
+            sinks,
             checks,
             requests,
             facts,
@@ -183,6 +190,7 @@ impl Driver {
             source,
             capture,
             plugins,
+            sinks,
             checks,
             requests,
             facts: facts.0,
@@ -194,6 +202,7 @@ impl Driver {
         driver.news.supervisor_started(&driver.config.supervisor.name);
         driver.define_services();
         driver.plugins.start(&driver.config);
+        driver.sinks.start(Arc::new(driver.plugins.clone()));
         let graph = driver.config.graph.clone();
         driver.tell_core(Input::Configure { graph, restart: Vec::new() });
         driver
@@ -286,7 +295,7 @@ impl Driver {
                 made.kill();
             }
         };
-        match self.plugins.required(&service) {
+        match self.plugins.required(Requirer::Service(service)) {
             None => drop(tokio::task::spawn_blocking(make)),
             Some(required) => self.make_when(run, required, make),
         }
@@ -400,6 +409,9 @@ impl Driver {
             }
         })
         .await;
+        self.take_last_facts();
+        self.news.supervisor_stopped(code);
+        self.sinks.finish(LAST_EVENTS).await;
         let plugins = self.plugins.clone();
         aside(move || {
             if !plugins.close(LAST_WRITES) {
@@ -407,8 +419,6 @@ impl Driver {
             }
         })
         .await;
-        self.take_last_facts();
-        self.news.supervisor_stopped(code);
         let journal = self.news.journal().clone();
         aside(move || {
             if !journal.close(LAST_WRITES) {

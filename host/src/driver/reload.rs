@@ -163,6 +163,7 @@ impl Driver {
                 self.capture.update(instance.name(), &launch::log_settings(&definition.logs));
             }
         }
+        self.sinks.configure(&self.config.sinks);
         self.core.set_limits(limits(&self.config.supervisor));
         let graph = self.config.graph.clone();
         self.tell_core(Input::Configure { graph, restart });

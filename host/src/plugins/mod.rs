@@ -60,7 +60,7 @@ pub(crate) use fact::{PluginFact, Then};
 pub(crate) use question::{About, CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, cause};
 pub(crate) use samples::{Measurer, Samples};
 pub(crate) use status::{LastFault, PluginState, PluginStatus, UseStatus, quantile};
-pub(crate) use uses::Slot;
+pub(crate) use uses::{Requirer, Slot};
 
 #[cfg(not(feature = "plugins"))]
 pub(crate) use absent::{Plugins, Prepared, validate};

@@ -53,6 +53,15 @@ impl fmt::Display for Asker {
     }
 }
 
+/// Who may be unable to do without a plugin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Requirer {
+    /// A service, for its checks and its policy.
+    Service(Arc<str>),
+    /// The supervisor, for its sinks.
+    Supervisor,
+}
+
 /// A plugin with a configuration of its own.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Wanted {
