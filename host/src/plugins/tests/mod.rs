@@ -14,9 +14,7 @@ use kennel_wasm::model::sink;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{
-    About, CheckQuestion, CheckReply, PluginFact, PluginStatus, Plugins, Prepared, Slot,
-};
+use super::{About, CheckQuestion, CheckReply, PluginFact, PluginStatus, Plugins, Prepared, Slot};
 use crate::config::{self, Config, Environment, Loaded};
 use guest::Does;
 
