@@ -16,6 +16,8 @@ mod journal;
 mod launching;
 mod logs;
 mod mistakes;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod reloading;
 mod restarting;
 mod sample;

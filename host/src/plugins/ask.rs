@@ -111,8 +111,7 @@ impl Shared {
         };
         match asked.binding.check(subject(&about), input, timeout).await {
             Ok(Ok(verdict)) => {
-                let check::Verdict { status, reason, samples, state, next_in, ext: _ } = verdict;
-                let ext: kennel_wasm::model::Attributes = Vec::new();
+                let check::Verdict { status, reason, samples, state, next_in, ext } = verdict;
                 self.save_of(&asked, key, state);
                 self.measured(&asked, &about, &slot, samples);
                 let is_unready =

@@ -41,9 +41,7 @@ async fn a_check_is_answered_once_its_plugin_is_loaded_and_never_waits_for_that(
 async fn what_a_plugin_remembers_is_its_own_for_each_instance_and_outlives_the_supervisor() {
     let mut fixture = Fixture::new();
     fixture.write("p.wasm", &counts("ok"));
-    let text = checked("{}")
-        .replace("name: p", "name: p")
-        .replace("sleep, '9']", "sleep, '9'], replicas: 2");
+    let text = checked("{}").replace("sleep, '9']", "sleep, '9'], replicas: 2");
     fixture.start(&text, 1).await;
     for _ in 0..3 {
         fixture.check_of("web", 0).await;

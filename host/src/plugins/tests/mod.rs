@@ -1,7 +1,9 @@
 //! The manager with plugins that are real components, in the runtime that supervisors have.
 
 mod asking;
+#[path = "../../../../tests/support/guest.rs"]
 mod guest;
+mod hosting;
 mod reloading;
 mod validating;
 
@@ -14,7 +16,8 @@ use kennel_wasm::model::sink;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{About, CheckQuestion, CheckReply, PluginFact, PluginStatus, Plugins, Prepared, Slot};
+use super::question::CheckReply;
+use super::{About, CheckQuestion, PluginFact, PluginStatus, Plugins, Prepared, Slot};
 use crate::config::{self, Config, Environment, Loaded};
 use guest::Does;
 

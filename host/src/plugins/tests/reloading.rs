@@ -1,7 +1,8 @@
 //! Another configuration, or another file under the same.
 
 use super::*;
-use crate::plugins::{PluginState, Then};
+use crate::plugins::PluginState;
+use crate::plugins::fact::Then;
 
 fn refusal(facts: &[PluginFact]) -> (&str, Then) {
     match facts {

@@ -10,7 +10,7 @@ use wit_parser::Resolve;
 
 /// What a plugin does when it is asked.
 #[derive(Clone, Copy)]
-pub(super) enum Does {
+pub(crate) enum Does {
     /// Counts how often it was asked, in its saved state, and measures that.
     Counts,
     /// Fails.
@@ -45,7 +45,7 @@ const COMMON: &str = r#"
 "#;
 
 /// A health check. `name` stands in its answers, so that two differ.
-pub(super) fn check(name: &str, does: Does) -> Vec<u8> {
+pub(crate) fn check(name: &str, does: Does) -> Vec<u8> {
     let body = match does {
         Does::Traps => "unreachable".to_owned(),
         Does::Refuses => format!(
@@ -101,7 +101,7 @@ fn counting(name_len: usize) -> String {
 }
 
 /// A restart policy that wants the wait to be 7 s, or no other run.
-pub(super) fn policy(gives_up: bool) -> Vec<u8> {
+pub(crate) fn policy(gives_up: bool) -> Vec<u8> {
     let action = if gives_up {
         "(i32.store8 (i32.const 2056) (i32.const 2))
          (i32.store (i32.const 2064) (i32.const 1500))
@@ -128,7 +128,7 @@ pub(super) fn policy(gives_up: bool) -> Vec<u8> {
 }
 
 /// A sink that takes everything.
-pub(super) fn sink() -> Vec<u8> {
+pub(crate) fn sink() -> Vec<u8> {
     let text = format!(
         r#"(module {COMMON}
           (func (export "kennel:plugin/event-sink@0.1.0#deliver")
@@ -143,12 +143,15 @@ pub(super) fn sink() -> Vec<u8> {
 }
 
 fn component(text: &str, world: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(text).unwrap();
+    let mut module = wat::parse_str(text).expect("a module");
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-    let (package, _) = resolve.push_dir(wit).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let (package, _) = resolve.push_dir(wit).expect("the contract");
+    let world = resolve.select_world(&[package], Some(world)).expect("a world");
     let encoding = StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding, false).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding, false)
+        .expect("a module that fits");
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&module).expect("a module that fits");
+    encoder.validate(true).encode().expect("a component")
 }
