@@ -5,6 +5,12 @@
 
 mod api;
 mod console;
+#[cfg(feature = "plugins")]
+#[path = "../host/wasm/tests/support/guest.rs"]
+#[allow(dead_code)]
+mod guest;
+#[cfg(feature = "plugins")]
+mod hostile;
 mod instance;
 mod journal;
 mod launching;
