@@ -24,11 +24,14 @@
 //! kennel_plugin::export!(health_check: Redis);
 //! ```
 
+mod address;
 mod backend;
+pub mod base64;
 #[cfg(target_family = "wasm")]
 mod bindings;
 mod check;
 mod config;
+pub mod decimal;
 mod export;
 mod host;
 pub mod json;
@@ -46,6 +49,7 @@ mod time;
 mod units;
 mod wire;
 
+pub use address::Address;
 pub use check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
 pub use config::{Problem, Problems};
 #[cfg(target_family = "wasm")]
@@ -74,7 +78,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Action, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
+        Action, Address, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
         Exchange, Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems,
         Request, Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken,
         Verdict, json, log,
