@@ -1,34 +1,26 @@
 //! Write plugins for the Kennel process supervisor.
 //!
-//! ```
-//! use kennel_plugin::prelude::*;
+//! A plugin is a type that implements [`HealthCheck`], [`RestartPolicy`] or [`EventSink`], and a
+//! line with [`export!`]. The README shows how it is done, step by step.
 //!
-//! #[derive(Deserialize)]
-//! #[serde(deny_unknown_fields)]
-//! struct Config { address: String }
-//!
-//! struct Redis { config: Config }
-//!
-//! impl HealthCheck for Redis {
-//!     type Config = Config;
-//!     type State = ();
-//!
-//!     fn new(config: Config) -> Result<Self, Problems> { Ok(Redis { config }) }
-//!
-//!     fn check(&self, _: &CheckInput, _: &mut (), host: &mut Host) -> Result<Verdict, CheckError> {
-//!         let answer = host.tcp(&self.config.address, Exchange::send("PING\r\n").read(7))?;
-//!         Ok(if answer == b"+PONG\r\n" { Verdict::healthy("PONG") } else { Verdict::unhealthy("no PONG") })
-//!     }
-//! }
-//!
-//! kennel_plugin::export!(health_check: Redis);
-//! ```
+//! | What | Where |
+//! |---|---|
+//! | what a plugin is told, what it answers | [`CheckInput`], [`Verdict`]; [`PolicyInput`], [`Decision`]; [`Batch`], [`Taken`] |
+//! | what it may ask the host for | [`Host`], [`SinkHost`] |
+//! | its configuration | [`Problems`], [`Period`], [`Size`], [`OneOrMany`], [`Text`], [`Url`], [`Secret`] |
+//! | what it remembers | [`State`] |
+//! | its log | [`log!`] |
+//! | JSON | [`json`] |
+//! | its unit tests | [`testing`] |
 
+mod address;
 mod backend;
+pub mod base64;
 #[cfg(target_family = "wasm")]
 mod bindings;
 mod check;
 mod config;
+pub mod decimal;
 mod export;
 mod host;
 pub mod json;
@@ -46,6 +38,7 @@ mod time;
 mod units;
 mod wire;
 
+pub use address::Address;
 pub use check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
 pub use config::{Problem, Problems};
 #[cfg(target_family = "wasm")]
@@ -58,6 +51,7 @@ pub use host::{
 };
 pub use list::{OneOrMany, Text};
 pub use log::write_log;
+pub use near::nearest;
 pub use policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 pub use secret::{Secret, Url, excerpt};
 pub use sink::{Batch, Event, EventSink, Failure, Taken};
@@ -73,9 +67,14 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Action, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
+        Action, Address, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
         Exchange, Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems,
         Request, Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken,
         Verdict, json, log,
     };
 }
+
+/// The code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,6 +12,8 @@
 //! fails, the fixture prints what the supervisor said, its status and its events.
 
 mod facts;
+#[cfg(feature = "plugins")]
+pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod kennel;
 pub(crate) mod openmetrics;

@@ -10,7 +10,7 @@ use kennel_core::{CheckOutcome, PolicyAnswer, RunId};
 use kennel_wasm::Subject;
 use kennel_wasm::model::sink;
 
-use super::question::{CheckQuestion, CheckReply, PolicyQuestion, PolicyReply};
+use super::question::{CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, Requirer};
 use super::samples::Samples;
 use super::status::PluginStatus;
 use super::{Invalid, Tell};
@@ -47,7 +47,7 @@ impl Plugins {
     /// Nothing is waited for.
     pub(crate) fn required(
         &self,
-        _: &str,
+        _: Requirer,
     ) -> Option<impl Future<Output = Result<(), String>> + Send + 'static> {
         None::<std::future::Ready<_>>
     }

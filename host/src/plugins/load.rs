@@ -16,9 +16,10 @@ use kennel_wasm::{Binding, ConfigureError, LoadError, Plugin, PluginOptions, Sub
 use super::fact::{PluginFact, Then};
 use super::manager::Shared;
 use super::observer::Watcher;
+use super::question::Slot;
 use super::source::{self, Component};
 use super::table::{Bound, Entry, Ready, Refused, Stage, To};
-use super::uses::{Asker, Slot, Use, Wanted};
+use super::uses::{Asker, Use, Wanted};
 use crate::config::PluginConfig;
 use crate::state::Key;
 
@@ -314,7 +315,11 @@ pub(super) async fn bind_one(plugin: &Plugin, wanted: &Wanted) -> Result<Binding
 
 pub(super) fn refused_load(error: &LoadError) -> Refused {
     let is_about_sha256 = matches!(error, LoadError::Sha256 { .. });
-    Refused { hint: error.hint().map(str::to_owned), is_about_sha256, ..Refused::new(error.to_string()) }
+    Refused {
+        hint: error.hint().map(str::to_owned),
+        is_about_sha256,
+        ..Refused::new(error.to_string())
+    }
 }
 
 /// `web health redis, db ready and 3 more`

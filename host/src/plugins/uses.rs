@@ -7,31 +7,10 @@ use std::sync::Arc;
 
 use kennel_wasm::model::Kind;
 
+use super::question::Slot;
 use crate::checks::CheckKind;
 use crate::config::{Config, PluginUse, ReadyWhen, ServiceConfig};
 use crate::state::Key;
-
-/// Which question of a service.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) enum Slot {
-    /// Whether it is ready.
-    Ready,
-    /// Its health check of this name.
-    Health(Arc<str>),
-    /// What follows the end of a run.
-    Policy,
-}
-
-impl Slot {
-    /// The word under which its memory is kept.
-    pub(crate) fn word(&self) -> Arc<str> {
-        match self {
-            Slot::Ready => "ready".into(),
-            Slot::Health(name) => format!("health/{name}").into(),
-            Slot::Policy => "policy".into(),
-        }
-    }
-}
 
 /// Who asks a plugin.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -116,8 +95,13 @@ fn one(asker: Asker, kind: Kind, with: &PluginUse, path: String) -> Use {
 /// The instances that plugins are asked about in a configuration: what they remember of
 /// others is of no more use.
 pub(super) struct Askers {
-    /// Which plugin is asked about how many instances, by service and slot.
-    by_slot: HashMap<(Arc<str>, Arc<str>), (Arc<str>, u32)>,
+    by_slot: HashMap<(Arc<str>, Arc<str>), Asks>,
+}
+
+/// Which plugin is asked about how many instances.
+struct Asks {
+    plugin: Arc<str>,
+    replicas: u32,
 }
 
 impl Askers {
@@ -127,7 +111,7 @@ impl Askers {
         let by_slot = uses(config).into_iter().filter_map(|of| match of.asker {
             Asker::Service(service, slot) => {
                 let replicas = replicas.get(&*service).copied().unwrap_or(0);
-                Some(((service, slot.word()), (of.plugin, replicas)))
+                Some(((service, slot.word()), Asks { plugin: of.plugin, replicas }))
             }
             Asker::Sink(_) => None,
         });
@@ -139,6 +123,6 @@ impl Askers {
         let place = (key.service.clone(), key.slot.clone());
         self.by_slot
             .get(&place)
-            .is_some_and(|(plugin, replicas)| key.plugin == *plugin && key.instance < *replicas)
+            .is_some_and(|asks| key.plugin == asks.plugin && key.instance < asks.replicas)
     }
 }

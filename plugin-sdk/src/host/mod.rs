@@ -10,9 +10,10 @@ use serde::Serialize;
 
 pub use channel::Channel;
 
+use crate::address::Address;
 use crate::backend::Backend;
-use crate::json;
 use crate::target::{Attributes, find};
+use crate::{base64, json};
 
 /// The kind of plugin that may run commands.
 #[derive(Debug)]
@@ -68,6 +69,18 @@ impl<K> Host<K> {
         timeout: Option<Duration>,
     ) -> Result<Channel, ProbeError> {
         self.backend.connect_unix(path, timeout).map(Channel::new)
+    }
+
+    /// Connects to either for a conversation.
+    pub fn connect_to(
+        &mut self,
+        address: &Address,
+        timeout: Option<Duration>,
+    ) -> Result<Channel, ProbeError> {
+        match address {
+            Address::Tcp(authority) => self.connect(authority, timeout),
+            Address::Unix(path) => self.connect_unix(path, timeout),
+        }
     }
 }
 
@@ -180,6 +193,20 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Says who asks (RFC 7617). `username` has no `:`.
+    #[must_use]
+    pub fn basic_auth(self, username: &str, password: &str) -> Request {
+        let both = base64::encode(format!("{username}:{password}").as_bytes());
+        self.header("authorization", format!("Basic {both}"))
+    }
+
+    /// Adds an option for the host.
+    #[must_use]
+    pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Request {
+        self.ext.push((key.into(), value.into()));
         self
     }
 

@@ -183,11 +183,11 @@ impl<'a> Known<'a> {
 
     /// A field of the mapping at `path` that is missing, after the first `skip` of them.
     fn missing(self, path: &str, skip: usize) -> Option<&'static str> {
-        let fields = self.faults.iter().filter_map(|fault| match fault.kind {
+        let mut fields = self.faults.iter().filter_map(|fault| match fault.kind {
             FaultKind::Missing(field) if child(path, field) == fault.path => Some(field),
             FaultKind::Missing(_) | FaultKind::Wrong | FaultKind::Unknown => None,
         });
-        fields.skip(skip).next()
+        fields.nth(skip)
     }
 }
 
@@ -317,7 +317,8 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
         let Some(item) = self.items.get(self.at) else { return Ok(None) };
         let path = format!("{}[{}]", self.of.path, self.at);
         self.at += 1;
-        seed.deserialize(self.of.below(path, Some(item))).map(Some)
+        let read = seed.deserialize(self.of.below(path.clone(), Some(item)));
+        read.map(Some).map_err(|fault| fault.at(&path))
     }
 }
 
@@ -376,7 +377,10 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         if let Some((key, value)) = self.entries.get(self.at) {
             self.at += 1;
-            return seed.deserialize(self.of.below(child(&self.of.path, key), Some(value)));
+            let path = child(&self.of.path, key);
+            let read = seed.deserialize(self.of.below(path.clone(), Some(value)));
+            // What a type finds wrong after it has read a value is wrong with this value.
+            return read.map_err(|fault| fault.at(&path));
         }
         let field = self.of.known.missing(&self.of.path, self.missing).unwrap_or_default();
         self.missing += 1;

@@ -13,7 +13,10 @@ pub(crate) const TEXT: &str = "kennel_plugin::Text";
 /// A number as it was written.
 pub(crate) const NUMBER: &str = "kennel_plugin::json::Number";
 
+/// A text that says where a server is.
+pub(crate) const ADDRESS: &str = "kennel_plugin::Address";
+
 /// Whether it is one of these.
 pub(super) fn is_ours(name: &str) -> bool {
-    [UNIT, ONE_OR_MANY, TEXT, NUMBER].contains(&name)
+    [UNIT, ONE_OR_MANY, TEXT, NUMBER, ADDRESS].contains(&name)
 }
