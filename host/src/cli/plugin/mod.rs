@@ -17,6 +17,7 @@ mod check;
 mod inspect;
 #[cfg(feature = "plugins")]
 mod lab;
+mod ls;
 #[cfg(feature = "plugins")]
 mod new;
 #[cfg(feature = "plugins")]
@@ -41,6 +42,8 @@ pub(super) struct PluginArgs {
 
 #[derive(Subcommand, Debug)]
 enum PluginCommand {
+    /// Show the plugins of a supervisor: state, calls, faults, latency
+    Ls(ls::LsArgs),
     /// Make a project for a new plugin, which builds at once
     New(args::NewArgs),
     /// Build the plugin of a project
@@ -55,22 +58,33 @@ enum PluginCommand {
     Bench(args::BenchArgs),
 }
 
-#[cfg(feature = "plugins")]
-pub(super) fn plugin(_global: &Global, args: &PluginArgs) -> Outcome {
+pub(super) fn plugin(global: &Global, args: &PluginArgs) -> Outcome {
     let PluginArgs { command } = args;
     match command {
+        // It asks a supervisor, which may have plugins where this program has none.
+        PluginCommand::Ls(args) => ls::ls(global, args),
+        #[cfg(feature = "plugins")]
         PluginCommand::New(args) => new::new(args),
+        #[cfg(feature = "plugins")]
         PluginCommand::Build(args) => build::build(args),
+        #[cfg(feature = "plugins")]
         PluginCommand::Inspect(args) => inspect::inspect(args),
+        #[cfg(feature = "plugins")]
         PluginCommand::Check(args) => check::check(args),
+        #[cfg(feature = "plugins")]
         PluginCommand::Test(args) => test::test(args),
+        #[cfg(feature = "plugins")]
         PluginCommand::Bench(args) => bench::bench(args),
+        #[cfg(not(feature = "plugins"))]
+        PluginCommand::New(_)
+        | PluginCommand::Build(_)
+        | PluginCommand::Inspect(_)
+        | PluginCommand::Check(_)
+        | PluginCommand::Test(_)
+        | PluginCommand::Bench(_) => {
+            use super::{ExitKind, Failure};
+            Err(Failure::new(ExitKind::Failed, "this kennel is built without plugins")
+                .hint("build it with the feature \"plugins\", which is on by default"))
+        }
     }
-}
-
-#[cfg(not(feature = "plugins"))]
-pub(super) fn plugin(_global: &Global, _args: &PluginArgs) -> Outcome {
-    use super::{ExitKind, Failure};
-    Err(Failure::new(ExitKind::Failed, "this kennel is built without plugins")
-        .hint("build it with the feature \"plugins\", which is on by default"))
 }
