@@ -42,8 +42,6 @@ pub(super) struct PluginArgs {
 
 #[derive(Subcommand, Debug)]
 enum PluginCommand {
-    /// Show the plugins of a supervisor: state, calls, faults, latency
-    Ls(ls::LsArgs),
     /// Make a project for a new plugin, which builds at once
     New(args::NewArgs),
     /// Build the plugin of a project
@@ -56,33 +54,38 @@ enum PluginCommand {
     Test(args::TestArgs),
     /// Measure what calls of a plugin cost
     Bench(args::BenchArgs),
+    /// Show the plugins of a supervisor: state, calls, faults, latency
+    Ls(ls::LsArgs),
 }
 
+#[cfg(feature = "plugins")]
 pub(super) fn plugin(global: &Global, args: &PluginArgs) -> Outcome {
     let PluginArgs { command } = args;
     match command {
-        // It asks a supervisor, which may have plugins where this program has none.
-        PluginCommand::Ls(args) => ls::ls(global, args),
-        #[cfg(feature = "plugins")]
         PluginCommand::New(args) => new::new(args),
-        #[cfg(feature = "plugins")]
         PluginCommand::Build(args) => build::build(args),
-        #[cfg(feature = "plugins")]
         PluginCommand::Inspect(args) => inspect::inspect(args),
-        #[cfg(feature = "plugins")]
         PluginCommand::Check(args) => check::check(args),
-        #[cfg(feature = "plugins")]
         PluginCommand::Test(args) => test::test(args),
-        #[cfg(feature = "plugins")]
         PluginCommand::Bench(args) => bench::bench(args),
-        #[cfg(not(feature = "plugins"))]
+        PluginCommand::Ls(args) => ls::ls(global, args),
+    }
+}
+
+#[cfg(not(feature = "plugins"))]
+pub(super) fn plugin(global: &Global, args: &PluginArgs) -> Outcome {
+    use super::{ExitKind, Failure};
+
+    let PluginArgs { command } = args;
+    match command {
+        // It is the supervisor that has the plugins.
+        PluginCommand::Ls(args) => ls::ls(global, args),
         PluginCommand::New(_)
         | PluginCommand::Build(_)
         | PluginCommand::Inspect(_)
         | PluginCommand::Check(_)
         | PluginCommand::Test(_)
         | PluginCommand::Bench(_) => {
-            use super::{ExitKind, Failure};
             Err(Failure::new(ExitKind::Failed, "this kennel is built without plugins")
                 .hint("build it with the feature \"plugins\", which is on by default"))
         }
