@@ -10,6 +10,7 @@ mod journal;
 mod launching;
 mod logs;
 mod mistakes;
+mod plugins_stock;
 mod reloading;
 mod restarting;
 mod sample;
