@@ -5,11 +5,20 @@
 
 mod api;
 mod console;
+#[cfg(feature = "plugins")]
+#[path = "../host/wasm/tests/support/guest.rs"]
+#[allow(dead_code)]
+mod guest;
+#[cfg(feature = "plugins")]
+mod hostile;
 mod instance;
 mod journal;
 mod launching;
 mod logs;
 mod mistakes;
+#[cfg(feature = "plugins")]
+mod plugins;
+#[cfg(feature = "plugins")]
 mod plugins_stock;
 mod reloading;
 mod restarting;
