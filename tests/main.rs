@@ -18,6 +18,8 @@ mod logs;
 mod mistakes;
 #[cfg(feature = "plugins")]
 mod plugins;
+#[cfg(feature = "plugins")]
+mod plugins_stock;
 mod reloading;
 mod restarting;
 mod sample;

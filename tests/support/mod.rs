@@ -14,6 +14,8 @@
 mod facts;
 #[cfg(feature = "plugins")]
 pub(crate) mod guest;
+#[cfg(feature = "plugins")]
+pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod kennel;
 pub(crate) mod openmetrics;
