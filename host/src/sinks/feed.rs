@@ -127,12 +127,7 @@ impl Feed {
             let _ = before.await;
         }
         self.save().await;
-        loop {
-            match self.step(&*deliver).await {
-                Then::GoOn => {}
-                Then::End => break,
-            }
-        }
+        while let Then::GoOn = self.step(&*deliver).await {}
         let forget = *self.orders.borrow() == Order::Forget;
         if forget {
             let file = self.file.clone();
