@@ -34,6 +34,7 @@ pub mod config;
 pub mod journal;
 pub mod logs;
 pub mod os;
+pub mod stock;
 
 mod driver;
 mod handle;
@@ -42,7 +43,6 @@ mod plugins;
 mod sinks;
 mod state;
 mod status;
-mod stock;
 mod suggest;
 mod supervisor;
 mod tallies;

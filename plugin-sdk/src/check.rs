@@ -129,6 +129,14 @@ impl Verdict {
         self
     }
 
+    /// What works so far does not make the service ready: where readiness is looked for
+    /// (`ready: { plugin: … }`), it has to be looked for again.
+    #[must_use]
+    pub fn not_ready(mut self) -> Verdict {
+        self.ext.push(("ready".to_owned(), "false".to_owned()));
+        self
+    }
+
     /// Asks for an earlier or later next check.
     #[must_use]
     pub fn next_in(mut self, delay: Duration) -> Verdict {

@@ -25,6 +25,8 @@
 //! ```
 
 mod backend;
+#[cfg(target_family = "wasm")]
+mod bindings;
 mod check;
 mod config;
 mod export;
@@ -32,11 +34,13 @@ mod host;
 pub mod json;
 mod list;
 mod log;
+mod near;
 mod policy;
 mod secret;
 mod sink;
 mod state;
 mod target;
+#[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod time;
 mod units;
@@ -44,10 +48,13 @@ mod wire;
 
 pub use check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
 pub use config::{Problem, Problems};
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub use export::wasm as __wasm;
 #[doc(hidden)]
 pub use export::{__is_event_sink, __is_health_check, __is_restart_policy};
 pub use host::{
-    Checks, Exchange, Host, Output, ProbeError, Request, Response, Rotate, SinkHost, Sinks,
+    Channel, Checks, Exchange, Host, Output, ProbeError, Request, Response, Rotate, SinkHost, Sinks,
 };
 pub use list::{OneOrMany, Text};
 pub use log::write_log;
@@ -66,9 +73,9 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Action, Batch, Cause, CheckError, CheckInput, Decision, Event, EventSink, Exchange,
-        Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems, Request,
-        Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken, Verdict,
-        json, log,
+        Action, Batch, Cause, Channel, CheckError, CheckInput, Decision, Event, EventSink,
+        Exchange, Failure, HealthCheck, Host, PastRun, Period, PolicyInput, ProbeError, Problems,
+        Request, Response, RestartPolicy, Rotate, Severity, SinkHost, Size, State, Status, Taken,
+        Verdict, json, log,
     };
 }

@@ -4,11 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use serde::de::value::{
-    BoolDeserializer, F64Deserializer, I64Deserializer, SeqAccessDeserializer, StrDeserializer,
-    U64Deserializer,
-};
+use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+
+use crate::json::shape;
 
 /// `signal: SIGKILL` or `signal: [SIGKILL, SIGSEGV]`. Is used as a slice.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,12 +35,6 @@ impl Deref for Text {
 
 struct OneOrManyVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> OneOrManyVisitor<T> {
-    fn one<D: Deserializer<'de>>(deserializer: D) -> Result<OneOrMany<T>, D::Error> {
-        T::deserialize(deserializer).map(|value| OneOrMany(vec![value]))
-    }
-}
-
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
     type Value = OneOrMany<T>;
 
@@ -49,70 +42,54 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
         f.write_str("a value or a list of values")
     }
 
+    fn visit_unit<E: Error>(self) -> Result<OneOrMany<T>, E> {
+        Ok(OneOrMany(Vec::new()))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<OneOrMany<T>, A::Error> {
         Vec::deserialize(SeqAccessDeserializer::new(items)).map(OneOrMany)
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<OneOrMany<T>, E> {
-        Self::one(StrDeserializer::new(value))
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<OneOrMany<T>, E> {
-        Self::one(BoolDeserializer::new(value))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<OneOrMany<T>, E> {
-        Self::one(I64Deserializer::new(value))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<OneOrMany<T>, E> {
-        Self::one(U64Deserializer::new(value))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<OneOrMany<T>, E> {
-        Self::one(F64Deserializer::new(value))
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, one: D) -> Result<Self::Value, D::Error> {
+        T::deserialize(one).map(|value| OneOrMany(vec![value]))
     }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
+        deserializer.deserialize_newtype_struct(shape::ONE_OR_MANY, OneOrManyVisitor(PhantomData))
     }
 }
 
 struct TextVisitor;
 
-impl Visitor<'_> for TextVisitor {
+impl<'de> Visitor<'de> for TextVisitor {
     type Value = Text;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a word or a number")
     }
 
+    fn visit_unit<E: Error>(self) -> Result<Text, E> {
+        Ok(Text::default())
+    }
+
     fn visit_str<E: Error>(self, value: &str) -> Result<Text, E> {
         Ok(Text(value.to_owned()))
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Text, E> {
-        Ok(Text(value.to_string()))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Text, E> {
-        Ok(Text(value.to_string()))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Text, E> {
         Ok(Text(value.to_string()))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Text, E> {
-        Ok(Text(value.to_string()))
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Text, D::Error> {
+        inner.deserialize_identifier(self)
     }
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
+        deserializer.deserialize_newtype_struct(shape::TEXT, TextVisitor)
     }
 }
 

@@ -40,9 +40,12 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// What is handed back to the host.
-    pub fn of<S: State>(state: &S) -> Saved {
-        Saved { version: S::VERSION, bytes: json::to_string(state).into_bytes() }
+    /// What is handed back to the host; none for a plugin that remembers nothing.
+    pub fn of<S: State>(state: &S) -> Option<Saved> {
+        if size_of::<S>() == 0 {
+            return None;
+        }
+        Some(Saved { version: S::VERSION, bytes: json::to_string(state).into_bytes() })
     }
 
     /// What a call begins with: the saved state, a migrated one, or a new one.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+use crate::json::shape;
 
 /// A time in a configuration: `250ms`, `10s`, `5m`, `1h30m`, `7d`; at most ten years. Is used as
 /// a [`Duration`].
@@ -85,32 +87,47 @@ fn size(text: &str) -> Option<u64> {
 
 struct PeriodVisitor;
 
-impl Visitor<'_> for PeriodVisitor {
+impl<'de> Visitor<'de> for PeriodVisitor {
     type Value = Period;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a time such as 250ms, 10s or 5m")
     }
 
+    fn visit_unit<E: Error>(self) -> Result<Period, E> {
+        Ok(Period::default())
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Period, D::Error> {
+        inner.deserialize_str(self)
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Period, E> {
-        let unexpected = serde::de::Unexpected::Str(text);
-        period(text).map(Period).ok_or_else(|| E::invalid_value(unexpected, &self))
+        period(text).map(Period).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
-        deserializer.deserialize_str(PeriodVisitor)
+        deserializer.deserialize_newtype_struct(shape::UNIT, PeriodVisitor)
     }
 }
 
 struct SizeVisitor;
 
-impl Visitor<'_> for SizeVisitor {
+impl<'de> Visitor<'de> for SizeVisitor {
     type Value = Size;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a size such as 64KiB or 10MiB")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Size, E> {
+        Ok(Size::default())
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Size, D::Error> {
+        inner.deserialize_identifier(self)
     }
 
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
@@ -118,14 +135,13 @@ impl Visitor<'_> for SizeVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
-        let unexpected = serde::de::Unexpected::Str(text);
-        size(text).map(Size).ok_or_else(|| E::invalid_value(unexpected, &self))
+        size(text).map(Size).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        deserializer.deserialize_any(SizeVisitor)
+        deserializer.deserialize_newtype_struct(shape::UNIT, SizeVisitor)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod mutants;
+mod plugins;
 mod runner;
 mod test;
 
@@ -23,6 +24,8 @@ enum Chore {
     Mutants(mutants::Options),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
+    /// Build the stock plugins, or see whether they are what is committed.
+    Plugins(plugins::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -30,5 +33,6 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(args) => test::test(&args),
         Chore::Mutants(options) => mutants::run(&options),
         Chore::Bench(args) => bench::bench(&args),
+        Chore::Plugins(args) => plugins::plugins(&args),
     }
 }

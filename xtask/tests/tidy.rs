@@ -109,9 +109,14 @@ fn the_core_has_no_catch_all_arms() {
     assert!(found.is_empty(), "catch-all arms:\n{}", found.join("\n"));
 }
 
+/// Machine code is taken from the cache here and nowhere else. The engine cannot check it, so
+/// to ask for it is `unsafe`; the file holds what makes it sound, and nothing besides.
+const TRUSTED_CODE: &str = "host/wasm/src/engine/trusted.rs";
+
 #[test]
 fn unsafe_code_stands_in_the_os_layer_only() {
-    let outside = |name: &str| name.starts_with("host/") && !name.starts_with("host/src/os/");
+    let allowed = ["host/src/os/", TRUSTED_CODE];
+    let outside = |name: &str| !allowed.iter().any(|place| name.starts_with(place));
     let word = |line: &str| line.contains("unsafe ") || line.contains("allow(unsafe_code)");
     let found = offences(&sources("host"), outside, word);
     let found: Vec<_> = found

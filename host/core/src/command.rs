@@ -164,6 +164,7 @@ impl Core {
     }
 
     pub(crate) fn shut_down(&mut self, how: Shutdown) {
+        self.is_unsettled = true;
         let code = match (self.ending, how) {
             (Some(ending), _) => ending.code,
             (None, Shutdown::GaveUp) => 1,

@@ -42,6 +42,8 @@ pub struct Core {
     pub(crate) storm: Storm,
     /// When storm control lets the next waiting instance pass, if one waits for it.
     pub(crate) storm_opens_at: Option<Time>,
+    /// Whether something has changed that may let instances start or make them stop.
+    pub(crate) is_unsettled: bool,
     pub(crate) ending: Option<Ending>,
     /// How many configurations there were.
     pub(crate) configurations: u32,
@@ -81,6 +83,7 @@ impl Core {
             topology: Topology::default(),
             storm: Storm::default(),
             storm_opens_at: None,
+            is_unsettled: false,
             ending: None,
             configurations: 0,
             next_instance: 0,
@@ -95,6 +98,9 @@ impl Core {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
         self.do_what_is_due();
+        // A check that only counts changes no phase and no wish. There may be thousands a
+        // second of them, and settling looks at every instance.
+        self.is_unsettled |= !matches!(input, Input::Tick | Input::Checked(_));
         match input {
             Input::Tick => {}
             Input::Configure { graph, restart } => self.configure(&graph, &restart),
@@ -117,7 +123,9 @@ impl Core {
             Input::GroupEnded(run) => self.group_ended(run),
             Input::StopCommandEnded(run) => self.stop_command_ended(run),
         }
-        self.settle();
+        if std::mem::take(&mut self.is_unsettled) {
+            self.settle();
+        }
     }
 
     /// The next thing that the driver must do. To be asked until there is none.
@@ -148,6 +156,7 @@ impl Core {
     /// Sets the limits that span all services, from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+        self.is_unsettled = true;
     }
 
     /// Whether nothing is asked politely any more.
@@ -173,6 +182,7 @@ impl Core {
 
     pub(crate) fn enter(&mut self, id: InstanceId, phase: Phase) {
         let now = self.now;
+        self.is_unsettled = true;
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.phase = phase;
             instance.since = now;

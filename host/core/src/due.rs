@@ -11,6 +11,7 @@ impl Core {
         let now = self.now;
         let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         if due(self.storm_opens_at) {
+            self.is_unsettled = true;
             self.storm_opens_at = None;
         }
         let ids: Vec<InstanceId> = self

@@ -111,7 +111,7 @@ impl Shared {
         };
         match asked.binding.check(subject(&about), input, timeout).await {
             Ok(Ok(verdict)) => {
-                let check::Verdict { status, reason, samples, state, next_in } = verdict;
+                let check::Verdict { status, reason, samples, state, next_in, ext: _ } = verdict;
                 let ext: kennel_wasm::model::Attributes = Vec::new();
                 self.save_of(&asked, key, state);
                 let measurer = Measurer {

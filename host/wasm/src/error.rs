@@ -62,6 +62,14 @@ pub enum LoadError {
         /// What would do.
         expected: Vec<String>,
     },
+    /// It has a kind, but not what every plugin has.
+    #[error("the component exports {}, expected {expected} beside it", list(exports))]
+    NoLifecycle {
+        /// What it exports.
+        exports: Vec<String>,
+        /// What is missing.
+        expected: String,
+    },
     /// It is a plugin, of a contract that this host does not speak.
     #[error("the component is made for {found}, this host speaks {expected}")]
     WrongVersion {
@@ -79,14 +87,54 @@ pub enum LoadError {
     /// What it exports has the right name and other types.
     #[error("the component does not fit the contract: {0}")]
     WrongTypes(String),
+    /// It could not be compiled, for a reason that is not in it.
+    #[error("cannot compile the component: {0}")]
+    Compile(String),
     /// The runtime has ended.
     #[error("the plugin runtime has ended")]
     Gone,
 }
 
 impl LoadError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::CoreModule => Some(
+                "make a component of it with \"wasm-tools component new\" or \"kennel plugin build\"",
+            ),
+            Self::UnknownImports { imports } => hint_of_imports(imports),
+            Self::WrongVersion { found: _, expected: _ } => Some(
+                "build it against the contract of this host, or use a host that speaks its own",
+            ),
+            Self::Sha256 { expected: _, found: _ } => {
+                Some("if the file was changed on purpose, change sha256: too")
+            }
+            Self::Invalid(why) if why.contains("async feature") => {
+                Some("build it without asynchronous exports: this host speaks WASI 0.2, not 0.3")
+            }
+            Self::Empty
+            | Self::TooLarge { bytes: _, max: _ }
+            | Self::NotWasm { what: _ }
+            | Self::Truncated { bytes: _ }
+            | Self::Invalid(_)
+            | Self::NoKind { exports: _, expected: _ }
+            | Self::NoLifecycle { exports: _, expected: _ }
+            | Self::WrongTypes(_)
+            | Self::Compile(_)
+            | Self::Gone => None,
+        }
+    }
+}
+
+fn hint_of_imports(imports: &[String]) -> Option<&'static str> {
+    let any = |start: &str| imports.iter().any(|import| import.starts_with(start));
+    if any("wasi:http/") {
+        Some("wasi:http would go round the grants: make requests with kennel:plugin/probe")
+    } else if any("wasi_snapshot_preview1") {
+        Some("it is made for WASI 0.1: add the adapter when the component is made")
+    } else if imports.iter().any(|i| i.starts_with("wasi:") && i.contains("@0.3.")) {
+        Some("it is made for WASI 0.3: this host has WASI 0.2")
+    } else {
         None
     }
 }

@@ -128,7 +128,7 @@ impl fmt::Display for Problem {
 
 /// Health checks.
 pub mod check {
-    use super::{Duration, Sample, SavedState, Target};
+    use super::{Attributes, Duration, Sample, SavedState, Target};
 
     /// What a check is told.
     #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +171,8 @@ pub mod check {
         pub state: Option<SavedState>,
         /// When the plugin wants to be asked next.
         pub next_in: Option<Duration>,
+        /// More facts, an open set.
+        pub ext: Attributes,
     }
 }
 

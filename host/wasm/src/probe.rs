@@ -89,34 +89,31 @@ pub enum Endpoint {
     Unix(String),
 }
 
+/// A channel that comes back, and what came of using it.
+pub type Handed<T> = BoxFuture<(Box<dyn Channel>, Result<T, ProbeError>)>;
+
+/// A channel that speaks TLS, and facts as in [`HttpResponse::ext`].
+pub type Secured = (Box<dyn Channel>, Attributes);
+
 /// One conversation of a plugin with a server.
 ///
 /// Each call takes the channel and hands it back with what came of it; when the time of
 /// the call is up the future is dropped, and the connection with it.
 pub trait Channel: Send + 'static {
     /// Writes all of `bytes`.
-    fn write(
-        self: Box<Self>,
-        bytes: Vec<u8>,
-        timeout: Option<Duration>,
-    ) -> BoxFuture<(Box<dyn Channel>, Result<(), ProbeError>)>;
+    fn write(self: Box<Self>, bytes: Vec<u8>, timeout: Option<Duration>) -> Handed<()>;
 
     /// Waits for at least one byte and gives what there is, at most `max` bytes; nothing
     /// when the other side closed it.
-    fn read(
-        self: Box<Self>,
-        max: u32,
-        timeout: Option<Duration>,
-    ) -> BoxFuture<(Box<dyn Channel>, Result<Vec<u8>, ProbeError>)>;
+    fn read(self: Box<Self>, max: u32, timeout: Option<Duration>) -> Handed<Vec<u8>>;
 
-    /// Speaks TLS from here on. Gives facts as in [`HttpResponse::ext`]. After an error the
-    /// connection is gone.
+    /// Speaks TLS from here on. After an error the connection is gone.
     fn start_tls(
         self: Box<Self>,
         server_name: String,
         ext: Attributes,
         timeout: Option<Duration>,
-    ) -> BoxFuture<Result<(Box<dyn Channel>, Attributes), ProbeError>>;
+    ) -> BoxFuture<Result<Secured, ProbeError>>;
 }
 
 /// What became of a command.

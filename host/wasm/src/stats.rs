@@ -78,3 +78,12 @@ pub struct PluginStats {
     /// Messages that were too many.
     pub log_dropped: u64,
 }
+
+/// What a runtime does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeStats {
+    /// Instances that wait for their next call, over all plugins.
+    pub warm_instances: u64,
+    /// How often the thread that interrupts plugins woke up so far.
+    pub ticker_wake_ups: u64,
+}

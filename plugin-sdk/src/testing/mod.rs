@@ -29,8 +29,11 @@
 
 mod run;
 mod script;
+mod talk;
 
 pub use run::{Checking, Deciding, Delivering, event, problems};
 pub use script::{Call, LogLine, Reply, Script};
+pub use talk::Talk;
 
 pub(crate) use script::log;
+pub(crate) use talk::Spoken;

@@ -133,7 +133,7 @@ impl<P: HealthCheck> Checking<P> {
             };
             (verdict, Saved::of(&state))
         });
-        self.saved = Some(saved);
+        self.saved = saved;
         verdict
     }
 
@@ -194,7 +194,7 @@ impl<P: RestartPolicy> Deciding<P> {
             let decision = plugin.decide(input, &mut state);
             (decision, Saved::of(&state))
         });
-        self.saved = Some(saved);
+        self.saved = saved;
         decision.unwrap_or_else(|reason| panic!("the policy could not decide: {reason}"))
     }
 
@@ -213,6 +213,8 @@ impl<P: RestartPolicy> Deciding<P> {
 pub struct Delivering<P: EventSink> {
     /// What the next delivery may ask of the host.
     pub host: Script,
+    /// The time of the next delivery.
+    pub now_unix_ms: u64,
     instances: Instances<P>,
 }
 
@@ -221,12 +223,16 @@ impl<P: EventSink> Delivering<P> {
     pub fn new(config: &str) -> Delivering<P> {
         let (host, config) = (Script::default(), config.to_owned());
         let instances = Instances::new(host.clone(), move || create(P::new, &config));
-        Delivering { host, instances }
+        Delivering { host, now_unix_ms: BEGIN_UNIX_MS, instances }
     }
 
     /// Delivers these events.
     pub fn deliver(&mut self, events: &[Event]) -> Result<Taken, Failure> {
-        self.deliver_batch(&Batch { events: events.to_vec(), ..Batch::default() })
+        self.deliver_batch(&Batch {
+            events: events.to_vec(),
+            now_unix_ms: self.now_unix_ms,
+            ..Batch::default()
+        })
     }
 
     /// Delivers a batch.

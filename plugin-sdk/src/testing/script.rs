@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::talk::{Spoken, Talk};
 use crate::host::{Exchange, Output, ProbeError, Request, Response, Rotate};
 use crate::target::{Attributes, Severity};
 
@@ -21,6 +22,10 @@ pub enum Call {
     Exec(Vec<String>, Option<Duration>),
     /// [`Host::append`](crate::Host::append)
     Append(String, Vec<u8>, Rotate),
+    /// [`Host::connect`](crate::Host::connect)
+    Connect(String),
+    /// [`Host::connect_unix`](crate::Host::connect_unix)
+    ConnectUnix(String),
 }
 
 impl Call {
@@ -32,6 +37,8 @@ impl Call {
             Call::Unix(path, _) => format!("unix {path}"),
             Call::Exec(command, _) => format!("exec {}", command.join(" ")),
             Call::Append(path, _, _) => format!("append {path}"),
+            Call::Connect(authority) => format!("connect {authority}"),
+            Call::ConnectUnix(path) => format!("connect-unix {path}"),
         }
     }
 }
@@ -49,6 +56,12 @@ impl<T> From<ProbeError> for Reply<T> {
 impl From<Response> for Reply<Response> {
     fn from(response: Response) -> Self {
         Reply(Ok(response))
+    }
+}
+
+impl From<Talk> for Reply<Talk> {
+    fn from(talk: Talk) -> Self {
+        Reply(Ok(talk))
     }
 }
 
@@ -88,6 +101,7 @@ enum Answer {
     Bytes(Reply<Vec<u8>>),
     Exec(Reply<Output>),
     Append(Reply<()>),
+    Connect(Reply<Talk>),
 }
 
 #[derive(Debug, Clone)]
@@ -104,6 +118,8 @@ struct Inner {
     left: VecDeque<Expected>,
     /// What the last instance called.
     made: Vec<Call>,
+    /// Conversations that were given up too early.
+    unsaid: Vec<String>,
 }
 
 /// Which calls the host expects, in which order, and what they get.
@@ -138,6 +154,16 @@ impl Script {
         self.expect(format!("append {path}"), Answer::Append(reply.into()));
     }
 
+    /// The next call opens a conversation with this `host:port`.
+    pub fn on_connect(&mut self, authority: &str, reply: impl Into<Reply<Talk>>) {
+        self.expect(format!("connect {authority}"), Answer::Connect(reply.into()));
+    }
+
+    /// The next call opens a conversation over this Unix socket.
+    pub fn on_connect_unix(&mut self, path: &str, reply: impl Into<Reply<Talk>>) {
+        self.expect(format!("connect-unix {path}"), Answer::Connect(reply.into()));
+    }
+
     /// What the plugin called last time.
     pub fn calls(&self) -> Vec<Call> {
         self.inner.borrow().made.clone()
@@ -152,12 +178,17 @@ impl Script {
         let mut inner = self.inner.borrow_mut();
         inner.left = inner.expected.iter().cloned().collect();
         inner.made.clear();
+        inner.unsaid.clear();
     }
 
     /// Panics when a call was expected and not made.
     pub(super) fn assert_done(&self) {
-        if let Some(next) = self.inner.borrow().left.front() {
+        let inner = self.inner.borrow();
+        if let Some(next) = inner.left.front() {
             panic!("the plugin did not make this call: {}", next.line);
+        }
+        if let Some(unsaid) = inner.unsaid.first() {
+            panic!("the plugin did not say this: {unsaid}");
         }
     }
 
@@ -197,6 +228,26 @@ impl Script {
             Answer::Bytes(reply) => reply.0,
             other => panic!("not an answer to a connection: {other:?}"),
         }
+    }
+
+    pub(crate) fn connect(&self, to: &str) -> Result<Spoken, ProbeError> {
+        self.spoken(Call::Connect(to.to_owned()))
+    }
+
+    pub(crate) fn connect_unix(&self, path: &str) -> Result<Spoken, ProbeError> {
+        self.spoken(Call::ConnectUnix(path.to_owned()))
+    }
+
+    fn spoken(&self, call: Call) -> Result<Spoken, ProbeError> {
+        match self.next(call) {
+            Answer::Connect(reply) => Ok(Spoken::new(reply.0?, self.clone())),
+            other => panic!("not an answer to a connection: {other:?}"),
+        }
+    }
+
+    /// A conversation ended before the plugin said this.
+    pub(super) fn unsaid(&self, what: String) {
+        self.inner.borrow_mut().unsaid.push(what);
     }
 
     pub(crate) fn exec(

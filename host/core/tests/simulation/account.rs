@@ -7,6 +7,7 @@ use std::time::Duration;
 use kennel_core::spec::{Condition, Enabled, GiveUp, Kind, Policy, Strength};
 use kennel_core::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, StopReason, Time, Wanted};
 
+use crate::checks::{Counts, Question};
 use crate::processes::Key;
 
 /// One edge of the dependency graph, seen from the dependent.
@@ -25,6 +26,8 @@ pub(crate) struct Account {
     pub(crate) removed: Option<u64>,
     pub(crate) run: Option<Run>,
     pub(crate) next: Next,
+    /// A policy was asked after this run, which ended then.
+    pub(crate) question: Option<(RunId, Time)>,
     pub(crate) done: bool,
     /// Failures that waited in the backoff.
     pub(crate) streak: u32,
@@ -42,7 +45,13 @@ pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(crate) spawned_at: Option<Time>,
     pub(crate) ready_at: Option<Time>,
-    pub(crate) health: Health,
+    /// What it says of itself.
+    pub(crate) reported: Health,
+    pub(crate) checks: Vec<Counts>,
+    /// The check that answered last wants it restarted.
+    pub(crate) check_says_restart: bool,
+    /// The looks whether it is ready.
+    pub(crate) looks: Question,
     /// When it will have been healthy for long enough.
     pub(crate) stable_at: Option<Time>,
     pub(crate) stable: bool,
@@ -127,7 +136,10 @@ impl Run {
             id,
             spawned_at: None,
             ready_at: None,
-            health: Health::Unknown,
+            reported: Health::Unknown,
+            checks: Vec::new(),
+            check_says_restart: false,
+            looks: Question::default(),
             stable_at: None,
             stable: false,
             stopping: None,
@@ -147,7 +159,9 @@ impl Run {
         let may = spec.kind == Kind::Daemon && self.stopping.is_none() && self.exit.is_none();
         if may && self.spawned_at.is_some() && self.ready_at.is_none() {
             self.ready_at = Some(at);
-            self.stable_at = passing(self.health).then(|| at + spec.restart.reset_after);
+            let spawned_at = self.spawned_at.unwrap_or(at);
+            self.checks = spec.health.iter().map(|check| Counts::new(check, spawned_at)).collect();
+            self.stable_at = self.is_passing().then(|| at + spec.restart.reset_after);
         }
     }
 }
@@ -156,12 +170,5 @@ pub(crate) fn wanted(enabled: Enabled) -> Wanted {
     match enabled {
         Enabled::Yes => Wanted::Up,
         Enabled::No => Wanted::Down,
-    }
-}
-
-pub(crate) fn passing(health: Health) -> bool {
-    match health {
-        Health::Unknown | Health::Healthy => true,
-        Health::Degraded | Health::Unhealthy => false,
     }
 }

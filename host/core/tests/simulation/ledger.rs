@@ -24,6 +24,7 @@ impl Rules {
             {
                 r.becomes_ready(at + wait, &account.spec);
             }
+            r.pass_silence(now, account.spec.restart.reset_after);
             if r.stable_at.is_some_and(|at| now >= at) {
                 r.stable_at = None;
                 r.stable = true;
@@ -208,8 +209,9 @@ impl Rules {
     pub(crate) fn starting(&self) -> usize {
         let on_their_way = self.accounts.values().filter(|account| {
             account.run.as_ref().is_some_and(|r| {
-                let reported = matches!(account.spec.ready, Ready::Reported { .. })
-                    && account.spec.kind == Kind::Daemon;
+                let reported =
+                    matches!(account.spec.ready, Ready::Reported { .. } | Ready::Checked { .. })
+                        && account.spec.kind == Kind::Daemon;
                 r.stopping.is_none() && !r.is_up() && (r.spawned_at.is_none() || reported)
             })
         });

@@ -25,6 +25,7 @@ macro_rules! rule {
 }
 
 mod account;
+mod checks;
 mod ledger;
 mod operator;
 mod plan;

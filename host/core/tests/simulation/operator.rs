@@ -235,6 +235,7 @@ impl Operator {
                 };
             }
             1 => spec.replicas = 1 + random.below(3) as u32,
+            2 if random.chance(0.5) => spec.health = plan::checks(random, self.pace),
             2 => plan::stop(random, spec),
             3 => spec.depends_on = plan::dependencies(random, number, &known),
             4 => {

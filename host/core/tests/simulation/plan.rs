@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Ready, RestartLimit,
-    StopCommand, StopStep, Strength,
+    Advice, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp, Kind,
+    OnUnhealthy, Policy, Ready, RestartLimit, StopCommand, StopStep, Strength,
 };
 use kennel_core::{Limits, ServiceSpec, Signal};
 
@@ -95,17 +95,48 @@ pub(crate) fn spec(random: &mut Random, pace: Pace, number: usize, known: &[usiz
         spec.replicas = 2 + random.below(2) as u32;
     }
     spec.depends_on = dependencies(random, number, known);
-    spec.ready = if random.chance(0.5) {
-        Ready::After(random.seconds(0.01, 5.0))
-    } else {
-        Ready::Reported { timeout: random.seconds(0.5, 30.0) }
+    spec.ready = match random.below(4) {
+        0 | 1 => Ready::After(random.seconds(0.01, 5.0)),
+        2 => Ready::Reported { timeout: random.seconds(0.5, 30.0) },
+        _ => Ready::Checked {
+            every: random.seconds(0.05, 5.0),
+            attempt: random.seconds(0.1, 5.0),
+            timeout: random.seconds(0.5, 30.0),
+        },
     };
+    spec.health = checks(random, pace);
+    if random.chance(0.2) {
+        spec.restart.advice = Advice::Ask;
+    }
     restart(random, pace, &mut spec);
     stop(random, &mut spec);
     if spec.kind == Kind::Oneshot && random.chance(0.5) {
         spec.restart.policy = Policy::OnFailure;
     }
     spec
+}
+
+pub(crate) fn checks(random: &mut Random, pace: Pace) -> Vec<CheckSpec> {
+    let (every, timeout) = match pace {
+        Pace::Busy => ((0.2, 20.0), (0.1, 10.0)),
+        Pace::Calm => ((3600.0, 86_400.0), (1.0, 600.0)),
+    };
+    let many = random.pick(&[0, 0, 0, 1, 1, 2]);
+    let check = |number: usize, random: &mut Random| CheckSpec {
+        name: format!("c{number}").into(),
+        every: random.seconds(every.0, every.1),
+        timeout: random.seconds(timeout.0, timeout.1),
+        failures: 1 + random.below(4) as u32,
+        timeouts: 1 + random.below(6) as u32,
+        successes: 1 + random.below(3) as u32,
+        grace: random.seconds(0.001, 3.0 * every.1),
+        on_unhealthy: random.pick(&[
+            OnUnhealthy::Restart,
+            OnUnhealthy::Restart,
+            OnUnhealthy::Report,
+        ]),
+    };
+    (0..many).map(|number| check(number, random)).collect()
 }
 
 pub(crate) fn dependencies(random: &mut Random, number: usize, known: &[usize]) -> Vec<Dependency> {

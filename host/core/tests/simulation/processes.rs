@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::{Effect, ExitStatus, Group, Health, Input, Recipient, RunId, Signal, Time};
+use kennel_core::{
+    CheckAnswer, CheckId, CheckOutcome, Effect, ExitStatus, Group, Health, Input, PolicyAnswer,
+    Recipient, RunId, Signal, Time,
+};
 
 use crate::plan::{KILL_AT_MOST, REPORT_AT_MOST, SPAWN_AT_MOST, Temper};
 use crate::random::Random;
@@ -202,12 +205,66 @@ impl Processes {
                     }
                 }
             }
-            Effect::Check { .. } | Effect::AskPolicy { .. } => {}
+            Effect::Check { run, check, number, timeout } => {
+                self.is_checked(now, run, check, number, timeout, random);
+            }
+            Effect::AskPolicy { instance, run, delay } => {
+                if random.chance(0.8) {
+                    let answer = match random.below(5) {
+                        0 | 1 => PolicyAnswer::Default,
+                        2 => PolicyAnswer::GiveUp,
+                        3 => PolicyAnswer::RestartAfter(delay / 3),
+                        _ => PolicyAnswer::RestartAfter(random.seconds(0.001, 300.0)),
+                    };
+                    let reason = "because".to_owned();
+                    let decided = Input::PolicyDecided { instance, run, answer, reason };
+                    let after = random.seconds(0.001, 3.0);
+                    self.plan(now + after, Happening::Report(decided));
+                }
+            }
             Effect::Release { run } => {
                 if let Some(process) = self.by_run.get_mut(&run) {
                     process.released = true;
                 }
             }
+        }
+    }
+
+    /// A check is made, in a mood: it tells the truth, lies, flaps, hangs or is lost. Some
+    /// answers bear a number that nobody asked for.
+    fn is_checked(
+        &mut self,
+        now: Time,
+        run: RunId,
+        check: CheckId,
+        number: u32,
+        timeout: Duration,
+        random: &mut Random,
+    ) {
+        let trouble = self.by_run.get(&run).is_some_and(|p| p.stubborn);
+        let mood = if random.chance(0.05) { random.below(10) } else { usize::from(trouble) * 4 };
+        let outcome = match random.below(10) + mood {
+            0..=6 => CheckOutcome::Passed,
+            7 => CheckOutcome::Degraded,
+            8..=9 => CheckOutcome::Refused,
+            10..=11 => CheckOutcome::Wrong,
+            12..=14 => CheckOutcome::Late,
+            _ => CheckOutcome::Impossible,
+        };
+        let takes = match outcome {
+            CheckOutcome::Late => timeout,
+            CheckOutcome::Passed
+            | CheckOutcome::Degraded
+            | CheckOutcome::Refused
+            | CheckOutcome::Wrong
+            | CheckOutcome::Impossible => random.seconds(0.0001, timeout.as_secs_f64()),
+        };
+        let next = random.chance(0.05).then(|| random.seconds(0.001, 600.0));
+        let number = if random.chance(0.01) { number.wrapping_sub(1) } else { number };
+        let reason = String::new();
+        if random.chance(0.98) {
+            let answer = CheckAnswer { run, check, number, outcome, reason, next };
+            self.plan(now + takes, Happening::Report(Input::Checked(answer)));
         }
     }
 

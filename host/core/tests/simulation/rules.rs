@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use kennel_core::spec::{Kind, Ready};
 use kennel_core::{
-    Core, Graph, Group, Health, Input, InstanceId, Limits, RunId, Shutdown, State, StopReason,
-    Time, Wanted,
+    Core, Graph, Group, Input, InstanceId, Limits, RunId, Shutdown, State, StopReason, Time, Wanted,
 };
 
-use crate::account::{Account, Next, SECOND, passing, wanted};
+use crate::account::{Account, Next, SECOND, wanted};
+use crate::checks::PATIENCE;
 use crate::plan;
 use crate::processes::Processes;
 
@@ -121,15 +121,7 @@ impl Rules {
             }
             Input::HealthChanged(run, health, _) => {
                 if let Some((spec, r)) = self.run(*run) {
-                    let before = passing(r.health);
-                    r.health = *health;
-                    match (before, passing(*health)) {
-                        (true, false) => r.stable_at = None,
-                        (false, true) if r.is_up() => {
-                            r.stable_at = Some(now + spec.restart.reset_after);
-                        }
-                        (true, true) | (false, false) | (false, true) => {}
-                    }
+                    r.changes(now, spec.restart.reset_after, |r| r.reported = *health);
                 }
             }
             Input::Exited { run, status, group: Group::Empty | Group::Left } => {
@@ -137,10 +129,13 @@ impl Rules {
                     r.exit.get_or_insert(*status);
                 }
             }
-            Input::Checked(_)
-            | Input::PolicyDecided { .. }
-            | Input::GroupEnded(_)
-            | Input::StopCommandEnded(_) => {}
+            Input::Checked(answer) => self.check_answered(now, answer),
+            Input::PolicyDecided { instance, run, answer, reason: _ } => {
+                let state = core.view().instance(*instance).map(|view| view.state());
+                let in_backoff = state == Some(State::Backoff);
+                self.policy_answered(now, *instance, *run, answer, in_backoff);
+            }
+            Input::GroupEnded(_) | Input::StopCommandEnded(_) => {}
         }
         Ok(())
     }
@@ -148,6 +143,7 @@ impl Rules {
     /// The configuration that the core has just been given, instance by instance.
     pub(crate) fn configured(
         &mut self,
+        now: Time,
         graph: &Graph,
         restart: &[Arc<str>],
         core: &Core,
@@ -172,6 +168,7 @@ impl Rules {
                     removed: None,
                     run: None,
                     next: Next::Free,
+                    question: None,
                     done: false,
                     streak: 0,
                     restarts: VecDeque::new(),
@@ -184,6 +181,7 @@ impl Rules {
                     account.want(wanted(spec.enabled));
                 }
                 account.spec = spec.clone();
+                account.rearrange_checks(now);
                 if account.removed.take().is_some() || restart.contains(&spec.name) {
                     renewed.push(id);
                 }
@@ -297,7 +295,13 @@ impl Rules {
         let expected = match (&account.run, account.next) {
             (Some(r), _) if r.stopping.is_some() => State::Stopping,
             (Some(r), _) if r.is_up() => {
-                rule!(r.health != Health::Unhealthy, "{key:?} is unhealthy and stays up");
+                rule!(!r.must_stop_for_health(), "{key:?} is unhealthy and stays up");
+                let health = r.health();
+                rule!(view.health() == health, "{key:?} is {} and not {health}", view.health());
+                for check in &r.checks {
+                    let wait = check.spec.every * 10 + check.spec.timeout + 3 * SECOND;
+                    rule!(until(now + wait), "{key:?} is not checked any more");
+                }
                 State::Up
             }
             (Some(r), _) => {
@@ -316,7 +320,9 @@ impl Rules {
             (None, Next::Backoff(from, to)) => match view.next_restart() {
                 Some(at) => {
                     rule!(from <= at && at <= to, "{key:?} backs off until {at}: {from} to {to}");
-                    rule!(until(at), "{key:?} backs off and no timer runs");
+                    let held = account.question.map(|(_, ended_at)| ended_at + PATIENCE);
+                    let over = held.map_or(at, |held| at.max(held));
+                    rule!(until(over), "{key:?} backs off and no timer runs");
                     State::Backoff
                 }
                 None => {

@@ -2,8 +2,8 @@
 
 use kennel_core::spec::{GiveUp, Ready, Strength};
 use kennel_core::{
-    Cause, Core, Effect, Event, EventKind, ExitStatus, Health, InstanceId, Recipient, RunId,
-    Shutdown, Signal, StopReason, Time, Wanted,
+    Cause, Core, Effect, Event, EventKind, ExitStatus, InstanceId, Recipient, RunId, Shutdown,
+    Signal, StopReason, Time, Wanted,
 };
 
 use crate::account::{Next, Run, SECOND};
@@ -77,10 +77,14 @@ impl Rules {
             | StopReason::DependencyRestarted(_) => (r.renewal.as_ref() == Some(reason), true),
             StopReason::NotReady(timeout, _) => {
                 let late = r.spawned_at.is_some_and(|at| now >= at + *timeout);
-                let asked = account.spec.ready == Ready::Reported { timeout: *timeout };
+                let asked = match account.spec.ready {
+                    Ready::Reported { timeout: within }
+                    | Ready::Checked { timeout: within, .. } => within == *timeout,
+                    Ready::After(_) => false,
+                };
                 (late && asked && r.ready_at.is_none(), false)
             }
-            StopReason::Unhealthy(_) => (r.health == Health::Unhealthy && r.is_up(), false),
+            StopReason::Unhealthy(_) => (r.must_stop_for_health() && r.is_up(), false),
             StopReason::Remnants(status) => (r.exit == Some(*status), false),
         };
         rule!(rightly, "{key:?} stops without a cause: {reason:?}");
@@ -194,7 +198,12 @@ impl Rules {
                 rule!(self.run(run).is_none(), "run {run} is released and goes on");
                 rule!(!processes.exists(run), "run {run} is released and its group lives on");
             }
-            Effect::Check { .. } | Effect::AskPolicy { .. } => {}
+            Effect::Check { run, check, number, timeout } => {
+                self.check_asked(now, run, check, number, timeout, processes)?;
+            }
+            Effect::AskPolicy { instance, run, delay: _ } => {
+                self.policy_asked(now, instance, run)?;
+            }
             Effect::Exit { code } => {
                 rule!(self.exited.is_none(), "it exits twice");
                 self.exited = Some(now);
@@ -262,6 +271,7 @@ impl Rules {
         rule!(!automatic || restarts > 0, "{key:?} restarts and nobody counts it");
         if let Some(account) = self.accounts.get_mut(&id) {
             account.next = Next::Free;
+            account.question = None;
             account.done = false;
             account.run = Some(Run::new(run));
         }

@@ -130,7 +130,7 @@ impl World<'_> {
         };
         self.core.handle(now, input);
         if let Some((graph, restart)) = configured {
-            self.rules.configured(&graph, &restart, &self.core)?;
+            self.rules.configured(now, &graph, &restart, &self.core)?;
         }
         while let Some(event) = self.core.poll_event() {
             let name = event.name.as_deref().unwrap_or("supervisor");

@@ -25,7 +25,7 @@ pub(super) fn differences(expected: &Expect, said: &Result<Said, Fault>) -> Vec<
 }
 
 fn of_verdict(expected: &Expect, verdict: &check::Verdict, found: &mut Vec<String>) {
-    let check::Verdict { status, reason, samples, state, next_in } = verdict;
+    let check::Verdict { status, reason, samples, state, next_in, ext: _ } = verdict;
     let status = status_name(*status);
     if let Some(error) = &expected.error {
         let error = &error.written;

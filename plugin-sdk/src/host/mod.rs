@@ -1,10 +1,14 @@
 //! What the host does for a plugin: probes, as far as services.yaml grants them.
 
+mod channel;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use channel::Channel;
 
 use crate::backend::Backend;
 use crate::json;
@@ -46,6 +50,24 @@ impl<K> Host<K> {
     /// Connects to a Unix socket, sends, and reads. Needs the grant `unix` with its path.
     pub fn unix(&mut self, path: &str, exchange: Exchange) -> Result<Vec<u8>, ProbeError> {
         self.backend.unix(path, exchange)
+    }
+
+    /// Connects to `authority` (`host:port`) for a conversation. Needs the grant `net`.
+    pub fn connect(
+        &mut self,
+        authority: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Channel, ProbeError> {
+        self.backend.connect(authority, timeout).map(Channel::new)
+    }
+
+    /// Connects to a Unix socket for a conversation. Needs the grant `unix` with its path.
+    pub fn connect_unix(
+        &mut self,
+        path: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Channel, ProbeError> {
+        self.backend.connect_unix(path, timeout).map(Channel::new)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Who does what a plugin asks for: in unit tests the script of the test.
+//! In unit tests: the script of the test.
 
 use std::time::Duration;
 
 use crate::host::{Exchange, Output, ProbeError, Request, Response, Rotate};
 use crate::testing::Script;
 
-pub(crate) use crate::testing::log;
+pub(crate) use crate::testing::{Spoken as Talk, log};
 
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -23,6 +23,22 @@ impl Backend {
 
     pub(crate) fn unix(&mut self, path: &str, exchange: Exchange) -> Result<Vec<u8>, ProbeError> {
         self.script.unix(path, exchange)
+    }
+
+    pub(crate) fn connect(
+        &mut self,
+        to: &str,
+        _timeout: Option<Duration>,
+    ) -> Result<Talk, ProbeError> {
+        self.script.connect(to)
+    }
+
+    pub(crate) fn connect_unix(
+        &mut self,
+        path: &str,
+        _timeout: Option<Duration>,
+    ) -> Result<Talk, ProbeError> {
+        self.script.connect_unix(path)
     }
 
     pub(crate) fn exec(
