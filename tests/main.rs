@@ -15,5 +15,6 @@ mod restarting;
 mod sample;
 mod scale;
 mod servers;
+mod sinks;
 mod stopping;
 mod support;

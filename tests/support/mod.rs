@@ -12,6 +12,7 @@
 //! fails, the fixture prints what the supervisor said, its status and its events.
 
 mod facts;
+pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod kennel;
 pub(crate) mod openmetrics;

@@ -314,7 +314,11 @@ pub(super) async fn bind_one(plugin: &Plugin, wanted: &Wanted) -> Result<Binding
 
 pub(super) fn refused_load(error: &LoadError) -> Refused {
     let is_about_sha256 = matches!(error, LoadError::Sha256 { .. });
-    Refused { hint: error.hint().map(str::to_owned), is_about_sha256, ..Refused::new(error.to_string()) }
+    Refused {
+        hint: error.hint().map(str::to_owned),
+        is_about_sha256,
+        ..Refused::new(error.to_string())
+    }
 }
 
 /// `web health redis, db ready and 3 more`
