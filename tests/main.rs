@@ -5,16 +5,25 @@
 
 mod api;
 mod console;
+#[cfg(feature = "plugins")]
+#[path = "../host/wasm/tests/support/guest.rs"]
+#[allow(dead_code)]
+mod guest;
+#[cfg(feature = "plugins")]
+mod hostile;
 mod instance;
 mod journal;
 mod launching;
 mod logs;
 mod mistakes;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod reloading;
 mod restarting;
 mod sample;
 mod scale;
 mod servers;
+#[cfg(feature = "plugins")]
 mod sinks;
 mod stopping;
 mod support;

@@ -58,6 +58,7 @@ pub use host::{
 };
 pub use list::{OneOrMany, Text};
 pub use log::write_log;
+pub use near::nearest;
 pub use policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 pub use secret::{Secret, Url, excerpt};
 pub use sink::{Batch, Event, EventSink, Failure, Taken};

@@ -1,7 +1,7 @@
 //! "did you mean …"
 
 /// The candidate that `word` most likely means: at most a third of its letters are wrong.
-pub(crate) fn nearest(word: &str, candidates: &[&'static str]) -> Option<&'static str> {
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let distances = candidates.iter().map(|candidate| (distance(word, candidate), *candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance * 3 <= word.len().max(candidate.len())).then_some(candidate)

@@ -12,6 +12,9 @@
 //! fails, the fixture prints what the supervisor said, its status and its events.
 
 mod facts;
+#[cfg(feature = "plugins")]
+pub(crate) mod guest;
+#[cfg(feature = "plugins")]
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod kennel;

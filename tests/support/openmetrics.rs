@@ -51,6 +51,13 @@ pub(crate) fn parse(text: &str) -> Result<Series, String> {
             Some("counter") => format!("{current}_total"),
             Some("gauge") => current.to_owned(),
             Some("info") => format!("{current}_info"),
+            Some("histogram") => {
+                let suffix = ["_bucket", "_sum", "_count"].into_iter().find(|s| name.ends_with(s));
+                if (suffix == Some("_bucket")) != labels.contains("le=\"") {
+                    return Err(broken("buckets, and only they, have a bound"));
+                }
+                format!("{current}{}", suffix.unwrap_or("_bucket"))
+            }
             _ => return Err(broken("the family has a type")),
         };
         if name != expected {
@@ -124,7 +131,8 @@ fn labels(text: &str) -> Option<usize> {
 #[test]
 fn the_reader_refuses_what_the_format_forbids() {
     let good = "# HELP a_seconds Time.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
-                a_seconds_total{x=\"1\",y=\"a\\\"b\"} 2.5\n# TYPE b gauge\nb -1\n# EOF\n";
+                a_seconds_total{x=\"1\",y=\"a\\\"b\"} 2.5\n# TYPE b gauge\nb -1\n\
+                # TYPE h histogram\nh_bucket{le=\"1.0\"} 2\nh_sum 1.5\nh_count 2\n# EOF\n";
     let series = parse(good).unwrap();
     assert_eq!(series["a_seconds_total{x=\"1\",y=\"a\\\"b\"}"], 2.5);
     assert_eq!(series["b"], -1.0);
@@ -142,6 +150,8 @@ fn the_reader_refuses_what_the_format_forbids() {
         "# TYPE a gauge\na{x=\"1\",} 1\n# EOF\n",
         "# TYPE a gauge\n\na 1\n# EOF\n",
         "# TYPE a gauge\na one\n# EOF\n",
+        "# TYPE a histogram\na_bucket 1\n# EOF\n",
+        "# TYPE a histogram\na 1\n# EOF\n",
     ] {
         assert!(parse(bad).is_err(), "{bad:?}");
     }

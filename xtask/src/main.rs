@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's chores, in Rust rather than in a maze of shell.
 
 mod bench;
+mod examples;
 mod mutants;
 mod plugins;
 mod runner;
@@ -22,6 +23,8 @@ enum Chore {
     Test(test::Args),
     /// Breaks kennel-core on purpose, once per mutant, and fails if the tests let one pass.
     Mutants(mutants::Options),
+    /// Build, try, run and measure the example plugins of every language.
+    Examples(examples::Args),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
     /// Build the stock plugins, or see whether they are what is committed.
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     match Xtask::parse().chore {
         Chore::Test(args) => test::test(&args),
         Chore::Mutants(options) => mutants::run(&options),
+        Chore::Examples(args) => examples::examples(&args),
         Chore::Bench(args) => bench::bench(&args),
         Chore::Plugins(args) => plugins::plugins(&args),
     }

@@ -177,3 +177,96 @@ impl Families<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kennel_core::CheckOutcome;
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::{DescriptorEncoder, text};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::plugins::PluginState;
+    use crate::tallies::CheckTallies;
+
+    impl Collector for PluginSnapshot {
+        fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            self.encode(&mut Families(encoder))
+        }
+    }
+
+    fn snapshot() -> PluginSnapshot {
+        let mut latency = Histogram::default();
+        latency.counts[4] = 8;
+        latency.counts[LATENCY_BOUNDS.len()] = 1;
+        latency.total = Duration::from_secs(9);
+        let tallies = CheckTallies::default();
+        let checked =
+            Checked { service: "c".into(), instance: "c/0".into(), check: "redis".into() };
+        tallies.count(&checked, CheckOutcome::Late, Duration::from_millis(3));
+        PluginSnapshot {
+            plugins: vec![PluginStatus {
+                name: "redis".into(),
+                source: "stock:redis".to_owned(),
+                sha256: None,
+                kinds: Vec::new(),
+                state: PluginState::Ready,
+                reason: String::new(),
+                uses: Vec::new(),
+                calls: 9,
+                faults: 2,
+                skipped: 1,
+                log_dropped: 0,
+                latency,
+                memory_bytes: 65_536,
+                last_fault: None,
+            }],
+            samples: vec![(
+                Measurer {
+                    plugin: "redis".into(),
+                    service: "c".into(),
+                    index: 0,
+                    instance: "c/0".into(),
+                    check: "redis".into(),
+                },
+                vec![
+                    Sample { name: "latency".to_owned(), value: 1.5, unit: Some("ms".to_owned()) },
+                    Sample { name: "clients".to_owned(), value: 7.0, unit: None },
+                ],
+            )],
+            checks: tallies.all(),
+        }
+    }
+
+    #[test]
+    fn plugins_samples_and_checks_are_shown_as_openmetrics_wants_them() {
+        let mut registry = Registry::with_prefix("kennel");
+        registry.register_collector(Box::new(snapshot()));
+        let mut out = String::new();
+        text::encode(&mut out, &registry).unwrap();
+        for line in [
+            "kennel_plugin_state{plugin=\"redis\",state=\"ready\"} 1.0",
+            "kennel_plugin_state{plugin=\"redis\",state=\"failed\"} 0.0",
+            "kennel_plugin_calls_total{plugin=\"redis\"} 9.0",
+            "kennel_plugin_faults_total{plugin=\"redis\"} 2.0",
+            "kennel_plugin_skipped_total{plugin=\"redis\"} 1.0",
+            "kennel_plugin_memory_bytes{plugin=\"redis\"} 65536.0",
+            "# TYPE kennel_plugin_call_seconds histogram",
+            "kennel_plugin_call_seconds_count{plugin=\"redis\"} 9",
+            "kennel_plugin_call_seconds_sum{plugin=\"redis\"} 9.0",
+            "kennel_plugin_call_seconds_bucket{le=\"0.0005\",plugin=\"redis\"} 0",
+            "kennel_plugin_call_seconds_bucket{le=\"0.001\",plugin=\"redis\"} 8",
+            "kennel_plugin_call_seconds_bucket{le=\"+Inf\",plugin=\"redis\"} 9",
+            "kennel_plugin_sample{plugin=\"redis\",service=\"c\",instance=\"c/0\",check=\"redis\",name=\"latency\",unit=\"ms\"} 1.5",
+            "kennel_plugin_sample{plugin=\"redis\",service=\"c\",instance=\"c/0\",check=\"redis\",name=\"clients\"} 7.0",
+            "kennel_check_answers_total{service=\"c\",instance=\"c/0\",check=\"redis\",outcome=\"late\"} 1.0",
+            "kennel_check_answers_total{service=\"c\",instance=\"c/0\",check=\"redis\",outcome=\"passed\"} 0.0",
+            "kennel_check_seconds_count{service=\"c\",instance=\"c/0\",check=\"redis\"} 1",
+            "kennel_check_seconds_bucket{le=\"0.005\",service=\"c\",instance=\"c/0\",check=\"redis\"} 1",
+        ] {
+            assert!(out.lines().any(|shown| shown == line), "{line} is missing in\n{out}");
+        }
+    }
+}

@@ -2,8 +2,13 @@
 
 use std::io::Write as _;
 
+use super::connect::block_on;
 use super::{ExitKind, Global, Outcome};
-use crate::config::{self, Environment};
+use crate::config::{self, ConfigErrors, Environment, Loaded};
+use crate::plugins::{self, Invalid};
+
+/// How many mistakes of plugins are shown.
+const SHOWN: usize = 20;
 
 pub(super) fn check(global: &Global) -> Outcome {
     let path = global.config();
@@ -11,10 +16,30 @@ pub(super) fn check(global: &Global) -> Outcome {
     for warning in &loaded.warnings {
         writeln!(std::io::stderr(), "warning: {warning}\n")?;
     }
-    let services = match loaded.config.services.len() {
-        1 => "1 service".to_owned(),
-        count => format!("{count} services"),
+    check_plugins(&loaded)?;
+    let counted = |count, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     };
-    writeln!(std::io::stdout(), "{}: ok, {services}", path.display())?;
+    let mut found = counted(loaded.config.services.len(), "service");
+    if !loaded.config.plugins.is_empty() {
+        found = format!("{found}, {}", counted(loaded.config.plugins.len(), "plugin"));
+    }
+    writeln!(std::io::stdout(), "{}: ok, {found}", path.display())?;
     Ok(ExitKind::Done)
+}
+
+/// Has every plugin loaded, and look at its configurations.
+fn check_plugins(loaded: &Loaded) -> Result<(), super::Failure> {
+    let mut invalid = block_on(async { Ok(plugins::validate(&loaded.config).await) })?;
+    if invalid.is_empty() {
+        return Ok(());
+    }
+    let more = invalid.len().saturating_sub(SHOWN);
+    invalid.truncate(SHOWN);
+    let error = |invalid: &Invalid| {
+        let Invalid { path, message, hint } = invalid;
+        loaded.places.error_at(path, message, hint.as_deref())
+    };
+    Err(ConfigErrors { errors: invalid.iter().map(error).collect(), more }.into())
 }

@@ -11,11 +11,17 @@ fn reference() -> String {
          Made from the definitions in `host/src/cli`; `KENNEL_BLESS=1 cargo test cli` writes it anew.\n\n",
     );
     text.push_str(&format!("## kennel\n\n```text\n{}\n```\n", help(&mut root)));
-    for command in root.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
-        let name = command.get_name().to_owned();
-        text.push_str(&format!("\n## kennel {name}\n\n```text\n{}\n```\n", help(command)));
-    }
+    of_commands(&mut root, "kennel", &mut text);
     text
+}
+
+/// Those below `command`, and below those.
+fn of_commands(command: &mut clap::Command, path: &str, text: &mut String) {
+    for command in command.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+        let path = format!("{path} {}", command.get_name());
+        text.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help(command)));
+        of_commands(command, &path, text);
+    }
 }
 
 fn help(command: &mut clap::Command) -> String {

@@ -127,7 +127,7 @@ fn cpu(time: Duration) -> String {
 }
 
 /// A number of bytes with three digits at most: `512 KiB`, `1.5 GiB`.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

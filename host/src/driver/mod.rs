@@ -40,7 +40,7 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::plugins::{PluginFact, Plugins};
+use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
 
@@ -71,6 +71,8 @@ pub(crate) enum Fact {
     Log(LogFact),
     /// Something happened to a plugin.
     Plugin(PluginFact),
+    /// The plugins that sinks require are there, or why they will not come.
+    SinksReady(Result<(), String>),
 }
 
 /// Where facts go. Not bounded by itself: each run has a handful of facts in its life,
@@ -203,9 +205,31 @@ impl Driver {
         driver.define_services();
         driver.plugins.start(&driver.config);
         driver.sinks.start(Arc::new(driver.plugins.clone()));
-        let graph = driver.config.graph.clone();
-        driver.tell_core(Input::Configure { graph, restart: Vec::new() });
+        match driver.plugins.required(Requirer::Supervisor) {
+            None => driver.begin(),
+            Some(required) => {
+                let facts = driver.facts.clone();
+                tokio::spawn(async move { drop(facts.send(Fact::SinksReady(required.await))) });
+            }
+        }
         driver
+    }
+
+    /// Tells the core what to supervise.
+    fn begin(&mut self) {
+        let graph = self.config.graph.clone();
+        self.tell_core(Input::Configure { graph, restart: Vec::new() });
+    }
+
+    /// The plugins are there that sinks require, or will not come: then nothing begins.
+    fn begin_with_sinks(&mut self, required: Result<(), String>) {
+        match required {
+            Ok(()) => self.begin(),
+            Err(why) => {
+                tracing::error!("cannot start: {why}");
+                self.exit = Some(1);
+            }
+        }
     }
 
     /// Supervises until everything has ended.
@@ -295,7 +319,7 @@ impl Driver {
                 made.kill();
             }
         };
-        match self.plugins.required(&service) {
+        match self.plugins.required(Requirer::Service(service)) {
             None => drop(tokio::task::spawn_blocking(make)),
             Some(required) => self.make_when(run, required, make),
         }
@@ -333,6 +357,7 @@ impl Driver {
             Fact::Prepared(loaded, prepared) => self.take_prepared(loaded, prepared),
             Fact::Log(fact) => self.news.log_fact(&fact),
             Fact::Plugin(fact) => self.news.plugin_fact(&fact),
+            Fact::SinksReady(required) => self.begin_with_sinks(required),
         }
     }
 
@@ -438,7 +463,11 @@ impl Driver {
                 Fact::Made(_, Ok(made)) => made.kill(),
                 Fact::Log(fact) => self.news.log_fact(&fact),
                 Fact::Plugin(fact) => self.news.plugin_fact(&fact),
-                Fact::Made(_, Err(_)) | Fact::Input(_) | Fact::Loaded(_) | Fact::Prepared(..) => {}
+                Fact::Made(_, Err(_))
+                | Fact::Input(_)
+                | Fact::Loaded(_)
+                | Fact::Prepared(..)
+                | Fact::SinksReady(_) => {}
             }
         }
     }

@@ -13,6 +13,7 @@ use kennel_wasm::model::sink;
 use super::question::{CheckQuestion, CheckReply, PolicyQuestion, PolicyReply};
 use super::samples::Samples;
 use super::status::PluginStatus;
+use super::uses::Requirer;
 use super::{Invalid, Tell};
 use crate::checks::Launcher;
 use crate::config::Config;
@@ -47,7 +48,7 @@ impl Plugins {
     /// Nothing is waited for.
     pub(crate) fn required(
         &self,
-        _: &str,
+        _: Requirer,
     ) -> Option<impl Future<Output = Result<(), String>> + Send + 'static> {
         None::<std::future::Ready<_>>
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kennel_core::{CheckOutcome, PolicyAnswer};
-use kennel_wasm::model::{Kind, SavedState, Target, Usage, check, policy, sink};
+use kennel_wasm::model::{Kind, Sample, SavedState, Target, Usage, check, policy, sink};
 use kennel_wasm::{Binding, Fault, Subject};
 
 use super::load::unix_ms;
@@ -111,20 +111,9 @@ impl Shared {
         };
         match asked.binding.check(subject(&about), input, timeout).await {
             Ok(Ok(verdict)) => {
-                let check::Verdict { status, reason, samples, state, next_in, ext: _ } = verdict;
-                let ext: kennel_wasm::model::Attributes = Vec::new();
+                let check::Verdict { status, reason, samples, state, next_in, ext } = verdict;
                 self.save_of(&asked, key, state);
-                let measurer = Measurer {
-                    plugin: asked.plugin.clone(),
-                    service: about.service.clone(),
-                    index: about.index,
-                    instance: about.instance.clone(),
-                    check: match &slot {
-                        Slot::Ready | Slot::Policy => "ready".into(),
-                        Slot::Health(name) => name.clone(),
-                    },
-                };
-                self.samples.set(measurer, samples);
+                self.measured(&asked, &about, &slot, samples);
                 let is_unready =
                     ext.iter().any(|(name, value)| name == "ready" && value == "false");
                 let outcome = match (slot, is_unready) {
@@ -139,6 +128,19 @@ impl Shared {
                 impossible(asked.says(fault))
             }
         }
+    }
+
+    /// Keeps what a health check measured; a look for readiness is over when it is there.
+    fn measured(&self, asked: &Asked, about: &About, slot: &Slot, samples: Vec<Sample>) {
+        let Slot::Health(check) = slot else { return };
+        let measurer = Measurer {
+            plugin: asked.plugin.clone(),
+            service: about.service.clone(),
+            index: about.index,
+            instance: about.instance.clone(),
+            check: check.clone(),
+        };
+        self.samples.set(measurer, samples);
     }
 
     async fn decide(&self, question: PolicyQuestion) -> PolicyReply {

@@ -60,6 +60,8 @@ pub(crate) enum PluginFact {
         pause: Duration,
         /// Its last fault.
         reason: String,
+        /// How many more of its configurations were not told since the last one.
+        untold: u64,
     },
     /// It answers again.
     Enabled {
@@ -67,6 +69,8 @@ pub(crate) enum PluginFact {
         plugin: Arc<str>,
         /// As what it was asked.
         kind: Kind,
+        /// How many more were not told since the last one.
+        untold: u64,
     },
     /// It asked for what was not granted.
     Denied {
@@ -174,11 +178,13 @@ impl PluginFact {
             PluginFact::Faulted { plugin, reason, untold, .. } => {
                 format!("plugin {plugin}: {reason}{}", more(*untold))
             }
-            PluginFact::Disabled { plugin, pause, reason, .. } => {
-                let pause = Human(*pause);
-                format!("plugin {plugin} failed repeatedly and is not asked for {pause}: {reason}")
+            PluginFact::Disabled { plugin, pause, reason, untold, .. } => {
+                let (pause, more) = (Human(*pause), more(*untold));
+                format!("plugin {plugin} failed repeatedly and rests for {pause}: {reason}{more}")
             }
-            PluginFact::Enabled { plugin, .. } => format!("plugin {plugin} answers again"),
+            PluginFact::Enabled { plugin, untold, .. } => {
+                format!("plugin {plugin} answers again{}", more(*untold))
+            }
             PluginFact::Denied { plugin, grant, untold, .. } => {
                 format!("plugin {plugin} was denied what it asked for: {grant}{}", more(*untold))
             }
@@ -219,14 +225,15 @@ impl PluginFact {
                 "reason": reason,
                 "untold": untold,
             }),
-            PluginFact::Disabled { plugin, kind, pause, reason } => json!({
+            PluginFact::Disabled { plugin, kind, pause, reason, untold } => json!({
                 "plugin": &**plugin,
                 "kind": kind.name(),
                 "pause_ms": millis(*pause),
                 "reason": reason,
+                "untold": untold,
             }),
-            PluginFact::Enabled { plugin, kind } => {
-                json!({ "plugin": &**plugin, "kind": kind.name() })
+            PluginFact::Enabled { plugin, kind, untold } => {
+                json!({ "plugin": &**plugin, "kind": kind.name(), "untold": untold })
             }
             PluginFact::Denied { plugin, service: _, grant, untold } => {
                 json!({ "plugin": &**plugin, "grant": grant, "untold": untold })

@@ -20,7 +20,7 @@ use super::samples::{Measurer, Samples};
 use super::source::{self, COMPONENT_MAX};
 use super::status::{PluginState, PluginStatus, UseStatus, add, is_resting};
 use super::table::{Bound, Entry, Refused, Stage, Table, To};
-use super::uses::{Asker, Askers, Use, uses};
+use super::uses::{Asker, Askers, Requirer, Use, uses};
 use super::validate::known_cache;
 use crate::checks::Launcher;
 use crate::config::{Config, PluginConfig};
@@ -108,17 +108,17 @@ impl Plugins {
         }
     }
 
-    /// Whether `service` has to wait for plugins before it starts; when it waits no more,
-    /// why it cannot start.
+    /// Whether a start has to wait for plugins: that of a service, or of the supervisor
+    /// itself for its sinks. When it waits no more, why there can be no start.
     pub(crate) fn required(
         &self,
-        service: &str,
+        by: Requirer,
     ) -> Option<impl Future<Output = Result<(), String>> + Send + 'static> {
-        match self.shared.table().outlook(service) {
+        match self.shared.table().outlook(&by) {
             Outlook::Good => None,
             Outlook::Open | Outlook::Bad(_) => {
-                let (shared, service) = (Arc::clone(&self.shared), service.to_owned());
-                Some(async move { shared.wait_for(&service).await })
+                let shared = Arc::clone(&self.shared);
+                Some(async move { shared.wait_for(&by).await })
             }
         }
     }
@@ -167,10 +167,8 @@ impl Plugins {
     /// Ends it: nobody is asked any more, and what plugins remember is on disk. Whether
     /// it came to that. Blocks for as long as a disk does, `patience` at most.
     pub(crate) fn close(&self, patience: Duration) -> bool {
-        *self.shared.table() = Table::default();
-        if let Ok(mut runtime) = self.shared.runtime.try_lock() {
-            *runtime = None;
-        }
+        drop(std::mem::take(&mut *self.shared.table()));
+        self.shared.end_runtime();
         self.shared.saved.get().is_none_or(|saved| saved.close(patience))
     }
 }
@@ -183,12 +181,14 @@ enum Outlook {
 }
 
 impl Table {
-    fn outlook(&self, service: &str) -> Outlook {
+    fn outlook(&self, by: &Requirer) -> Outlook {
         let mut outlook = Outlook::Good;
         for (asker, bound) in &self.uses {
-            let is_its = match asker {
-                Asker::Service(name, _) => **name == *service,
-                Asker::Sink(_) => false,
+            let is_its = match (asker, by) {
+                (Asker::Service(name, _), Requirer::Service(service)) => name == service,
+                (Asker::Sink(_), Requirer::Supervisor) => true,
+                (Asker::Service(..), Requirer::Supervisor)
+                | (Asker::Sink(_), Requirer::Service(_)) => false,
             };
             if !is_its || !bound.is_required {
                 continue;
@@ -198,7 +198,7 @@ impl Table {
                 To::Loading => outlook = Outlook::Open,
                 To::Nobody(refused) => {
                     let plugin = &bound.plugin;
-                    let why = format!("it requires plugin {plugin}: {}", refused.reason);
+                    let why = format!("{asker} requires plugin {plugin}: {}", refused.reason);
                     return Outlook::Bad(why);
                 }
             }
@@ -256,11 +256,11 @@ impl Shared {
         facts.into_iter().for_each(|fact| self.reports.tell(fact));
     }
 
-    async fn wait_for(&self, service: &str) -> Result<(), String> {
+    async fn wait_for(&self, by: &Requirer) -> Result<(), String> {
         let mut changes = self.changed.subscribe();
         let waiting = async {
             loop {
-                match self.table().outlook(service) {
+                match self.table().outlook(by) {
                     Outlook::Good => return Ok(()),
                     Outlook::Bad(why) => return Err(why),
                     Outlook::Open => {}
@@ -292,6 +292,14 @@ impl Shared {
             Ok(Ok(started)) => Ok(runtime.insert(started).clone()),
             Ok(Err(error)) => Err(Refused::new(error.to_string())),
             Err(_) => Err(Refused::new("the supervisor is ending")),
+        }
+    }
+
+    /// Ends the runtime with the last plugin that has it.
+    pub(super) fn end_runtime(&self) {
+        // Whoever is about to start one needs it.
+        if let Ok(mut runtime) = self.runtime.try_lock() {
+            *runtime = None;
         }
     }
 

@@ -56,11 +56,11 @@ mod absent;
 #[cfg(all(test, feature = "plugins"))]
 mod tests;
 
-pub(crate) use fact::{PluginFact, Then};
-pub(crate) use question::{About, CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, cause};
-pub(crate) use samples::{Measurer, Samples};
+pub(crate) use fact::PluginFact;
+pub(crate) use question::{About, CheckQuestion, PolicyQuestion, PolicyReply, cause};
+pub(crate) use samples::Measurer;
 pub(crate) use status::{LastFault, PluginState, PluginStatus, UseStatus, quantile};
-pub(crate) use uses::Slot;
+pub(crate) use uses::{Requirer, Slot};
 
 #[cfg(not(feature = "plugins"))]
 pub(crate) use absent::{Plugins, Prepared, validate};

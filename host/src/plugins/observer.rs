@@ -58,6 +58,21 @@ impl Reports {
         }
     }
 
+    fn disabled(&self, plugin: &str, kind: Kind, pause: Duration, fault: &Fault) {
+        // Each configuration of a plugin rests by itself.
+        let what = format!("{kind} disabled {}", pause.as_secs());
+        if let Some(untold) = self.limiter.ask(plugin, &what) {
+            let reason = fault.to_string();
+            self.tell(PluginFact::Disabled { plugin: plugin.into(), kind, pause, reason, untold });
+        }
+    }
+
+    fn enabled(&self, plugin: &str, kind: Kind) {
+        if let Some(untold) = self.limiter.ask(plugin, &format!("{kind} enabled")) {
+            self.tell(PluginFact::Enabled { plugin: plugin.into(), kind, untold });
+        }
+    }
+
     pub(super) fn last_fault(&self, plugin: &str) -> Option<LastFault> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).get(plugin).cloned()
     }
@@ -93,9 +108,9 @@ impl Watcher {
         Watcher(Arc::downgrade(shared))
     }
 
-    fn tell(&self, fact: PluginFact) {
+    fn report(&self, report: impl FnOnce(&Reports)) {
         if let Some(shared) = self.0.upgrade() {
-            shared.reports.tell(fact);
+            report(&shared.reports);
         }
     }
 }
@@ -104,11 +119,10 @@ impl Observer for Watcher {
     fn fault(&self, _: &str, _: Kind, _: &Fault) {}
 
     fn disabled(&self, plugin: &str, kind: Kind, pause: Duration, fault: &Fault) {
-        let reason = fault.to_string();
-        self.tell(PluginFact::Disabled { plugin: plugin.into(), kind, pause, reason });
+        self.report(|reports| reports.disabled(plugin, kind, pause, fault));
     }
 
     fn enabled(&self, plugin: &str, kind: Kind) {
-        self.tell(PluginFact::Enabled { plugin: plugin.into(), kind });
+        self.report(|reports| reports.enabled(plugin, kind));
     }
 }

@@ -35,11 +35,6 @@ impl Prepared {
         });
         refused.map(PluginFact::message).collect()
     }
-
-    /// Whether every plugin and configuration was taken.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.refusals().is_empty()
-    }
 }
 
 impl Plugins {
@@ -99,6 +94,9 @@ impl Plugins {
         // What is not asked any more ends with its last call, outside of the lock.
         let before = std::mem::replace(&mut *self.shared.table(), table);
         drop(before);
+        if names.is_empty() {
+            self.shared.end_runtime();
+        }
         self.shared.reports.retain(|plugin| names.contains(plugin));
         self.shared.samples.forget(|measurer| !names.contains(&measurer.plugin));
         self.shared.forget(|key| !askers.has(key));

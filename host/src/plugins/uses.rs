@@ -53,6 +53,15 @@ impl fmt::Display for Asker {
     }
 }
 
+/// Who may be unable to do without a plugin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Requirer {
+    /// A service, for its checks and its policy.
+    Service(Arc<str>),
+    /// The supervisor, for its sinks.
+    Supervisor,
+}
+
 /// A plugin with a configuration of its own.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Wanted {
@@ -116,8 +125,13 @@ fn one(asker: Asker, kind: Kind, with: &PluginUse, path: String) -> Use {
 /// The instances that plugins are asked about in a configuration: what they remember of
 /// others is of no more use.
 pub(super) struct Askers {
-    /// Which plugin is asked about how many instances, by service and slot.
-    by_slot: HashMap<(Arc<str>, Arc<str>), (Arc<str>, u32)>,
+    by_slot: HashMap<(Arc<str>, Arc<str>), Asks>,
+}
+
+/// Which plugin is asked about how many instances.
+struct Asks {
+    plugin: Arc<str>,
+    replicas: u32,
 }
 
 impl Askers {
@@ -127,7 +141,7 @@ impl Askers {
         let by_slot = uses(config).into_iter().filter_map(|of| match of.asker {
             Asker::Service(service, slot) => {
                 let replicas = replicas.get(&*service).copied().unwrap_or(0);
-                Some(((service, slot.word()), (of.plugin, replicas)))
+                Some(((service, slot.word()), Asks { plugin: of.plugin, replicas }))
             }
             Asker::Sink(_) => None,
         });
@@ -139,6 +153,6 @@ impl Askers {
         let place = (key.service.clone(), key.slot.clone());
         self.by_slot
             .get(&place)
-            .is_some_and(|(plugin, replicas)| key.plugin == *plugin && key.instance < *replicas)
+            .is_some_and(|asks| key.plugin == asks.plugin && key.instance < asks.replicas)
     }
 }

@@ -1,11 +1,9 @@
 //! What stands under `config:`.
 
-use std::collections::BTreeSet;
-
 use kennel_plugin::prelude::*;
 use kennel_plugin::{OneOrMany, Text};
 
-use crate::ending::{Endings, add_causes, add_exits, add_signals};
+use crate::ending::Endings;
 use crate::{ExitCodes, Rule};
 
 /// A table from the end of a run to what follows.
@@ -64,7 +62,7 @@ impl Config {
             if covered.cover(&rule.endings) {
                 problems.add(path, "is never reached: the rules above it take all that it matches");
             }
-            covered.add(&rule.endings);
+            covered.add_what_is_meant(&rule.endings);
             rules.push(rule);
         }
         let otherwise = read_then("otherwise", otherwise, Some(Then::Default), &mut problems);
@@ -87,31 +85,24 @@ fn read_rule(path: &str, raw: RawRule, problems: &mut Problems) -> Option<Rule> 
             problems.add(path, "exit, signal and cause exclude each other: write one rule for each")
         }
     }
-    let endings = Endings {
-        exits: read_list(&format!("{path}.exit"), exit, add_exits, problems),
-        signals: read_list(&format!("{path}.signal"), signal, add_signals, problems),
-        causes: read_list(&format!("{path}.cause"), cause, add_causes, problems),
+    let mut endings = Endings::default();
+    let mut read = |key: &str, texts: Option<OneOrMany<Text>>, add: Add| {
+        let Some(texts) = texts else { return };
+        let path = format!("{path}.{key}");
+        problems.require(!texts.is_empty(), &path, "is empty");
+        for text in texts.iter() {
+            problems.take(&path, add(&mut endings, text));
+        }
     };
+    read("exit", exit, Endings::add_exits);
+    read("signal", signal, Endings::add_signals);
+    read("cause", cause, Endings::add_causes);
     let then = read_then(path, RawThen { then, restart_after, give_up }, None, problems);
     then.filter(|_| problems.len() == before).map(|then| Rule { endings, then })
 }
 
-fn read_list<T>(
-    path: &str,
-    texts: Option<OneOrMany<Text>>,
-    add: fn(&str, &mut BTreeSet<T>) -> Result<(), String>,
-    problems: &mut Problems,
-) -> BTreeSet<T> {
-    let mut all = BTreeSet::new();
-    let Some(texts) = texts else { return all };
-    if texts.is_empty() {
-        problems.add(path, "is empty");
-    }
-    for text in texts.iter() {
-        problems.take(path, add(text, &mut all));
-    }
-    all
-}
+/// Adds what a text names.
+type Add = fn(&mut Endings, &str) -> Result<(), String>;
 
 /// What follows, of which there is exactly one; `absent` where nothing is written.
 fn read_then(

@@ -1,6 +1,5 @@
 //! How a run ended, and sets of such endings.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use kennel_core::Signal;
@@ -8,8 +7,8 @@ use kennel_plugin::Cause;
 
 use crate::sysexits;
 
-/// The causes that a rule can name.
-pub(crate) const CAUSES: [&str; 7] =
+/// The causes that a rule can name; `exit` comes first.
+const CAUSES: [&str; 7] =
     ["exit", "signal", "out-of-memory", "start-failed", "not-ready", "unhealthy", "watchdog"];
 
 /// After these it was the supervisor that ended the run, if there was one: with which code
@@ -71,78 +70,102 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Endings that one rule is for. One of the sets has entries.
+/// A set of endings: 256 exit codes, then the signals, then the causes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Endings {
-    pub(crate) exits: BTreeSet<u8>,
-    pub(crate) signals: BTreeSet<i32>,
-    pub(crate) causes: BTreeSet<&'static str>,
-}
+pub(crate) struct Endings([u64; 6]);
+
+const SIGNALS: usize = 256;
+const KINDS: usize = SIGNALS + 65;
 
 impl Endings {
+    fn insert(&mut self, bit: usize) {
+        let Endings(words) = self;
+        words[bit / 64] |= 1 << (bit % 64);
+    }
+
+    fn has(&self, bit: usize) -> bool {
+        let Endings(words) = self;
+        words[bit / 64] & 1 << (bit % 64) != 0
+    }
+
     pub(crate) fn contain(&self, ending: &Ending<'_>) -> bool {
         let Ending { cause, exit_code, signal } = ending;
-        let exits = exit_code.and_then(|code| u8::try_from(code).ok());
-        exits.is_some_and(|code| self.exits.contains(&code))
-            || signal.is_some_and(|signal| self.signals.contains(&signal))
-            || self.causes.contains(cause)
+        let below = |number: &Option<i32>, end: usize| {
+            number.and_then(|number| usize::try_from(number).ok()).filter(|number| *number < end)
+        };
+        below(exit_code, SIGNALS).is_some_and(|code| self.has(code))
+            || below(signal, KINDS - SIGNALS).is_some_and(|signal| self.has(SIGNALS + signal))
+            || kind(cause).is_some_and(|kind| self.has(KINDS + kind))
     }
 
     /// Whether every ending of `other` is in here too.
     pub(crate) fn cover(&self, other: &Endings) -> bool {
-        let exits = self.causes.contains("exit") || other.exits.is_subset(&self.exits);
-        exits && other.signals.is_subset(&self.signals) && other.causes.is_subset(&self.causes)
+        self.0.iter().zip(&other.0).all(|(ours, theirs)| theirs & !ours == 0)
     }
 
     pub(crate) fn add(&mut self, other: &Endings) {
-        self.exits.extend(&other.exits);
-        self.signals.extend(&other.signals);
-        self.causes.extend(&other.causes);
+        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
+            *ours |= theirs;
+        }
+    }
+
+    /// The cause `exit` is every exit code there is.
+    pub(crate) fn add_what_is_meant(&mut self, other: &Endings) {
+        self.add(other);
+        if self.has(KINDS) {
+            (0..SIGNALS).for_each(|code| self.insert(code));
+        }
+    }
+
+    /// Adds what `text` names: `3`, `64-78`, `EX_TEMPFAIL`.
+    pub(crate) fn add_exits(&mut self, text: &str) -> Result<(), String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (exit_code(first), exit_code(last)) {
+            (Some(first), Some(last)) if first > last => {
+                Err(format!("the range \"{text}\" ends before it begins"))
+            }
+            (Some(first), Some(last)) => {
+                (first..=last).for_each(|code| self.insert(usize::from(code)));
+                Ok(())
+            }
+            (Some(_) | None, Some(_) | None) => Err(format!("\"{text}\" is no exit code: {}", {
+                if text.starts_with("EX_") {
+                    format!("the names are {}", sysexits::NAMES.map(|(_, name)| name).join(", "))
+                } else {
+                    EXIT_HINT.to_owned()
+                }
+            })),
+        }
+    }
+
+    /// Adds what `text` names: `SIGKILL`, `kill`, `9`, `SIGRTMIN+3`.
+    pub(crate) fn add_signals(&mut self, text: &str) -> Result<(), String> {
+        let signal = Signal::parse(text.trim()).ok_or_else(|| {
+            format!("\"{text}\" is no signal: write a name such as SIGKILL, or its number")
+        })?;
+        self.insert(SIGNALS + signal.number().unsigned_abs() as usize);
+        Ok(())
+    }
+
+    /// Adds what `text` names: `unhealthy`, `not-ready`; `_` is as good as `-`.
+    pub(crate) fn add_causes(&mut self, text: &str) -> Result<(), String> {
+        let cause = kind(&text.trim().replace('_', "-")).ok_or_else(|| {
+            format!("\"{text}\" is no cause: the causes are {}", CAUSES.join(", "))
+        })?;
+        self.insert(KINDS + cause);
+        Ok(())
     }
 }
 
-/// Adds what `text` names: `3`, `64-78`, `EX_TEMPFAIL`.
-pub(crate) fn add_exits(text: &str, to: &mut BTreeSet<u8>) -> Result<(), String> {
-    let fault = || {
-        let hint = if text.starts_with("EX_") {
-            let names: Vec<_> = sysexits::names().collect();
-            format!("the names are {}", names.join(", "))
-        } else {
-            "write a number from 0 to 255, a range such as 64-78, or a name such as EX_TEMPFAIL"
-                .to_owned()
-        };
-        format!("\"{text}\" is no exit code: {hint}")
-    };
-    let code = |text: &str| {
-        let text = text.trim();
-        let number = text.parse::<u8>().ok().filter(|_| !text.starts_with('+'));
-        number.or_else(|| sysexits::code(text)).ok_or_else(fault)
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (code(first)?, code(last)?);
-    if first > last {
-        return Err(format!("the range \"{text}\" ends before it begins"));
-    }
-    to.extend(first..=last);
-    Ok(())
+const EXIT_HINT: &str =
+    "write a number from 0 to 255, a range such as 64-78, or a name such as EX_TEMPFAIL";
+
+fn exit_code(text: &str) -> Option<u8> {
+    let text = text.trim();
+    let number = text.parse::<u8>().ok().filter(|_| !text.starts_with('+'));
+    number.or_else(|| sysexits::code(text))
 }
 
-/// Adds what `text` names: `SIGKILL`, `kill`, `9`, `SIGRTMIN+3`.
-pub(crate) fn add_signals(text: &str, to: &mut BTreeSet<i32>) -> Result<(), String> {
-    let signal = Signal::parse(text.trim()).ok_or_else(|| {
-        format!("\"{text}\" is no signal: write a name such as SIGKILL, or its number")
-    })?;
-    to.insert(signal.number());
-    Ok(())
-}
-
-/// Adds what `text` names: `unhealthy`, `not-ready`; `_` is as good as `-`.
-pub(crate) fn add_causes(text: &str, to: &mut BTreeSet<&'static str>) -> Result<(), String> {
-    let wanted = text.trim().replace('_', "-");
-    let cause = CAUSES
-        .iter()
-        .find(|cause| **cause == wanted)
-        .ok_or_else(|| format!("\"{text}\" is no cause: the causes are {}", CAUSES.join(", ")))?;
-    to.insert(cause);
-    Ok(())
+fn kind(cause: &str) -> Option<usize> {
+    CAUSES.iter().position(|known| *known == cause)
 }

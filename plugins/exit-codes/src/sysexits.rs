@@ -1,6 +1,7 @@
 //! The exit codes that `sysexits.h` names.
 
-const NAMES: [(u8, &str); 16] = [
+/// Codes and names.
+pub(crate) const NAMES: [(u8, &str); 16] = [
     (0, "EX_OK"),
     (64, "EX_USAGE"),
     (65, "EX_DATAERR"),
@@ -27,9 +28,4 @@ pub(crate) fn code(name: &str) -> Option<u8> {
 /// The name of this code; 0 has none that helps.
 pub(crate) fn name(code: i32) -> Option<&'static str> {
     NAMES[1..].iter().find(|(known, _)| i32::from(*known) == code).map(|(_, name)| *name)
-}
-
-/// All names.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().map(|(_, name)| *name)
 }

@@ -1,5 +1,7 @@
 //! Time zones by name.
 
+use kennel_plugin::nearest;
+
 use crate::posix;
 use crate::zone::Zone;
 
@@ -71,17 +73,13 @@ fn near(text: &str) -> Option<&'static str> {
         return None;
     }
     let wanted = text.replace(' ', "_");
-    let city = |name: &'static str| name.rsplit('/').next().unwrap_or(name);
-    let exact = all().map(|(name, _)| name).find(|name| {
+    let names: Vec<&str> = all().map(|(name, _)| name).collect();
+    let exact = names.iter().find(|name| {
         name.eq_ignore_ascii_case(&wanted) || city(name).eq_ignore_ascii_case(&wanted)
     });
-    let close = |name: &&'static str| {
-        strsim::damerau_levenshtein(name, &wanted) <= 2
-            || strsim::damerau_levenshtein(city(name), city_of(&wanted)) <= 1
-    };
-    exact.or_else(|| all().map(|(name, _)| name).find(close))
+    exact.copied().or_else(|| nearest(&wanted, &names))
 }
 
-fn city_of(text: &str) -> &str {
-    text.rsplit('/').next().unwrap_or(text)
+fn city(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }

@@ -86,7 +86,7 @@ impl Zone {
             moments.push(Moment { at: begins, season: Season::Summer });
         }
         // At the same moment summer wins: that is how a summer that lasts all year is written.
-        moments.sort_by_key(|moment| (moment.at, moment.season));
+        moments.sort_unstable_by_key(|moment| (moment.at, moment.season));
         moments
     }
 }

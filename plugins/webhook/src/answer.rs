@@ -63,7 +63,7 @@ impl Webhook {
             secrets.push(value);
             secrets.extend(value.split(' ').filter(|word| word.len() >= 8));
         }
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         excerpt(text, EXCERPT_MAX, secrets)
     }
 }

@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::Failure;
+use crate::cli::{ExitKind, Failure};
+use crate::stock;
+use crate::suggest::near;
 
 /// A file that is longer is none that a runtime would take: it need not be read.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -23,6 +25,9 @@ impl Source {
     /// Reads a file, or takes a plugin of this binary.
     pub(super) fn read(written: &Path) -> Result<Source, Failure> {
         let label = written.display().to_string();
+        if let Some(name) = label.strip_prefix("stock:") {
+            return Source::stock(name);
+        }
         let name = written.file_stem().unwrap_or_default().to_string_lossy().as_ref().into();
         let what = format!("read \"{label}\"");
         let doing = |error| Failure::from(error).doing(&what);
@@ -32,5 +37,18 @@ impl Source {
             .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
             .map_err(doing)?;
         Ok(Source { label, name, bytes: bytes.into() })
+    }
+
+    fn stock(name: &str) -> Result<Source, Failure> {
+        let Some(bytes) = stock::component(name) else {
+            let message = format!("no plugin of kennel is named \"{name}\"");
+            let near = near(name, stock::names().iter().copied(), 1);
+            let hint = match near.first() {
+                Some(near) => format!("did you mean \"stock:{near}\"?"),
+                None => format!("there are {}", stock::names().join(", ")),
+            };
+            return Err(Failure::new(ExitKind::Invalid, message).hint(hint));
+        };
+        Ok(Source { label: format!("stock:{name}"), name: name.into(), bytes: bytes.into() })
     }
 }

@@ -168,7 +168,9 @@ fn standalone(manifest: &str, workspace: &str) -> String {
         }
         let inherited = line.strip_suffix(".workspace = true");
         let told = inherited.and_then(|key| {
-            let section = format!("[workspace.{section}]");
+            // Those of a target are in the same table as all others.
+            let table = if section.ends_with("dependencies") { "dependencies" } else { section };
+            let section = format!("[workspace.{table}]");
             let lines = workspace.lines().skip_while(|line| *line != section).skip(1);
             let mut lines = lines.take_while(|line| !line.starts_with('['));
             lines.find(|line| line.split_once(" = ").is_some_and(|(name, _)| name == key))

@@ -1,4 +1,4 @@
-//! C: clang for wasm32, without a libc unless the project brings one.
+//! C: clang for wasm32, with the libc that the project brings in `include/`, else wasi-libc.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,15 +22,21 @@ pub(super) fn module(project: &Project) -> Result<PathBuf, Failure> {
     Contract::open(project)?.write_bindings(generator, &bindings, &[])?;
     let module = project.scratch().join("module.wasm");
     let mut command = Command::new(clang);
+    let include = project.directory.join("include");
+    if include.is_dir() {
+        // The project has as much of a libc as it needs.
+        command.args(["--target=wasm32", "-ffreestanding", "-nostdlib", "-Wl,--no-entry"]);
+        command.arg("-isystem").arg(include);
+    } else {
+        command.args(["--target=wasm32-wasi", "-mexec-model=reactor"]);
+    }
     command
-        .args(["--target=wasm32", "-mbulk-memory", "-std=c11", "-Os", "-Wall", "-Wextra"])
+        .args(["-mbulk-memory", "-std=c11", "-Os", "-Wall", "-Wextra"])
         // What the bindings leave unused is none of the author's.
-        .args(["-Wno-unused-parameter", "-ffunction-sections", "-nostdlib"])
-        .args(["-Wl,--no-entry", "-Wl,--gc-sections", "-Wl,--strip-all"])
+        .args(["-Wno-unused-parameter", "-ffunction-sections"])
+        .args(["-Wl,--gc-sections", "-Wl,--strip-all"])
         // An overflow of the stack meets the end of the memory, not the data.
         .args(["-Wl,--stack-first", "-Wl,-z,stack-size=65536"])
-        .arg("-isystem")
-        .arg(project.directory.join("include"))
         .arg("-I")
         .arg(&bindings)
         .args(&project.manifest.flags)

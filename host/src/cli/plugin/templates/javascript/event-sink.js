@@ -33,7 +33,8 @@ export const eventSink = {
     try {
       answer = probe.http(request(url, batch.events));
     } catch (error) {
-      throw retry(`no answer: ${error.val ?? error.tag ?? error}`);
+      const { tag, val } = error.payload;
+      throw retry(`no answer: ${val ?? tag}`);
     }
     if (answer.status >= 200 && answer.status < 300) return batch.events.length;
     // These will be refused tomorrow too.

@@ -39,7 +39,7 @@ export const healthCheck = {
     try {
       answer = probe.http(request(url));
     } catch (error) {
-      return verdictOfFailure(error);
+      return verdictOfFailure(error.payload);
     }
     if (answer.status !== 200) return verdict("unhealthy", `HTTP ${answer.status}`);
     const depth = depthIn(answer.body);
@@ -85,7 +85,7 @@ function verdictOfFailure(error) {
     case "dns":
       throw `cannot resolve the name: ${error.val}`;
     default:
-      throw `the probe failed: ${error.val ?? error}`;
+      throw `the probe failed: ${error.val}`;
   }
 }
 

@@ -28,11 +28,13 @@ impl EventSink for Sink {
         problems.into_result().map(|()| Sink { config })
     }
 
-    // A probe error that is passed on by `?` is a retry, so that nothing is lost.
     fn deliver(&self, batch: &Batch, host: &mut SinkHost) -> Result<Taken, Failure> {
         let request = Request::post(&self.config.url, lines(&batch.events))
             .header("content-type", "text/plain; charset=utf-8");
-        match host.http(request)?.status {
+        let answer = host
+            .http(request)
+            .map_err(|error| Failure::retry(RETRY, error.to_string()))?;
+        match answer.status {
             200..300 => Ok(Taken::All),
             // These will be refused tomorrow too.
             status @ (400 | 413 | 422) => Err(Failure::reject(format!("HTTP {status}"))),

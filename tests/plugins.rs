@@ -1,0 +1,202 @@
+//! Plugins at work in a supervisor: loaded, asked, replaced, refused.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::guest::{self, Does};
+use crate::support::{BOUND, Kennel, openmetrics, wait_for};
+
+/// A service that a plugin looks at ten times a second.
+const CHECKED: &str = r#"
+    plugins:
+      p: { source: ./p.wasm }
+    services:
+      web:
+        command: [sleep, "1000"]
+        health: { plugin: p, every: 100ms }
+    "#;
+
+fn with_plugin(yaml: &str, component: &[u8]) -> Kennel {
+    let kennel = Kennel::new(yaml);
+    replace(&kennel, component);
+    kennel
+}
+
+/// Replaces the file as an editor does.
+fn replace(kennel: &Kennel, component: &[u8]) {
+    fs::write(kennel.path("beside"), component).unwrap();
+    fs::rename(kennel.path("beside"), kennel.path("p.wasm")).unwrap();
+}
+
+fn plugin(kennel: &Kennel) -> Value {
+    let answer = kennel.api("GET", "/v1/plugins");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let all: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(all["plugins"].as_array().unwrap().len(), 1, "{all:#}");
+    all["plugins"][0].clone()
+}
+
+/// What the plugin measured last: how often it was asked, as it remembers.
+fn count(kennel: &Kennel) -> Option<f64> {
+    let body = kennel.api("GET", "/metrics").body;
+    let series = openmetrics::parse(&body).unwrap_or_else(|error| panic!("{error}\n{body}"));
+    let labels = "plugin=\"p\",service=\"web\",instance=\"web\",check=\"p\",name=\"count\"";
+    series.get(&format!("kennel_plugin_sample{{{labels}}}")).copied()
+}
+
+fn wait_for_count(kennel: &Kennel, least: f64) -> f64 {
+    wait_for(&format!("{least} answers"), BOUND, || count(kennel).filter(|count| *count >= least))
+}
+
+fn wait_for_fact(kennel: &Kennel, kind: &str) -> Value {
+    wait_for(kind, BOUND, || kennel.events().into_iter().find(|event| event["kind"] == kind))
+}
+
+#[test]
+fn a_plugin_checks_a_service_and_what_it_says_is_seen_everywhere() {
+    let mut kennel = with_plugin(CHECKED, &guest::check("fine", Does::Counts));
+    kennel.start();
+    wait_for_count(&kennel, 3.0);
+    assert_eq!(kennel.service("web")["health"], "healthy");
+    let plugin = plugin(&kennel);
+    assert_eq!((&plugin["state"], &plugin["kinds"][0]), (&"ready".into(), &"health-check".into()));
+    assert_eq!(plugin["uses"][0]["by"], "web health p");
+    assert_eq!(plugin["faults"], 0);
+    assert!(plugin["calls"].as_u64().unwrap() >= 3 && plugin["latency_p99_us"].is_u64());
+    let loaded = wait_for_fact(&kennel, "plugin.loaded");
+    assert_eq!(loaded["attributes"]["sha256"], plugin["sha256"]);
+    let shown = kennel.cli(&["plugin", "ls"]).ok();
+    assert!(shown.contains("PLUGIN") && shown.contains("ready"), "{shown}");
+    let body = kennel.api("GET", "/metrics").body;
+    let series = openmetrics::parse(&body).unwrap();
+    let web = "service=\"web\",instance=\"web\",check=\"p\"";
+    let passed = series[&format!("kennel_check_answers_total{{{web},outcome=\"passed\"}}")];
+    assert!(passed >= 3.0 && series["kennel_plugin_calls_total{plugin=\"p\"}"] >= 3.0, "{body}");
+    assert_eq!(kennel.terminate(), 0);
+    kennel.assert_nothing_is_left();
+}
+
+#[test]
+fn a_killed_supervisor_leaves_what_plugins_remember_to_the_next_one() {
+    let mut kennel = with_plugin(CHECKED, &guest::check("fine", Does::Counts));
+    kennel.start();
+    let saved = kennel.path("state/plugins/saved");
+    wait_for("what is remembered on disk", BOUND, || saved.exists().then_some(()));
+    kennel.kill_supervisor();
+    kennel.sweep();
+    let before = fs::metadata(&saved).unwrap().len();
+    assert!(before > 0);
+    kennel.start();
+    // Anew it would begin with 1.
+    let first = wait_for("an answer", BOUND, || count(&kennel));
+    assert!(first >= 2.0, "{first}");
+    assert_eq!(kennel.terminate(), 0);
+    // In order, nothing at all is forgotten.
+    let last = fs::read(&saved).unwrap();
+    assert!(last.starts_with(b"kennel plugin state 1\n"));
+}
+
+#[test]
+fn a_reload_replaces_a_plugin_only_by_one_that_works() {
+    let mut kennel = with_plugin(CHECKED, &guest::check("one", Does::Counts));
+    kennel.start();
+    wait_for_count(&kennel, 1.0);
+    let (web, one) = (kennel.process("web"), plugin(&kennel));
+
+    replace(&kennel, &guest::check("two", Does::Traps));
+    let output = kennel.cli(&["reload"]);
+    let rejected = wait_for_fact(&kennel, "plugin.rejected");
+    assert_eq!(rejected["attributes"]["old_goes_on"], true, "{rejected:#}");
+    let still = plugin(&kennel);
+    assert_eq!((&still["sha256"], &still["state"]), (&one["sha256"], &one["state"]));
+    assert!(still["reason"].as_str().unwrap().contains("was refused"), "{still:#}");
+    let now = count(&kennel).unwrap();
+    wait_for_count(&kennel, now + 2.0);
+    drop(output);
+
+    replace(&kennel, &guest::check("three", Does::Counts));
+    kennel.cli(&["reload"]).ok();
+    let three = plugin(&kennel);
+    assert!(three["sha256"] != one["sha256"] && three["reason"] == "", "{three:#}");
+    let now = count(&kennel).unwrap();
+    wait_for_count(&kennel, now + 2.0);
+    assert_eq!(kennel.process("web"), web, "the service knows nothing of it");
+    assert_eq!(kennel.service("web")["health"], "healthy");
+}
+
+#[test]
+fn kennel_check_shows_mistakes_of_plugins_where_they_are_written() {
+    let kennel = with_plugin(CHECKED, &guest::check("fine", Does::Counts));
+    let checked = kennel.cli(&["check"]).ok();
+    assert!(checked.ends_with(": ok, 1 service, 1 plugin\n"), "{checked}");
+    kennel.configure(&CHECKED.replace("every: 100ms", "config: { bad: 1 }"));
+    kennel
+        .cli(&["check"])
+        .fails_saying(2, &["services.yaml:6:", "plugin \"p\" refuses its configuration: bad:"]);
+    kennel.configure(CHECKED);
+    replace(&kennel, b"\0asm\x01\0\0\0");
+    kennel.cli(&["check"]).fails_saying(2, &["services.yaml:3:", "core module"]);
+    assert!(!kennel.path("state").exists(), "a look leaves nothing behind");
+}
+
+#[test]
+fn who_requires_a_plugin_does_not_start_without_it_and_all_others_do() {
+    let yaml = r#"
+        plugins:
+          p: { source: ./p.wasm }
+        services:
+          strict:
+            command: [sleep, "1001"]
+            health: { plugin: p, required: true }
+          other:
+            command: [sleep, "1002"]
+            health: { plugin: p }
+        "#;
+    let mut kennel = with_plugin(yaml, b"no component");
+    kennel.start();
+    kennel.wait_for_state("other", "up");
+    assert_eq!(kennel.service("other")["health"], "unknown");
+    let refused = kennel.wait_for_event("service.exited", "strict");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("strict health p requires plugin p: "), "{message}");
+    assert!(kennel.service("strict")["pid"].is_null());
+    replace(&kennel, &guest::check("fine", Does::Counts));
+    kennel.cli(&["reload"]).ok();
+    kennel.cli(&["start", "strict"]).ok();
+    kennel.wait_for_state("strict", "up");
+}
+
+#[test]
+fn without_the_plugin_of_a_required_sink_nothing_begins() {
+    let yaml = r#"
+        plugins: { p: { source: ./p.wasm } }
+        sinks: [{ plugin: p, required: true }]
+        services: { web: { command: [sleep, "1000"] } }
+        "#;
+    let mut kennel = with_plugin(yaml, b"no component");
+    kennel.spawn();
+    assert_eq!(kennel.wait_for_exit(), 1);
+    let said = kennel.said();
+    assert!(said.contains("cannot start: sink p requires plugin p: "), "{said}");
+    kennel.assert_nothing_is_left();
+    replace(&kennel, &guest::sink());
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+}
+
+#[test]
+fn a_policy_chooses_when_the_next_run_begins() {
+    let yaml = r#"
+        plugins: { p: { source: ./p.wasm } }
+        services:
+          web: { command: ["false"], restart: { policy_plugin: { plugin: p } } }
+        "#;
+    let mut kennel = with_plugin(yaml, &guest::policy(false));
+    kennel.start();
+    // The first run may end before the plugin is there; it is asked again and again.
+    let decided = kennel.wait_for_event("service.policy", "web");
+    let message = decided["message"].as_str().unwrap();
+    assert!(message.ends_with("7 s: enough") || message.contains("6.9"), "{message}");
+    assert_eq!(kennel.service("web")["state"], "backoff");
+}

@@ -1,0 +1,131 @@
+//! `cargo xtask examples`: the same health check in five languages, built, tried, measured
+//! and run by the real supervisor.
+//!
+//! What the languages need is installed below `target/examples`, in the versions that the
+//! examples name. A language whose compiler is not there is skipped, and said to be; with
+//! `KENNEL_FORBID_SKIPS=1`, as in CI, that is a failure.
+
+mod live;
+mod table;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::runner::{cargo, run, step};
+use table::{Figures, Row};
+use tools::Tools;
+
+/// Where the examples are.
+const EXAMPLES: &str = "plugins/examples";
+
+/// Where all is made that is not kept.
+const MADE: &str = "target/examples";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these languages
+    #[arg(value_enum)]
+    languages: Vec<Language>,
+    /// The kennel to use; one is built if none is said
+    #[arg(long, value_name = "FILE")]
+    kennel: Option<PathBuf>,
+    /// Write the figures into plugins/examples/README.md
+    #[arg(long)]
+    write: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Language {
+    Rust,
+    C,
+    Go,
+    Javascript,
+    Python,
+}
+
+impl Language {
+    /// The name of its folder.
+    fn folder(self) -> &'static str {
+        match self {
+            Language::Rust => "rust",
+            Language::C => "c",
+            Language::Go => "go",
+            Language::Javascript => "javascript",
+            Language::Python => "python",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Language::Rust => "Rust",
+            Language::C => "C",
+            Language::Go => "Go",
+            Language::Javascript => "JavaScript",
+            Language::Python => "Python",
+        }
+    }
+}
+
+pub(crate) fn examples(args: &Args) -> Result<()> {
+    let Args { languages, kennel, write } = args;
+    let kennel = match kennel {
+        Some(path) => std::path::absolute(path)?,
+        None => built_kennel()?,
+    };
+    let languages =
+        if languages.is_empty() { Language::value_variants().to_vec() } else { languages.clone() };
+    std::fs::create_dir_all(MADE)?;
+    let mut rows = Vec::new();
+    let mut skipped = Vec::new();
+    for language in languages {
+        step(language.name());
+        match tools::install(language)? {
+            Ok(tools) => rows.push(example(&kennel, language, &tools)?),
+            Err(reason) => {
+                println!("skipped: {reason}");
+                skipped.push(format!("{}: {reason}", language.name()));
+            }
+        }
+    }
+    let table = table::markdown(&rows);
+    println!("\n{table}");
+    if *write {
+        table::write(&Path::new(EXAMPLES).join("README.md"), &table)?;
+    }
+    if !skipped.is_empty() && std::env::var_os("KENNEL_FORBID_SKIPS").is_some() {
+        bail!("skipped: {}", skipped.join("; "));
+    }
+    Ok(())
+}
+
+fn built_kennel() -> Result<PathBuf> {
+    step("kennel");
+    run(cargo().args(["build", "--release", "--package=kennel"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Ok(std::path::absolute(Path::new(&target).join("release/kennel"))?)
+}
+
+/// Builds, tries, runs and measures one example.
+fn example(kennel: &Path, language: Language, tools: &Tools) -> Result<Row> {
+    let folder = Path::new(EXAMPLES).join(language.folder());
+    let component = Path::new(MADE).join(format!("{}.wasm", language.folder()));
+    let scenario = folder.join("scenario.yaml");
+    let mut build = tools.command(kennel);
+    run(build.args(["plugin", "build"]).arg(&folder).arg("--output").arg(&component))?;
+    run(Command::new(kennel).args(["plugin", "test"]).arg(&component).arg(&scenario))?;
+    live::run(kennel, &folder, &component).context("the real supervisor")?;
+    let output = Command::new(kennel)
+        .args(["plugin", "bench", "--json"])
+        .arg(&component)
+        .arg(&scenario)
+        .output()?;
+    if !output.status.success() {
+        bail!("kennel plugin bench: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let figures: Figures = serde_json::from_slice(&output.stdout)?;
+    Ok(Row { language: language.name(), figures })
+}
