@@ -25,5 +25,7 @@ mod restarting;
 mod sample;
 mod scale;
 mod servers;
+#[cfg(feature = "plugins")]
+mod sinks;
 mod stopping;
 mod support;

@@ -16,6 +16,8 @@ mod facts;
 pub(crate) mod guest;
 #[cfg(feature = "plugins")]
 pub(crate) mod hook;
+#[cfg(feature = "plugins")]
+pub(crate) mod moody;
 pub(crate) mod http;
 pub(crate) mod kennel;
 pub(crate) mod openmetrics;

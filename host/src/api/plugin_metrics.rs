@@ -15,6 +15,7 @@ use prometheus_client::registry::Unit;
 use super::metrics::{Families, Labels};
 use super::wire;
 use crate::plugins::{Measurer, PluginStatus};
+use crate::sinks::SinkStatus;
 use crate::tallies::{BOUNDS_MS, Checked, OUTCOMES, Tally};
 use kennel_wasm::model::Sample;
 
@@ -24,6 +25,7 @@ pub(super) struct PluginSnapshot {
     pub(super) plugins: Vec<PluginStatus>,
     pub(super) samples: Vec<(Measurer, Vec<Sample>)>,
     pub(super) checks: Vec<(Checked, Tally)>,
+    pub(super) sinks: Vec<SinkStatus>,
 }
 
 impl PluginSnapshot {
@@ -31,7 +33,8 @@ impl PluginSnapshot {
         self.plugins(families)?;
         self.latency(families)?;
         self.samples(families)?;
-        self.checks(families)
+        self.checks(families)?;
+        self.sinks(families)
     }
 
     fn plugins(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -113,6 +116,30 @@ impl PluginSnapshot {
         });
         families.histogram(about, series)
     }
+
+    fn sinks(&self, families: &mut Families<'_>) -> fmt::Result {
+        let events = self.sinks.iter().flat_map(|sink| {
+            let outcomes =
+                [("taken", sink.taken), ("rejected", sink.rejected), ("dropped", sink.dropped)];
+            outcomes.into_iter().map(move |(outcome, count)| {
+                let mut labels = sink_labels(sink);
+                labels.push(("outcome", outcome.into()));
+                (labels, count as f64)
+            })
+        });
+        families
+            .counter(("sink_events", None, "Events of the sink, by what became of them"), events)?;
+        let failures = self.sinks.iter().map(|sink| (sink_labels(sink), sink.failures as f64));
+        let about = ("sink_failures", None, "Tries to deliver that brought nothing");
+        families.counter(about, failures)?;
+        let behind = self.sinks.iter().map(|sink| (sink_labels(sink), sink.behind as f64));
+        let about = ("sink_behind_events", None, "Events of all kinds that the sink has before it");
+        families.gauge(about, behind)
+    }
+}
+
+fn sink_labels(sink: &SinkStatus) -> Labels<'_> {
+    vec![("sink", (&*sink.name).into()), ("plugin", (&*sink.plugin).into())]
 }
 
 /// Each bound with its count, the last one without a bound.
