@@ -53,7 +53,8 @@ mod validate;
 #[cfg(not(feature = "plugins"))]
 mod absent;
 
-#[cfg(all(test, feature = "plugins"))]
+#[cfg(test)]
+#[cfg(feature = "plugins")]
 mod tests;
 
 pub(crate) use fact::PluginFact;
