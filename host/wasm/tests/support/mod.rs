@@ -153,5 +153,3 @@ pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     tokio::time::timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
-/// The kinds, for tests that go over all.
-pub(crate) const KINDS: [Kind; 3] = Kind::ALL;
