@@ -45,6 +45,7 @@ mod handle;
 mod lookup;
 mod plugins;
 mod sinks;
+#[cfg(feature = "plugins")]
 mod state;
 mod status;
 mod suggest;
