@@ -23,5 +23,7 @@ mod restarting;
 mod sample;
 mod scale;
 mod servers;
+#[cfg(feature = "plugins")]
+mod stock_checks;
 mod stopping;
 mod support;
