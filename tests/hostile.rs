@@ -40,7 +40,11 @@ enum Use {
 fn listen(kennel: &Kennel) {
     let listener = UnixListener::bind(kennel.path("l.sock")).unwrap();
     // It ends with the test program.
-    thread::spawn(move || for connection in listener.incoming() { drop(connection) });
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            drop(connection)
+        }
+    });
 }
 
 fn configuration(plugin: &str, used: &Use) -> String {
@@ -286,8 +290,9 @@ fn a_plugin_that_floods_the_log_delays_nobody_and_fills_nothing() {
 
 #[test]
 fn a_plugin_that_forges_text_delays_nobody() {
-    let guest = Guest::check("(call $verdict (i32.const 0)) (call $reason (i32.const 4096) (i32.const 4))")
-        .items("(data (i32.const 4096) \"\\ff\\fe\\c0\\80\")");
+    let guest =
+        Guest::check("(call $verdict (i32.const 0)) (call $reason (i32.const 4096) (i32.const 4))")
+            .items("(data (i32.const 4096) \"\\ff\\fe\\c0\\80\")");
     let kennel = beside(&guest.build(), QUICK, &Use::Check, |kennel| {
         ["trap", "bad-answer"].iter().any(|word| fault(word)(kennel))
     });
@@ -344,7 +349,10 @@ fn of_another_version(component: &[u8]) -> Vec<u8> {
 fn what_is_no_plugin_is_refused_for_what_it_is_and_delays_nobody() {
     let healthy = Guest::healthy().build();
     let foreign = Guest::healthy()
-        .foreign("other:thing/magic@1.0.0", "package other:thing@1.0.0; interface magic { cast: func(); }")
+        .foreign(
+            "other:thing/magic@1.0.0",
+            "package other:thing@1.0.0; interface magic { cast: func(); }",
+        )
         .import("other:thing/magic@1.0.0", "cast", "$cast")
         .build();
     let module = wat::parse_str("(module)").unwrap();

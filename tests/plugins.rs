@@ -133,7 +133,7 @@ fn kennel_check_shows_mistakes_of_plugins_where_they_are_written() {
     kennel.configure(&CHECKED.replace("every: 100ms", "config: { bad: 1 }"));
     kennel
         .cli(&["check"])
-        .fails_saying(2, &["services.yaml:6:", "plugin \"p\" refuses its configuration: bad:"]);
+        .fails_saying(2, &["services.yaml:7:41:", "plugin \"p\" refuses its configuration: bad:"]);
     kennel.configure(CHECKED);
     replace(&kennel, b"\0asm\x01\0\0\0");
     kennel.cli(&["check"]).fails_saying(2, &["services.yaml:3:", "core module"]);
@@ -157,7 +157,7 @@ fn who_requires_a_plugin_does_not_start_without_it_and_all_others_do() {
     kennel.start();
     kennel.wait_for_state("other", "up");
     assert_eq!(kennel.service("other")["health"], "unknown");
-    let refused = kennel.wait_for_event("service.exited", "strict");
+    let refused = kennel.wait_for_event("service.start_failed", "strict");
     let message = refused["message"].as_str().unwrap();
     assert!(message.contains("strict health p requires plugin p: "), "{message}");
     assert!(kennel.service("strict")["pid"].is_null());
@@ -182,7 +182,8 @@ fn without_the_plugin_of_a_required_sink_nothing_begins() {
     kennel.assert_nothing_is_left();
     replace(&kennel, &guest::sink());
     kennel.start();
-    kennel.wait_for_state("web", "up");
+    // Until the plugin is there, not even the service is known.
+    kennel.wait_for_event("service.ready", "web");
 }
 
 #[test]

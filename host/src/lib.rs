@@ -23,6 +23,10 @@
 //! no logger, no SIGCHLD, no subreaper, no exit. It waits for no child but its own. A
 //! program whose `tracing` subscriber blocks delays supervision: give it one that does not.
 
+// A build without plugins keeps the vocabulary that its configuration and its API have, and
+// has nobody who says every word of it.
+#![cfg_attr(not(feature = "plugins"), allow(dead_code, unused_imports))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");
 
@@ -41,6 +45,7 @@ mod handle;
 mod lookup;
 mod plugins;
 mod sinks;
+#[cfg(feature = "plugins")]
 mod state;
 mod status;
 mod suggest;

@@ -32,7 +32,7 @@
         name: "http",
         kinds: &["health-check"],
         summary: "An HTTP request: status, headers, body, JSON values, expiry of the certificate",
-        sha256: "ef4a94fa4a02a4c4db3bf63b4ace4d2d2f2c6e12a65719e3fecefc5fbfeefd04",
+        sha256: "0b1af05389c4eace1bfde239a724a65ed073aaf4add6a6f27ea388214cf6deb0",
         component: component!("http.wasm"),
     },
     Stock {

@@ -1,28 +1,17 @@
 //! Write plugins for the Kennel process supervisor.
 //!
-//! ```
-//! use kennel_plugin::prelude::*;
+//! A plugin is a type that implements [`HealthCheck`], [`RestartPolicy`] or [`EventSink`], and a
+//! line with [`export!`]. The README shows how it is done, step by step.
 //!
-//! #[derive(Deserialize)]
-//! #[serde(deny_unknown_fields)]
-//! struct Config { address: String }
-//!
-//! struct Redis { config: Config }
-//!
-//! impl HealthCheck for Redis {
-//!     type Config = Config;
-//!     type State = ();
-//!
-//!     fn new(config: Config) -> Result<Self, Problems> { Ok(Redis { config }) }
-//!
-//!     fn check(&self, _: &CheckInput, _: &mut (), host: &mut Host) -> Result<Verdict, CheckError> {
-//!         let answer = host.tcp(&self.config.address, Exchange::send("PING\r\n").read(7))?;
-//!         Ok(if answer == b"+PONG\r\n" { Verdict::healthy("PONG") } else { Verdict::unhealthy("no PONG") })
-//!     }
-//! }
-//!
-//! kennel_plugin::export!(health_check: Redis);
-//! ```
+//! | What | Where |
+//! |---|---|
+//! | what a plugin is told, what it answers | [`CheckInput`], [`Verdict`]; [`PolicyInput`], [`Decision`]; [`Batch`], [`Taken`] |
+//! | what it may ask the host for | [`Host`], [`SinkHost`] |
+//! | its configuration | [`Problems`], [`Period`], [`Size`], [`OneOrMany`], [`Text`], [`Url`], [`Secret`] |
+//! | what it remembers | [`State`] |
+//! | its log | [`log!`] |
+//! | JSON | [`json`] |
+//! | its unit tests | [`testing`] |
 
 mod address;
 mod backend;
@@ -84,3 +73,8 @@ pub mod prelude {
         Verdict, json, log,
     };
 }
+
+/// The code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,6 +28,9 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     step("lints");
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step("lints of a build without plugins");
+    let lean = ["clippy", "--package=kennel", "--no-default-features", "--lib", "--bins"];
+    run(cargo().args(lean).args(["--", "-D", "warnings"]))?;
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");

@@ -62,23 +62,6 @@ pub struct FileStamp {
     pub identity: (u64, u64),
 }
 
-/// The plugins that ship with Kennel.
-pub(super) fn stock_names() -> &'static [&'static str] {
-    &[
-        "budget",
-        "exit-codes",
-        "file",
-        "grpc",
-        "http",
-        "postgres",
-        "quiet-hours",
-        "redis",
-        "rqlite",
-        "slack",
-        "webhook",
-    ]
-}
-
 /// Checks what stands under `plugins`; `root` is the file's.
 pub(super) fn check(
     raw: Option<&BTreeMap<String, RawPlugin>>,
@@ -120,7 +103,7 @@ fn one(
         // One that could not be read was complained about already.
         if node.get("source").is_none_or(Node::is_null) {
             let message = format!("the plugin {} has no \"source\"", quoted(name));
-            let hint = if stock_names().contains(&name) {
+            let hint = if crate::stock::names().contains(&name) {
                 format!("add source: \"stock:{name}\"")
             } else {
                 "add source: \"stock:NAME\", or source: ./FILE.wasm".to_owned()
@@ -138,7 +121,7 @@ fn one(
 }
 
 fn source(text: &str, node: &Node, checker: &mut Checker<'_>) -> Option<PluginSource> {
-    let stock = stock_names();
+    let stock = crate::stock::names();
     if let Some(name) = text.strip_prefix("stock:") {
         if stock.contains(&name) {
             return Some(PluginSource::Stock(name.to_owned()));

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::binding::stock_names;
 use super::checker::Checker;
 use super::source::{Problem, Span, quoted};
 use super::suggest;
@@ -66,7 +65,7 @@ impl Bindings {
 
     /// Advice on a name that nothing is bound to.
     fn advice(&self, name: &str) -> String {
-        let stock = stock_names();
+        let stock = crate::stock::names();
         let bare = name.strip_prefix("stock:").unwrap_or(name);
         let bound = self.0.keys().map(String::as_str);
         if let Some(near) = suggest::nearest(name, bound.clone()) {

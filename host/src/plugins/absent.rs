@@ -10,10 +10,9 @@ use kennel_core::{CheckOutcome, PolicyAnswer, RunId};
 use kennel_wasm::Subject;
 use kennel_wasm::model::sink;
 
-use super::question::{CheckQuestion, CheckReply, PolicyQuestion, PolicyReply};
+use super::question::{CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, Requirer};
 use super::samples::Samples;
 use super::status::PluginStatus;
-use super::uses::Requirer;
 use super::{Invalid, Tell};
 use crate::checks::Launcher;
 use crate::config::Config;

@@ -15,10 +15,10 @@ use kennel_wasm::{Binding, Fault, Subject};
 
 use super::load::unix_ms;
 use super::manager::{Plugins, Shared};
-use super::question::{About, CheckQuestion, CheckReply, PolicyQuestion, PolicyReply};
+use super::question::{About, CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, Slot};
 use super::samples::Measurer;
 use super::table::{Bound, To};
-use super::uses::{Asker, Slot};
+use super::uses::Asker;
 use crate::os::proc;
 use crate::state::Key;
 

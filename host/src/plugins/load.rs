@@ -16,9 +16,10 @@ use kennel_wasm::{Binding, ConfigureError, LoadError, Plugin, PluginOptions, Sub
 use super::fact::{PluginFact, Then};
 use super::manager::Shared;
 use super::observer::Watcher;
+use super::question::Slot;
 use super::source::{self, Component};
 use super::table::{Bound, Entry, Ready, Refused, Stage, To};
-use super::uses::{Asker, Slot, Use, Wanted};
+use super::uses::{Asker, Use, Wanted};
 use crate::config::PluginConfig;
 use crate::state::Key;
 

@@ -19,11 +19,15 @@
 //!
 //! Deliberately absent: any decision about services, and everything of WebAssembly.
 
+// What plugins would be and say, which a build without them still has words for.
+#[cfg_attr(not(feature = "plugins"), allow(dead_code))]
 mod fact;
+#[cfg_attr(not(feature = "plugins"), allow(dead_code))]
 mod question;
+#[cfg_attr(not(feature = "plugins"), allow(dead_code))]
 mod samples;
+#[cfg_attr(not(feature = "plugins"), allow(dead_code))]
 mod status;
-mod uses;
 
 #[cfg(feature = "plugins")]
 mod append;
@@ -48,19 +52,23 @@ mod source;
 #[cfg(feature = "plugins")]
 mod table;
 #[cfg(feature = "plugins")]
+mod uses;
+#[cfg(feature = "plugins")]
 mod validate;
 
 #[cfg(not(feature = "plugins"))]
 mod absent;
 
-#[cfg(all(test, feature = "plugins"))]
+#[cfg(test)]
+#[cfg(feature = "plugins")]
 mod tests;
 
 pub(crate) use fact::PluginFact;
-pub(crate) use question::{About, CheckQuestion, PolicyQuestion, PolicyReply, cause};
+pub(crate) use question::{
+    About, CheckQuestion, PolicyQuestion, PolicyReply, Requirer, Slot, cause,
+};
 pub(crate) use samples::Measurer;
 pub(crate) use status::{LastFault, PluginState, PluginStatus, UseStatus, quantile};
-pub(crate) use uses::{Requirer, Slot};
 
 #[cfg(not(feature = "plugins"))]
 pub(crate) use absent::{Plugins, Prepared, validate};

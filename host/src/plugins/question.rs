@@ -6,7 +6,36 @@ use std::time::Duration;
 use kennel_core::{Cause, CheckOutcome, ExitStatus, PolicyAnswer};
 use kennel_wasm::model::{Attributes, policy};
 
-use super::uses::Slot;
+/// Which question of a service.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) enum Slot {
+    /// Whether it is ready.
+    Ready,
+    /// Its health check of this name.
+    Health(Arc<str>),
+    /// What follows the end of a run.
+    Policy,
+}
+
+impl Slot {
+    /// The word under which its memory is kept.
+    pub(crate) fn word(&self) -> Arc<str> {
+        match self {
+            Slot::Ready => "ready".into(),
+            Slot::Health(name) => format!("health/{name}").into(),
+            Slot::Policy => "policy".into(),
+        }
+    }
+}
+
+/// Who may be unable to do without a plugin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Requirer {
+    /// A service, for its checks and its policy.
+    Service(Arc<str>),
+    /// The supervisor, for its sinks.
+    Supervisor,
+}
 
 /// One instance at the moment of a question.
 #[derive(Clone, PartialEq, Eq, Debug)]

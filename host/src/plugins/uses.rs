@@ -7,31 +7,10 @@ use std::sync::Arc;
 
 use kennel_wasm::model::Kind;
 
+use super::question::Slot;
 use crate::checks::CheckKind;
 use crate::config::{Config, PluginUse, ReadyWhen, ServiceConfig};
 use crate::state::Key;
-
-/// Which question of a service.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) enum Slot {
-    /// Whether it is ready.
-    Ready,
-    /// Its health check of this name.
-    Health(Arc<str>),
-    /// What follows the end of a run.
-    Policy,
-}
-
-impl Slot {
-    /// The word under which its memory is kept.
-    pub(crate) fn word(&self) -> Arc<str> {
-        match self {
-            Slot::Ready => "ready".into(),
-            Slot::Health(name) => format!("health/{name}").into(),
-            Slot::Policy => "policy".into(),
-        }
-    }
-}
 
 /// Who asks a plugin.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -51,15 +30,6 @@ impl fmt::Display for Asker {
             Asker::Sink(name) => write!(f, "sink {name}"),
         }
     }
-}
-
-/// Who may be unable to do without a plugin.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Requirer {
-    /// A service, for its checks and its policy.
-    Service(Arc<str>),
-    /// The supervisor, for its sinks.
-    Supervisor,
 }
 
 /// A plugin with a configuration of its own.

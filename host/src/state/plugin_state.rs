@@ -418,7 +418,7 @@ mod tests {
             (&b"kennel plugin state 2\n\x01"[..], "its first line is not that of this version"),
             (b"something else", "its first line is not that of this version"),
         ] {
-            drop(SavedStates::close(&state, SOON));
+            assert!(state.close(SOON));
             fs::write(&path, text).unwrap();
             let (_state, notices) = open(&path);
             let told = notices.try_recv().unwrap();

@@ -7,14 +7,40 @@ use crate::{EventSink, HealthCheck, RestartPolicy};
 
 /// Exports what this crate has, at most one of each kind:
 ///
-/// ```ignore
-/// kennel_plugin::export!(health_check: Redis);
-/// kennel_plugin::export!(health_check: Probe, event_sink: Tail);
+/// ```
+/// # use kennel_plugin::prelude::*;
+/// # struct Gate;
+/// # impl HealthCheck for Gate {
+/// #     type Config = ();
+/// #     type State = ();
+/// #     fn new((): ()) -> Result<Gate, Problems> { Ok(Gate) }
+/// #     fn check(&self, _: &CheckInput, _: &mut (), _: &mut Host) -> Result<Verdict, CheckError> {
+/// #         Ok(Verdict::healthy("open"))
+/// #     }
+/// # }
+/// # impl EventSink for Gate {
+/// #     type Config = ();
+/// #     fn new((): ()) -> Result<Gate, Problems> { Ok(Gate) }
+/// #     fn deliver(&self, _: &Batch, _: &mut SinkHost) -> Result<Taken, Failure> { Ok(Taken::All) }
+/// # }
+/// kennel_plugin::export!(health_check: Gate, event_sink: Gate);
 /// ```
 ///
 /// The kinds are `health_check`, `restart_policy` and `event_sink`, each with the type that
 /// implements the trait of that name. A plugin of several kinds has one configuration, which
 /// each of them reads.
+///
+/// A type without the trait, or a kind that there is not, does not compile:
+///
+/// ```compile_fail,E0277
+/// struct Nothing;
+/// kennel_plugin::export!(restart_policy: Nothing);
+/// ```
+///
+/// ```compile_fail
+/// struct Nothing;
+/// kennel_plugin::export!(healthcheck: Nothing);
+/// ```
 ///
 /// Where the crate is compiled for something else than Wasm, as for its unit tests, this only
 /// sees to it that the types have their traits.

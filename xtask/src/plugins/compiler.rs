@@ -145,29 +145,40 @@ impl Compiler {
         format!("{}{std}", self.version)
     }
 
-    /// Builds these packages as core modules.
+    /// Builds the libraries of these packages as core modules.
     pub(crate) fn build<'a>(
         &self,
         root: &Path,
         packages: impl Iterator<Item = &'a str>,
     ) -> Result<()> {
-        let mut build = cargo();
-        build
-            .current_dir(root)
-            .args(["build", "--locked", "--lib", "--profile", "plugin", "--target", TARGET])
-            .env("RUSTC", &self.rustc)
-            .env("CARGO_TARGET_DIR", &self.target_dir)
-            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?);
+        let mut build = self.cargo(root)?;
+        build.arg("--lib");
         for package in packages {
             build.args(["--package", package]);
         }
+        run(&mut build)
+    }
+
+    /// Builds the examples of the SDK as core modules.
+    pub(crate) fn build_examples(&self, root: &Path) -> Result<()> {
+        run(self.cargo(root)?.args(["--examples", "--package", "kennel-plugin"]))
+    }
+
+    fn cargo(&self, root: &Path) -> Result<Command> {
+        let mut build = cargo();
+        build
+            .current_dir(root)
+            .args(["build", "--locked", "--profile", "plugin", "--target", TARGET])
+            .env("RUSTC", &self.rustc)
+            .env("CARGO_TARGET_DIR", &self.target_dir)
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?);
         if let Some(linker) = &self.std_from_source {
             build
                 .arg("-Zbuild-std=std,panic_abort")
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
-        run(&mut build)
+        Ok(build)
     }
 
     /// Messages of panics name source files: under the same names wherever the files are.
@@ -179,7 +190,7 @@ impl Compiler {
         Ok(places.map(flag).join("\x1f"))
     }
 
-    /// The core module that was built of a package.
+    /// The core module that was built of a package, or of an example: `examples/NAME`.
     pub(crate) fn output(&self, package: &str) -> Result<Vec<u8>> {
         let name = format!("{}.wasm", package.replace('-', "_"));
         let path = self.target_dir.join(TARGET).join("plugin").join(name);

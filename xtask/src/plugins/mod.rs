@@ -54,11 +54,34 @@ pub(crate) fn plugins(args: &Args) -> Result<()> {
     }
     let compiler = Compiler::find(args.compiler)?;
     step(&format!("stock plugins, by {}", compiler.description()));
+    try_examples(&root, &compiler)?;
     let built = build(&root, &compiler)?;
     for entry in &built.manifest.plugins {
         println!("{:14} {:>7} bytes  {}", entry.name, entry.bytes, entry.kinds.join(", "));
     }
     if args.check { built.compare(&root) } else { built.write(&root) }
+}
+
+/// Examples of the SDK and the kinds that they have to be.
+const EXAMPLES: [(&str, &[&str]); 3] = [
+    ("redis", &["health-check"]),
+    ("patience", &["restart-policy"]),
+    ("gate", &["health-check", "event-sink"]),
+];
+
+/// What `export!` makes for each set of kinds is a component that has these kinds.
+fn try_examples(root: &Path, compiler: &Compiler) -> Result<()> {
+    compiler.build_examples(root)?;
+    for (name, kinds) in EXAMPLES {
+        let component = component::encode(&compiler.output(&format!("examples/{name}"))?)
+            .with_context(|| format!("cannot make a component of the example {name}"))?;
+        let found = component::kinds(&component)?;
+        if found.iter().any(|kind| !kinds.contains(&kind.as_str())) || found.len() != kinds.len() {
+            bail!("the example {name} is {found:?}, not {kinds:?}");
+        }
+        println!("{name:14} {:>7} bytes  {} (example)", component.len(), kinds.join(", "));
+    }
+    Ok(())
 }
 
 fn write_bindings(root: &Path) -> Result<()> {

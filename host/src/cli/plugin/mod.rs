@@ -17,6 +17,7 @@ mod check;
 mod inspect;
 #[cfg(feature = "plugins")]
 mod lab;
+mod ls;
 #[cfg(feature = "plugins")]
 mod new;
 #[cfg(feature = "plugins")]
@@ -53,10 +54,12 @@ enum PluginCommand {
     Test(args::TestArgs),
     /// Measure what calls of a plugin cost
     Bench(args::BenchArgs),
+    /// Show the plugins of a supervisor: state, calls, faults, latency
+    Ls(ls::LsArgs),
 }
 
 #[cfg(feature = "plugins")]
-pub(super) fn plugin(_global: &Global, args: &PluginArgs) -> Outcome {
+pub(super) fn plugin(global: &Global, args: &PluginArgs) -> Outcome {
     let PluginArgs { command } = args;
     match command {
         PluginCommand::New(args) => new::new(args),
@@ -65,12 +68,26 @@ pub(super) fn plugin(_global: &Global, args: &PluginArgs) -> Outcome {
         PluginCommand::Check(args) => check::check(args),
         PluginCommand::Test(args) => test::test(args),
         PluginCommand::Bench(args) => bench::bench(args),
+        PluginCommand::Ls(args) => ls::ls(global, args),
     }
 }
 
 #[cfg(not(feature = "plugins"))]
-pub(super) fn plugin(_global: &Global, _args: &PluginArgs) -> Outcome {
+pub(super) fn plugin(global: &Global, args: &PluginArgs) -> Outcome {
     use super::{ExitKind, Failure};
-    Err(Failure::new(ExitKind::Failed, "this kennel is built without plugins")
-        .hint("build it with the feature \"plugins\", which is on by default"))
+
+    let PluginArgs { command } = args;
+    match command {
+        // It is the supervisor that has the plugins.
+        PluginCommand::Ls(args) => ls::ls(global, args),
+        PluginCommand::New(_)
+        | PluginCommand::Build(_)
+        | PluginCommand::Inspect(_)
+        | PluginCommand::Check(_)
+        | PluginCommand::Test(_)
+        | PluginCommand::Bench(_) => {
+            Err(Failure::new(ExitKind::Failed, "this kennel is built without plugins")
+                .hint("build it with the feature \"plugins\", which is on by default"))
+        }
+    }
 }
