@@ -121,6 +121,7 @@ fn what_is_no_redis_is_restarted_and_what_is_not_granted_is_not() {
         "#
     ));
     kennel.start();
+    kennel.wait_for_state("barred", "up");
     let before = kennel.process("barred");
     wait_for("a restart", BOUND, || {
         kennel.service("deaf")["restarts"].as_u64().filter(|restarts| *restarts > 0)
