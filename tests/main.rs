@@ -27,5 +27,7 @@ mod scale;
 mod servers;
 #[cfg(feature = "plugins")]
 mod sinks;
+#[cfg(feature = "plugins")]
+mod stock_checks;
 mod stopping;
 mod support;

@@ -6,7 +6,7 @@ use kennel_wasm::Grants;
 use kennel_wasm::grants::NetGrant;
 
 use super::super::{AllowAll, Channel, Deadline, ProbeError, Stage, tcp, unix};
-use super::support::{SHORT, Then, needs, redis, says, soon};
+use super::support::{LONGER, SHORT, Then, needs, redis, says, soon};
 
 #[tokio::test]
 async fn redis_answers_a_ping_over_both_kinds_of_socket() {
@@ -53,16 +53,15 @@ async fn a_conversation_goes_back_and_forth() {
 async fn what_came_by_the_deadline_is_the_answer() {
     let talks = says(&["220 ready\r\n"], Then::IsSilent).await;
     let authority = talks.address.to_string();
-    let short = || Deadline::after(SHORT);
-    let answer = tcp(&authority, b"x", 1024, &AllowAll, short()).await.unwrap();
+    let answer = tcp(&authority, b"x", 1024, &AllowAll, Deadline::after(LONGER)).await.unwrap();
     assert_eq!(answer, b"220 ready\r\n");
     let mute = says(&[], Then::IsSilent).await;
     let authority = mute.address.to_string();
-    let answer = tcp(&authority, b"x", 1024, &AllowAll, short()).await;
+    let answer = tcp(&authority, b"x", 1024, &AllowAll, Deadline::after(SHORT)).await;
     let late = ProbeError::Late { stage: Stage::Answer, to: authority, within: SHORT };
     assert_eq!(answer, Err(late));
     let ends = says(&[], Then::Closes).await;
-    let answer = tcp(&ends.address.to_string(), b"x", 1024, &AllowAll, short()).await;
+    let answer = tcp(&ends.address.to_string(), b"x", 1024, &AllowAll, soon()).await;
     assert_eq!(answer, Ok(vec![]));
 }
 

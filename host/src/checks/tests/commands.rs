@@ -9,7 +9,7 @@ use kennel_core::{ExitStatus, Signal};
 use kennel_wasm::probe::ExecOutput;
 
 use super::super::{Deadline, Launcher, ProbeError, Stage, exec};
-use super::support::{BOUND, SHORT, soon};
+use super::support::{BOUND, LONGER, SHORT, soon};
 use crate::os::Launch;
 
 /// Starts commands in a folder, with a variable of its own.
@@ -87,9 +87,9 @@ async fn a_command_that_cannot_be_run_says_why() {
 async fn a_command_that_hangs_is_killed_with_its_whole_group() {
     let folder = tempfile::tempdir().unwrap();
     let script = "trap '' TERM; sleep 1000 & echo $! > child; echo $$ > main; wait; sleep 1000";
-    let late = sh(folder.path(), script, Deadline::after(SHORT)).await;
+    let late = sh(folder.path(), script, Deadline::after(LONGER)).await;
     let to = "sh".to_owned();
-    assert_eq!(late, Err(ProbeError::Late { stage: Stage::Command, to, within: SHORT }));
+    assert_eq!(late, Err(ProbeError::Late { stage: Stage::Command, to, within: LONGER }));
     for name in ["main", "child"] {
         gone(&fs::read_to_string(folder.path().join(name)).unwrap()).await;
     }
@@ -130,7 +130,7 @@ async fn a_command_may_say_much_but_is_not_listened_to_for_ever() {
     assert_eq!((end.exit_code, end.stdout.len(), end.stderr.len()), (Some(4), 65_536, 65_536));
     assert!(end.stdout.iter().all(|byte| *byte == b'x'));
     // Endless: it waits for its deadline rather than keep a processor busy.
-    let late = sh(folder.path(), "exec cat /dev/zero", Deadline::after(2 * SHORT)).await;
+    let late = sh(folder.path(), "exec cat /dev/zero", Deadline::after(SHORT)).await;
     assert!(matches!(late, Err(ProbeError::Late { .. })), "{late:?}");
 }
 

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::super::connect::first_of;
 use super::super::{AllowAll, Channel, ConnectFailure, Deadline, ProbeError, Stage};
-use super::support::{SHORT, free_port, full, soon};
+use super::support::{SHORT, full, nobody, soon};
 
 async fn tcp(authority: &str, deadline: Deadline) -> Result<(), ProbeError> {
     Channel::tcp(authority, &AllowAll, deadline).await.map(drop)
@@ -19,7 +19,8 @@ async fn unix(path: &Path, deadline: Deadline) -> Result<(), ProbeError> {
 
 #[tokio::test]
 async fn a_port_where_nobody_listens_refuses() {
-    let to = format!("127.0.0.1:{}", free_port());
+    let (_taken, address) = nobody();
+    let to = address.to_string();
     let error = tcp(&to, soon()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("connection to {to} refused"));
     // Under a name, the refusal counts and not that another address cannot be had here.
@@ -51,7 +52,7 @@ async fn a_name_is_taken_at_any_of_its_addresses() {
 #[tokio::test]
 async fn an_address_that_is_silent_holds_the_next_one_up_but_shortly() {
     let (silent, good) = (full().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let refusing = format!("127.0.0.1:{}", free_port()).parse().unwrap();
+    let (_taken, refusing) = nobody();
     let good = good.local_addr().unwrap();
     for addresses in [
         vec![silent.address, good],

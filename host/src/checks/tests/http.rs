@@ -14,7 +14,7 @@ use kennel_wasm::probe::HttpRequest;
 use tokio::net::TcpListener;
 
 use super::super::{AllowAll, Deadline, ProbeError, Stage, http};
-use super::support::{SHORT, Then, ask, get, get_with, needs, nginx, says, soon, value};
+use super::support::{LONGER, SHORT, Then, ask, get, get_with, needs, nginx, says, soon, value};
 
 const ECHO: &str = "server { listen 127.0.0.1:{port};
     location /health { add_header X-Kind echo; return 200 fine; }
@@ -221,12 +221,13 @@ async fn a_server_that_is_slow_is_late_with_what_was_waited_for() {
     ] {
         let server = says(pieces, Then::IsSilent).await;
         let to = server.address.to_string();
-        let late = http(get(&server.url()), &AllowAll, Deadline::after(SHORT)).await;
-        assert_eq!(late, Err(ProbeError::Late { stage, to: to.clone(), within: SHORT }));
+        let within = if stage == Stage::Body { LONGER } else { SHORT };
+        let late = http(get(&server.url()), &AllowAll, Deadline::after(within)).await;
+        assert_eq!(late, Err(ProbeError::Late { stage, to: to.clone(), within }));
         // The request's own timeout shortens the deadline.
-        let request = HttpRequest { timeout: Some(SHORT), ..get(&server.url()) };
+        let request = HttpRequest { timeout: Some(within), ..get(&server.url()) };
         let late = http(request, &AllowAll, soon()).await;
-        assert_eq!(late, Err(ProbeError::Late { stage, to, within: SHORT }));
+        assert_eq!(late, Err(ProbeError::Late { stage, to, within }));
     }
     // Without the body, what never ends is an answer all the same.
     let server = says(&["HTTP/1.1 200 OK\r\n\r\n", "and so on"], Then::IsSilent).await;

@@ -20,8 +20,11 @@ use super::super::{AllowAll, Deadline, ProbeError, http};
 /// How long a step may take on a busy machine that should take a moment.
 pub(super) const BOUND: Duration = Duration::from_secs(30);
 
-/// A timeout that a test waits for.
+/// A timeout that a test waits for, where nothing has to happen before it.
 pub(super) const SHORT: Duration = Duration::from_millis(300);
+
+/// The same where something has: a busy machine takes its time.
+pub(super) const LONGER: Duration = Duration::from_secs(3);
 
 pub(super) fn soon() -> Deadline {
     Deadline::after(BOUND)
@@ -46,9 +49,17 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// A port that nobody listens on. Somebody else may take it meanwhile; then the server
 /// that was to have it does not come up, and another one is tried.
-pub(super) fn free_port() -> u16 {
+fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// A port that is taken, so that nobody else can listen there, and where nobody does.
+pub(super) fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// A server that is a process.
