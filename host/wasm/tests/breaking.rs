@@ -43,7 +43,8 @@ async fn after_a_rest_one_success_enables_it_again() {
         let thirteenth = Input { sequence: 13, ..input() };
         bounded(binding.check(subject(), thirteenth, LONG)).await.expect_err("a fault");
     }
-    let rested = || matches!(binding.stats().breaker, BreakerState::Open { for_ } if for_.is_zero());
+    let rested =
+        || matches!(binding.stats().breaker, BreakerState::Open { for_ } if for_.is_zero());
     until("it has rested", rested).await;
     verdict(&binding).await;
     assert_eq!(binding.stats().breaker, BreakerState::Closed);

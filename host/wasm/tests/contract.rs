@@ -58,7 +58,10 @@ fn what_is_frozen_stands_in_the_contract_as_it_was() {
         let then = parse(&folder);
         let then_version = version(&then);
         let (major, minor, patch) = then_version;
-        assert_eq!(folder.file_name().and_then(|n| n.to_str()), Some(&*format!("{major}.{minor}.{patch}")));
+        assert_eq!(
+            folder.file_name().and_then(|n| n.to_str()),
+            Some(&*format!("{major}.{minor}.{patch}"))
+        );
         // Of an older, incompatible version the frozen copy is all there is.
         if (major, minor) != (version_now.0, version_now.1) {
             continue;
@@ -74,7 +77,8 @@ fn what_is_frozen_stands_in_the_contract_as_it_was() {
             );
         }
         if then_version == version_now {
-            let names = |items: &[(String, String)]| items.iter().map(|i| i.0.clone()).collect::<Vec<_>>();
+            let names =
+                |items: &[(String, String)]| items.iter().map(|i| i.0.clone()).collect::<Vec<_>>();
             assert_eq!(names(&items_now), names(&items_then), "new interfaces need a new version");
         }
     }
@@ -84,7 +88,10 @@ fn what_is_frozen_stands_in_the_contract_as_it_was() {
 fn the_version_of_the_contract_has_a_frozen_copy() {
     let (major, minor, patch) = version(&parse(&root().join("wit")));
     let newest = frozen().pop().expect("one");
-    assert_eq!(newest.file_name().and_then(|n| n.to_str()), Some(&*format!("{major}.{minor}.{patch}")));
+    assert_eq!(
+        newest.file_name().and_then(|n| n.to_str()),
+        Some(&*format!("{major}.{minor}.{patch}"))
+    );
 }
 
 #[test]

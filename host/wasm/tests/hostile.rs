@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use kennel_wasm::{ConfigureError, Fault, Kind};
 
-use crate::support::{Guest, LONG, World, bounded, check, fault, input, question, subject, verdict};
+use crate::support::{
+    Guest, LONG, World, bounded, check, fault, input, question, subject, verdict,
+};
 
 const LOOP: &str = "(loop $for_ever (br $for_ever)) (i32.const 0)";
 const SHORT: Duration = Duration::from_millis(100);
@@ -63,9 +65,10 @@ async fn waiting_uses_no_processor_time() {
     world.limits.cpu = Duration::from_millis(50);
     world.limits.time = Duration::from_millis(400);
     // Waits until just before the deadline, and then has time for an answer.
-    let guest = Guest::check("(call $tcp (i32.const 700) (i32.const 6)) (call $verdict (i32.const 3))")
-        .with_tcp()
-        .items("(data (i32.const 700) \"hang:1\")");
+    let guest =
+        Guest::check("(call $tcp (i32.const 700) (i32.const 6)) (call $verdict (i32.const 3))")
+            .with_tcp()
+            .items("(data (i32.const 700) \"hang:1\")");
     let binding = world.bind(&guest).await;
     verdict(&binding).await;
 }
@@ -144,9 +147,10 @@ async fn a_plugin_has_a_limit_over_all_its_instances() {
 #[tokio::test]
 async fn a_stack_overflow_is_a_trap() {
     let world = World::new();
-    let guest = Guest::check("(call $deeper (i32.const 0))")
-        .items("(func $deeper (param i32) (result i32)
-                  (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))");
+    let guest = Guest::check("(call $deeper (i32.const 0))").items(
+        "(func $deeper (param i32) (result i32)
+                  (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))",
+    );
     let binding = world.bind(&guest).await;
     let fault = fault(&binding).await;
     assert!(matches!(&fault, Fault::Trap(why) if why.contains("call stack exhausted")), "{fault}");

@@ -1,11 +1,8 @@
 //! Files that are no plugin are refused for what they are.
 
-use std::fs;
-use std::path::Path;
-
 use kennel_wasm::{BindError, Kind, LoadError, Settings};
 
-use crate::support::guest::component;
+use crate::support::guest::{component, contract};
 use crate::support::{Guest, World, bounded, verdict};
 
 async fn refusal(world: &World, bytes: &[u8]) -> LoadError {
@@ -15,22 +12,13 @@ async fn refusal(world: &World, bytes: &[u8]) -> LoadError {
     }
 }
 
-/// The contract, in another version.
-fn contract(version: &str) -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit");
-    let text: String = ["types", "host", "kinds"]
-        .into_iter()
-        .map(|name| fs::read_to_string(folder.join(format!("{name}.wit"))).expect("readable"))
-        .map(|text| text.replace("package kennel:plugin@0.1.0;", ""))
-        .collect();
-    vec![format!("package kennel:plugin@{version};\n{text}")]
-}
-
 /// A module with such functions, each of which is `(param i32) (result i32)` or as given.
 fn module(functions: &[&str]) -> String {
     let functions: String = functions
         .iter()
-        .map(|name| format!("(func (export \"{name}\") (param i32 i32) (result i32) unreachable)\n"))
+        .map(|name| {
+            format!("(func (export \"{name}\") (param i32 i32) (result i32) unreachable)\n")
+        })
         .collect();
     format!(
         "(module (memory (export \"memory\") 1) {functions}
@@ -45,13 +33,11 @@ async fn what_is_no_component_is_named_for_what_it_is() {
     let cases: [(&[u8], LoadError); 6] = [
         (b"", LoadError::Empty),
         (b"services:\n  web: {}\n", LoadError::NotWasm { what: "text".into() }),
+        (b"(module)", LoadError::NotWasm { what: "WebAssembly text, not its binary form".into() }),
         (
-            b"(module)",
-            LoadError::NotWasm { what: "WebAssembly text, not its binary form".into() },
+            b"\x7fELF\x02\x01\x01",
+            LoadError::NotWasm { what: "an executable or machine code (ELF)".into() },
         ),
-        (b"\x7fELF\x02\x01\x01", LoadError::NotWasm {
-            what: "an executable or machine code (ELF)".into(),
-        }),
         (&wat::parse_str("(module)").expect("a module"), LoadError::CoreModule),
         (&whole[..whole.len() / 2], LoadError::Truncated { bytes: whole.len() as u64 / 2 }),
     ];
@@ -116,7 +102,8 @@ async fn the_sha256_of_the_configuration_must_fit() {
 #[tokio::test]
 async fn a_component_that_exports_nothing_known_is_refused_with_what_was_expected() {
     let world = World::new();
-    let packages = vec!["package acme:tool; interface run { go: func(a: u32, b: u32) -> u32; }".into()];
+    let packages =
+        vec!["package acme:tool; interface run { go: func(a: u32, b: u32) -> u32; }".into()];
     let bytes = component(&module(&["acme:tool/run#go"]), "export acme:tool/run;", &packages);
     let error = refusal(&world, &bytes).await;
     assert_eq!(
@@ -140,7 +127,7 @@ async fn a_component_of_another_version_of_the_contract_is_refused() {
            (result i32) unreachable)",
     );
     let exports = "export kennel:plugin/lifecycle@0.9.0; export kennel:plugin/health-check@0.9.0;";
-    let error = refusal(&world, &component(&module, exports, &contract("0.9.0"))).await;
+    let error = refusal(&world, &component(&module, exports, &[contract("0.9.0")])).await;
     let said = error.to_string();
     assert!(matches!(error, LoadError::WrongVersion { .. }), "{said}");
     assert!(said.contains("health-check@0.9.0") && said.contains("kennel:plugin@0.1.0"), "{said}");
@@ -151,7 +138,7 @@ async fn a_component_of_a_newer_compatible_version_is_a_plugin() {
     let world = World::new();
     let mut guest = Guest::healthy();
     guest.version = "0.1.7".into();
-    let bytes = guest.build_against(&contract("0.1.7"));
+    let bytes = guest.build_against(&[contract("0.1.7")]);
     let plugin = world.try_load(bytes).await.expect("loads");
     assert_eq!(plugin.inspection().contract.as_deref(), Some("0.1.7"));
     let binding = plugin.bind(Kind::HealthCheck, "{}").expect("binds");
@@ -219,10 +206,7 @@ async fn a_plugin_is_bound_as_what_it_is_only() {
     let plugin = world.load(&Guest::healthy()).await;
     let error = plugin.bind(Kind::EventSink, "{}").err().expect("refused");
     assert!(matches!(error, BindError::WrongKind { .. }));
-    assert_eq!(
-        error.to_string(),
-        "plugin \"test\" is no event-sink, it is a health-check"
-    );
+    assert_eq!(error.to_string(), "plugin \"test\" is no event-sink, it is a health-check");
 }
 
 #[tokio::test]

@@ -126,7 +126,11 @@ async fn sleeping_past_the_deadline_ends_the_call() {
     let guest = Guest::check(
         "(call $block (call $after (i64.const 3600000000000))) (call $verdict (i32.const 0))",
     )
-    .import("wasi:clocks/monotonic-clock@0.2.0", "subscribe-duration", "$after (param i64) (result i32)")
+    .import(
+        "wasi:clocks/monotonic-clock@0.2.0",
+        "subscribe-duration",
+        "$after (param i64) (result i32)",
+    )
     .import("wasi:io/poll@0.2.0", "[method]pollable.block", "$block (param i32)")
     .foreign("wasi:io/poll@0.2.0", IO)
     .foreign("wasi:clocks/monotonic-clock@0.2.0", CLOCKS);
@@ -178,7 +182,11 @@ fn connecting(port: u16, what: &str) -> Guest {
         &method,
         "$start (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)",
     )
-    .import("wasi:sockets/tcp@0.2.0", "[method]tcp-socket.subscribe", "$subscribe (param i32) (result i32)")
+    .import(
+        "wasi:sockets/tcp@0.2.0",
+        "[method]tcp-socket.subscribe",
+        "$subscribe (param i32) (result i32)",
+    )
     .import("wasi:io/poll@0.2.0", "[method]pollable.block", "$block (param i32)")
     .foreign("wasi:io/poll@0.2.0", IO)
     .foreign("wasi:sockets/tcp@0.2.0", SOCKETS)
@@ -198,10 +206,7 @@ async fn sockets_go_where_it_was_granted_only() {
     let other = NetGrant::parse("127.0.0.2:*").expect("a grant");
     world.grants = Grants { net: vec![other], ..Grants::default() };
     verdict(&world.bind(&guest).await).await;
-    assert_eq!(
-        world.host.denied(),
-        [format!("needs grants: {{ net: [\"127.0.0.1:{port}\"] }}")]
-    );
+    assert_eq!(world.host.denied(), [format!("needs grants: {{ net: [\"127.0.0.1:{port}\"] }}")]);
     assert!(listener.accept().is_err(), "nobody came");
 
     let this = NetGrant::parse(&format!("127.0.0.1:{port}")).expect("a grant");

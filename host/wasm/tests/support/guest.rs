@@ -192,11 +192,22 @@ impl Guest {
     }
 }
 
+/// The contract as one text, in some version.
+pub(crate) fn contract(version: &str) -> String {
+    let files = [
+        include_str!("../../wit/types.wit"),
+        include_str!("../../wit/host.wit"),
+        include_str!("../../wit/kinds.wit"),
+    ];
+    let text = files.map(|text| text.replace("package kennel:plugin@0.1.0;", "")).concat();
+    format!("package kennel:plugin@{version};\n{text}")
+}
+
 /// A component from a core module in the text form and a world in WIT.
 pub(crate) fn component(module: &str, world: &str, packages: &[String]) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/wit")).expect("the contract");
-    for package in packages {
+    let contract = contract("0.1.0");
+    for package in [&contract].into_iter().chain(packages) {
         resolve.push_str("package.wit", package).expect("a package in WIT");
     }
     let guest = format!("package test:guest; world guest {{ {world} }}");
