@@ -17,6 +17,7 @@ mod launching;
 mod logs;
 mod mistakes;
 #[cfg(feature = "plugins")]
+mod plugin_cli;
 mod plugins;
 #[cfg(feature = "plugins")]
 mod plugins_stock;
