@@ -34,8 +34,7 @@ fn expected(kennel: &Kennel) -> Vec<u64> {
     wanted.map(|event| event["seq"].as_u64().unwrap()).collect()
 }
 
-const FAILS: &str =
-    "{ worker: { shell: 'exit 3', restart: { backoff: { initial: 5ms, max: 5ms }, limit: { max: 9, within: 1m } } } }";
+const FAILS: &str = "{ worker: { shell: 'exit 3', restart: { backoff: { initial: 5ms, max: 5ms }, limit: { max: 9, within: 1m } } } }";
 
 #[test]
 fn the_file_has_the_events_of_the_journal() {

@@ -12,12 +12,6 @@ use serde_json::Value;
 use crate::support::{BOUND, Kennel, wait_for};
 
 impl Kennel {
-    /// Waits until a plugin can be asked.
-    #[track_caller]
-    fn wait_for_plugin(&self, name: &str) {
-        self.wait_for_news("plugin.loaded", |event| event["attributes"]["plugin"] == name);
-    }
-
     /// Waits for an event of this kind, about no service or any, that is like this.
     #[track_caller]
     fn wait_for_news(&self, kind: &str, is_it: impl Fn(&Value) -> bool) -> Value {

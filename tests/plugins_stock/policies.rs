@@ -10,7 +10,10 @@ use crate::support::{BOUND, Kennel, wait_for};
 /// What the policy of an instance chose: milliseconds, and why.
 fn choices(kennel: &Kennel, instance: &str) -> Vec<(u64, String)> {
     let events = kennel.events_of("service.policy", instance);
-    events.iter().map(|event| (event["attributes"]["delay_ms"].as_u64().unwrap(), why(event))).collect()
+    events
+        .iter()
+        .map(|event| (event["attributes"]["delay_ms"].as_u64().unwrap(), why(event)))
+        .collect()
 }
 
 /// The policy's own words.
@@ -41,7 +44,9 @@ fn what_follows_a_run_depends_on_its_exit_code() {
           temporary: { shell: "exit 75" }
           wrong: { shell: "exit 78" }
           other: { shell: "exit 3" }
-          quick: { shell: "echo >> quick; test -e repaired || exit 42; exec sleep 1000" }
+          quick:
+            shell: "echo >> quick; test -e repaired || exit 42; exec sleep 1000"
+            restart: { limit: none }
           killed: { command: [sleep, "1000"] }
           missing: { command: [./no-such-program] }
         "#,
@@ -272,9 +277,7 @@ fn restarts_wait_for_the_end_of_the_quiet_hours_unless_somebody_wants_one() {
 fn restarts_outside_of_the_quiet_hours_are_as_built_in() {
     for (kind, around) in [("quiet", around(20, 22)), ("maintenance", around(1, 3))] {
         let kennel = Kennel::running(&hours(kind, &around));
-        wait_for("restarts", BOUND, || {
-            (kennel.read("runs").lines().count() >= 4).then_some(())
-        });
+        wait_for("restarts", BOUND, || (kennel.read("runs").lines().count() >= 4).then_some(()));
         assert_eq!(choices(&kennel, "worker"), [], "{kind}");
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Sent {
     pub(crate) line: String,
     headers: Vec<(String, String)>,
     pub(crate) body: String,
+    /// The status it was answered with; 0 for no answer.
+    pub(crate) answered: u16,
 }
 
 impl Sent {
@@ -123,10 +125,10 @@ impl Drop for Hook {
 impl Shared {
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
         let mut reader = BufReader::new(stream);
-        while let Some(sent) = read(&mut reader)? {
-            let answer =
-                Arc::clone(&self.answer.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(mut sent) = read(&mut reader)? {
+            let answer = Arc::clone(&self.answer.lock().unwrap_or_else(PoisonError::into_inner));
             let Reply { status, headers, body } = answer(&sent);
+            sent.answered = status;
             self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
             if status == 0 {
                 // No answer at all.
@@ -159,7 +161,8 @@ fn read(reader: &mut impl io::BufRead) -> io::Result<Option<Sent>> {
             None => break,
         }
     }
-    let mut sent = Sent { at, line: line.trim_end().to_owned(), headers, body: String::new() };
+    let mut sent =
+        Sent { at, line: line.trim_end().to_owned(), headers, body: String::new(), answered: 0 };
     let length = sent.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
