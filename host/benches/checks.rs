@@ -40,9 +40,8 @@ fn main() {
     let none = String::new();
     let built_in = format!(", health: {{ tcp: \"{address}\", every: 1s }}");
     let plugin = ", health: { plugin: tcp, every: 1s }".to_owned();
-    let bound = format!(
-        "plugins:\n  tcp: {{ source: ./tcp.wasm, grants: {{ net: [\"{address}\"] }} }}\n"
-    );
+    let bound =
+        format!("plugins:\n  tcp: {{ source: ./tcp.wasm, grants: {{ net: [\"{address}\"] }} }}\n");
     let mut shares = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         let modes = [(&none, ""), (&built_in, ""), (&plugin, bound.as_str())];

@@ -11,7 +11,7 @@
         name: "exit-codes",
         kinds: &["restart-policy"],
         summary: "A table from exit code or signal to what follows",
-        sha256: "d3bea0dc60a9ede066a972d42d30dd8b402c67da6c2fd06582348758f66561a8",
+        sha256: "af3bc399fcb850182af232208ddc87039ab362b7d237495c8acbecc0f7ae1dbd",
         component: component!("exit-codes.wasm"),
     },
     Stock {
@@ -32,7 +32,7 @@
         name: "http",
         kinds: &["health-check"],
         summary: "An HTTP request: status, headers, body, JSON values, expiry of the certificate",
-        sha256: "ef4a94fa4a02a4c4db3bf63b4ace4d2d2f2c6e12a65719e3fecefc5fbfeefd04",
+        sha256: "0b1af05389c4eace1bfde239a724a65ed073aaf4add6a6f27ea388214cf6deb0",
         component: component!("http.wasm"),
     },
     Stock {

@@ -16,10 +16,10 @@ mod facts;
 pub(crate) mod guest;
 #[cfg(feature = "plugins")]
 pub(crate) mod hook;
-#[cfg(feature = "plugins")]
-pub(crate) mod moody;
 pub(crate) mod http;
 pub(crate) mod kennel;
+#[cfg(feature = "plugins")]
+pub(crate) mod moody;
 pub(crate) mod openmetrics;
 pub(crate) mod output;
 pub(crate) mod process;

@@ -234,14 +234,16 @@ async fn memory(bytes: &Arc<[u8]>, bare: &Bare) {
 /// Compiling, and what the cache makes of it.
 async fn loads(small: &Arc<[u8]>) {
     let http: Arc<[u8]> = include_bytes!("../../stock/http.wasm").as_slice().into();
-    for (name, bytes) in [("128 KiB of memory, no code to speak of", small), ("stock http", &http)] {
+    for (name, bytes) in [("128 KiB of memory, no code to speak of", small), ("stock http", &http)]
+    {
         let folder = tempfile::tempdir().unwrap();
         let (mut cold, mut cached) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let cache_dir = folder.path().join("cache");
             let _ = std::fs::remove_dir_all(&cache_dir);
             for times in [&mut cold, &mut cached] {
-                let settings = Settings { cache_dir: Some(cache_dir.clone()), ..Settings::default() };
+                let settings =
+                    Settings { cache_dir: Some(cache_dir.clone()), ..Settings::default() };
                 let runtime = Runtime::new(settings).unwrap();
                 let begun = Instant::now();
                 runtime.load("load".into(), Arc::clone(bytes), options()).await.unwrap();

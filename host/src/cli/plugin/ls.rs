@@ -176,7 +176,10 @@ mod tests {
              redis   health-check  ready      1   1200       0  340 µs  2.1 ms  1.2 MiB\n\
              slack   -             failed     1      0       0       -       -      0 B  the file is empty\n"
         );
-        assert_eq!(table(&Plugins { plugins: vec![], sinks: vec![] }, Paint::never(), None), "no plugins\n");
+        assert_eq!(
+            table(&Plugins { plugins: vec![], sinks: vec![] }, Paint::never(), None),
+            "no plugins\n"
+        );
     }
 
     #[test]
