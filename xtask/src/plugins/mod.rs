@@ -214,8 +214,8 @@ mod tests {
             assert_eq!(sources::sha256(&bytes), entry.sha256, "{}.wasm", entry.name);
             assert_eq!(component::kinds(&bytes).expect("a component"), entry.kinds);
         }
-        let table = fs::read_to_string(folder.join("table.rs")).expect("readable");
-        assert_eq!(table, committed.table(), "host/stock/table.rs");
+        let table = fs::read_to_string(folder.join("table.inc")).expect("readable");
+        assert_eq!(table, committed.table(), "host/stock/table.inc");
         let strangers = manifest::strangers(&folder, &committed).expect("readable");
         assert!(strangers.is_empty(), "without sources: {strangers:?}");
     }
