@@ -17,6 +17,7 @@ mod launching;
 mod logs;
 mod mistakes;
 #[cfg(feature = "plugins")]
+mod plugin_cli;
 mod plugins;
 mod reloading;
 mod restarting;

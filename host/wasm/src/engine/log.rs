@@ -3,7 +3,7 @@
 //! A message has a length, a call a number of messages, and a plugin a number of messages in
 //! a minute. What is over is counted and, once, mentioned.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::bounds::{
@@ -23,20 +23,44 @@ pub(crate) struct Rate {
 struct Window {
     began: Instant,
     messages: u32,
+    /// Not mentioned yet.
+    dropped: u64,
+    /// When it was last mentioned that messages were dropped.
+    mentioned: Option<Instant>,
 }
 
 impl Rate {
     pub(crate) fn new() -> Self {
-        Self { window: Mutex::new(Window { began: Instant::now(), messages: 0 }) }
+        let began = Instant::now();
+        let window = Window { began, messages: 0, dropped: 0, mentioned: None };
+        Self { window: Mutex::new(window) }
     }
 
     fn admit(&self, now: Instant) -> bool {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window();
         if now.saturating_duration_since(window.began) >= MINUTE {
-            *window = Window { began: now, messages: 0 };
+            window.began = now;
+            window.messages = 0;
         }
         window.messages = window.messages.saturating_add(1);
         window.messages <= MESSAGES_PER_MINUTE
+    }
+
+    /// A call dropped so many. Says how many are to be mentioned, if it is time for that:
+    /// once in a minute.
+    pub(crate) fn dropped(&self, messages: u64, now: Instant) -> Option<u64> {
+        let mut window = self.window();
+        window.dropped += messages;
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < MINUTE;
+        if window.dropped == 0 || window.mentioned.is_some_and(is_recent) {
+            return None;
+        }
+        window.mentioned = Some(now);
+        Some(std::mem::take(&mut window.dropped))
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,6 +116,15 @@ mod tests {
         let passed = (0..1000).filter(|_| rate.admit(now)).count();
         assert_eq!(passed, MESSAGES_PER_MINUTE as usize);
         assert!(rate.admit(now + MINUTE + MINUTE));
+    }
+
+    #[test]
+    fn what_was_dropped_is_mentioned_once_in_a_minute() {
+        let (rate, now) = (Rate::new(), Instant::now());
+        assert_eq!(rate.dropped(0, now), None);
+        assert_eq!(rate.dropped(3, now), Some(3));
+        assert_eq!(rate.dropped(4, now + MINUTE / 2), None);
+        assert_eq!(rate.dropped(5, now + MINUTE), Some(9));
     }
 
     #[test]

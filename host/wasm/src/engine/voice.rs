@@ -2,6 +2,7 @@
 //! output and standard error.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -77,8 +78,9 @@ impl Voice {
         let dropped = state.budget.dropped();
         let cx = state.cx.take();
         drop(state);
-        if let (Some(cx), 1..) = (cx, dropped) {
-            self.shared.counters.log_dropped(dropped);
+        self.shared.counters.log_dropped(dropped);
+        let mentioned = self.shared.rate.dropped(dropped, Instant::now());
+        if let (Some(cx), Some(dropped)) = (cx, mentioned) {
             let message = format!("{dropped} messages over the limit were dropped");
             quietly(|| self.shared.host.log(&cx, Severity::Warn, message, Vec::new()));
         }

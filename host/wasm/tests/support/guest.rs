@@ -28,6 +28,8 @@ pub(crate) struct Guest {
     world: String,
     /// More packages, in WIT.
     packages: Vec<String>,
+    /// Of the contract that it is made against.
+    pub(crate) version: String,
 }
 
 impl Guest {
@@ -40,6 +42,7 @@ impl Guest {
             items: String::new(),
             world: String::new(),
             packages: Vec::new(),
+            version: "0.1.0".into(),
         }
     }
 
@@ -75,10 +78,11 @@ impl Guest {
         self
     }
 
-    /// An import of an interface that is not of the contract.
+    /// An import of an interface that is not of the contract, and its package in WIT where
+    /// that was not given yet.
     pub(crate) fn foreign(mut self, import: &str, package: &str) -> Self {
         self.world += &format!("import {import};\n");
-        self.packages.push(package.into());
+        self.packages.extend((!package.is_empty()).then(|| package.into()));
         self
     }
 
@@ -106,14 +110,15 @@ impl Guest {
     }
 
     fn module(&self) -> String {
-        let Self { kind, body, configure, imports, items, world: _, packages: _ } = self;
-        let ask = match kind {
-            Kind::HealthCheck => "health-check@0.1.0#check\") (param $input i32)",
-            Kind::RestartPolicy => "restart-policy@0.1.0#decide\") (param $input i32)",
-            Kind::EventSink => {
-                "event-sink@0.1.0#deliver\") (param $events i32) (param $count i32)
-                 (param $dropped i64) (param $now i64) (param $ext i32) (param $exts i32)"
-            }
+        let Self { kind, body, configure, imports, items, world: _, packages: _, version } = self;
+        let (ask, parameters) = match kind {
+            Kind::HealthCheck => ("check", "(param $input i32)"),
+            Kind::RestartPolicy => ("decide", "(param $input i32)"),
+            Kind::EventSink => (
+                "deliver",
+                "(param $events i32) (param $count i32) (param $dropped i64) (param $now i64)
+                 (param $ext i32) (param $exts i32)",
+            ),
         };
         format!(
             r#"(module
@@ -156,10 +161,10 @@ impl Guest {
                 (i32.store (i32.const {a8}) (local.get $taken))
                 (i32.const {ANSWER}))
               {items}
-              (func (export "kennel:plugin/lifecycle@0.1.0#configure")
+              (func (export "kennel:plugin/lifecycle@{version}#configure")
                   (param $config i32) (param $length i32) (result i32)
                 {configure})
-              (func (export "kennel:plugin/{ask} (result i32)
+              (func (export "kennel:plugin/{kind}@{version}#{ask}") {parameters} (result i32)
                 (local $i i32) (local $j i64)
                 (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
                 {body})
@@ -175,17 +180,34 @@ impl Guest {
 
     /// The component.
     pub(crate) fn build(&self) -> Vec<u8> {
-        let include = format!("include kennel:plugin/{}-plugin@0.1.0;", self.kind);
-        let world = format!("{include}\n{}", self.world);
-        component(&self.module(), &world, &self.packages)
+        self.build_against(&[])
     }
+
+    /// The component, with more packages that it may be made against.
+    pub(crate) fn build_against(&self, contract: &[String]) -> Vec<u8> {
+        let Self { kind, version, world, packages, .. } = self;
+        let world = format!("include kennel:plugin/{kind}-plugin@{version};\n{world}");
+        let packages: Vec<_> = contract.iter().chain(packages).cloned().collect();
+        component(&self.module(), &world, &packages)
+    }
+}
+
+/// The contract as one text, in some version.
+pub(crate) fn contract(version: &str) -> String {
+    let files = [
+        include_str!("../../wit/types.wit"),
+        include_str!("../../wit/host.wit"),
+        include_str!("../../wit/kinds.wit"),
+    ];
+    let text = files.map(|text| text.replace("package kennel:plugin@0.1.0;", "")).concat();
+    format!("package kennel:plugin@{version};\n{text}")
 }
 
 /// A component from a core module in the text form and a world in WIT.
 pub(crate) fn component(module: &str, world: &str, packages: &[String]) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/wit")).expect("the contract");
-    for package in packages {
+    let contract = contract("0.1.0");
+    for package in [&contract].into_iter().chain(packages) {
         resolve.push_str("package.wit", package).expect("a package in WIT");
     }
     let guest = format!("package test:guest; world guest {{ {world} }}");

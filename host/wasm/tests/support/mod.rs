@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kennel_wasm::model::{Target, check, policy, sink};
 use kennel_wasm::{
-    Binding, CallLimits, Fault, Grants, Kind, LoadError, Plugin, PluginOptions, Runtime, Settings,
+    Binding, CallLimits, Fault, Grants, LoadError, Plugin, PluginOptions, Runtime, Settings,
     Subject,
 };
 
@@ -152,6 +152,3 @@ pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     };
     tokio::time::timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
-
-/// The kinds, for tests that go over all.
-pub(crate) const KINDS: [Kind; 3] = Kind::ALL;
