@@ -238,11 +238,22 @@ mod tests {
                 ],
             )],
             checks: tallies.all(),
+            sinks: vec![SinkStatus {
+                name: "audit".into(),
+                plugin: "file".into(),
+                next: 8,
+                behind: 3,
+                taken: 6,
+                rejected: 1,
+                dropped: 0,
+                failures: 2,
+                error: None,
+            }],
         }
     }
 
     #[test]
-    fn plugins_samples_and_checks_are_shown_as_openmetrics_wants_them() {
+    fn plugins_samples_checks_and_sinks_are_shown_as_openmetrics_wants_them() {
         let mut registry = Registry::with_prefix("kennel");
         registry.register_collector(Box::new(snapshot()));
         let mut out = String::new();
@@ -265,6 +276,10 @@ mod tests {
             "kennel_check_answers_total{service=\"c\",instance=\"c/0\",check=\"redis\",outcome=\"late\"} 1.0",
             "kennel_check_answers_total{service=\"c\",instance=\"c/0\",check=\"redis\",outcome=\"passed\"} 0.0",
             "kennel_check_seconds_count{service=\"c\",instance=\"c/0\",check=\"redis\"} 1",
+            "kennel_sink_events_total{sink=\"audit\",plugin=\"file\",outcome=\"taken\"} 6.0",
+            "kennel_sink_events_total{sink=\"audit\",plugin=\"file\",outcome=\"rejected\"} 1.0",
+            "kennel_sink_failures_total{sink=\"audit\",plugin=\"file\"} 2.0",
+            "kennel_sink_behind_events{sink=\"audit\",plugin=\"file\"} 3.0",
             "kennel_check_seconds_bucket{le=\"0.005\",service=\"c\",instance=\"c/0\",check=\"redis\"} 1",
         ] {
             assert!(out.lines().any(|shown| shown == line), "{line} is missing in\n{out}");
