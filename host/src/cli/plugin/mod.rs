@@ -42,6 +42,8 @@ pub(super) struct PluginArgs {
 
 #[derive(Subcommand, Debug)]
 enum PluginCommand {
+    /// Show the plugins of a supervisor: state, calls, faults, latency
+    Ls(ls::LsArgs),
     /// Make a project for a new plugin, which builds at once
     New(args::NewArgs),
     /// Build the plugin of a project
@@ -54,8 +56,6 @@ enum PluginCommand {
     Test(args::TestArgs),
     /// Measure what calls of a plugin cost
     Bench(args::BenchArgs),
-    /// Show the plugins of a supervisor: state, calls, faults, latency
-    Ls(ls::LsArgs),
 }
 
 #[cfg(feature = "plugins")]
