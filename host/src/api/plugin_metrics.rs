@@ -207,7 +207,6 @@ mod tests {
             Checked { service: "c".into(), instance: "c/0".into(), check: "redis".into() };
         tallies.count(&checked, CheckOutcome::Late, Duration::from_millis(3));
         PluginSnapshot {
-            sinks: Vec::new(),
             plugins: vec![PluginStatus {
                 name: "redis".into(),
                 source: "stock:redis".to_owned(),
