@@ -4,9 +4,11 @@
 //! stands what they were built from; the tests of this module, which need no toolchain either,
 //! see to it that sources and components do not drift apart.
 //!
-//!     wit/ ─► plugin-sdk/src/bindings
-//!     plugins/NAME + plugin-sdk + locked dependencies ─► core module ─► host/stock/NAME.wasm
-//!                                      └─ digest ─────────────────────► host/stock/manifest.json
+//! ```text
+//! wit/ ─► plugin-sdk/src/bindings
+//! plugins/NAME + plugin-sdk + locked dependencies ─► core module ─► host/stock/NAME.wasm
+//!                                  └─ digest ─────────────────────► host/stock/manifest.json
+//! ```
 
 mod bindings;
 mod compiler;
