@@ -19,10 +19,16 @@ mod mistakes;
 #[cfg(feature = "plugins")]
 mod plugin_cli;
 mod plugins;
+#[cfg(feature = "plugins")]
+mod plugins_stock;
 mod reloading;
 mod restarting;
 mod sample;
 mod scale;
 mod servers;
+#[cfg(feature = "plugins")]
+mod sinks;
+#[cfg(feature = "plugins")]
+mod stock_checks;
 mod stopping;
 mod support;

@@ -13,6 +13,7 @@ use crate::config::{ConfigErrors, Plan};
 use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
+use crate::sinks::SinkStates;
 use crate::status::Status;
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
@@ -26,6 +27,7 @@ pub struct Handle {
     pub(crate) logs: Logs,
     pub(crate) meter: Meter,
     pub(crate) plugins: Plugins,
+    pub(crate) sinks: SinkStates,
     pub(crate) checks: CheckTallies,
 }
 

@@ -31,7 +31,7 @@ macro_rules! component {
 }
 
 /// All of them, by name.
-static STOCK: &[Stock] = include!("../stock/table.rs");
+static STOCK: &[Stock] = include!("../stock/table.inc");
 
 fn find(name: &str) -> Option<&'static Stock> {
     STOCK.iter().find(|stock| stock.name == name)

@@ -177,6 +177,7 @@ impl Builder {
             logs: Logs::new(capture.clone(), log_dir),
             meter: Meter::default(),
             plugins: plugins.clone(),
+            sinks: sinks.states(),
             checks: checks.clone(),
         };
         let parts = Parts {

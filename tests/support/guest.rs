@@ -16,6 +16,7 @@ pub(crate) enum Does {
     /// Fails.
     Traps,
     /// Says that the check cannot be made.
+    #[allow(dead_code)]
     Refuses,
 }
 

@@ -14,8 +14,12 @@
 mod facts;
 #[cfg(feature = "plugins")]
 pub(crate) mod guest;
+#[cfg(feature = "plugins")]
+pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod kennel;
+#[cfg(feature = "plugins")]
+pub(crate) mod moody;
 pub(crate) mod openmetrics;
 pub(crate) mod output;
 pub(crate) mod process;

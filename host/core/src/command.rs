@@ -136,6 +136,7 @@ impl Core {
         for &id in ids {
             let Some(instance) = self.instances.get_mut(&id) else { continue };
             instance.counters = Counters::default();
+            instance.history.clear();
             instance.last_failure = None;
             let waits = match instance.phase {
                 Phase::Backoff(_) | Phase::Failed { .. } => true,
@@ -215,6 +216,7 @@ impl Core {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         if !instance.phase.is_live() {
             instance.counters.forget();
+            instance.history.clear();
         }
         self.wake(id);
     }
@@ -234,6 +236,7 @@ impl Core {
     fn renew(&mut self, id: InstanceId, reason: StopReason) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.counters.forget();
+        instance.history.clear();
         if instance.phase.is_live() {
             instance.renewal = Some(reason);
             self.renew_dependents(id);

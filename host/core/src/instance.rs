@@ -39,7 +39,7 @@ pub(crate) struct Instance {
     pub(crate) last_failure: Option<Cause>,
     /// How the last process ended, whoever wanted it.
     pub(crate) last_exit: Option<(ExitStatus, Time)>,
-    /// Runs that ended by themselves, newest first.
+    /// Runs that ended by themselves since somebody last wanted a new beginning, newest first.
     pub(crate) history: VecDeque<PastRun>,
 }
 

@@ -210,7 +210,8 @@ impl<'a> InstanceView<'a> {
         })
     }
 
-    /// Runs that ended by themselves, newest first; the last 32.
+    /// Runs that ended by themselves since the operator last began anew, newest first; the
+    /// last 32.
     pub fn history(self) -> impl Iterator<Item = &'a PastRun> {
         self.instance.history.iter()
     }

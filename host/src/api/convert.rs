@@ -7,10 +7,10 @@ use kennel_core as core;
 
 use super::wire::{
     Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
-    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, State, Status,
+    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, Sink, State, Status,
     Supervisor, SupervisorChange, Wanted,
 };
-use crate::{config, handle, journal, logs, plugins, status};
+use crate::{config, handle, journal, logs, plugins, sinks, status};
 
 /// A wall-clock time as it stands on the wire; times that no calendar has are clamped.
 pub(crate) fn time(at: SystemTime) -> String {
@@ -177,6 +177,33 @@ impl From<&config::SupervisorChange> for SupervisorChange {
             config::When::SupervisorRestart => true,
         };
         SupervisorChange { key: (*key).to_owned(), needs_supervisor_restart }
+    }
+}
+
+impl From<&sinks::SinkStatus> for Sink {
+    fn from(status: &sinks::SinkStatus) -> Sink {
+        let sinks::SinkStatus {
+            name,
+            plugin,
+            next,
+            behind,
+            taken,
+            rejected,
+            dropped,
+            failures,
+            error,
+        } = status;
+        Sink {
+            name: name.to_string(),
+            plugin: plugin.to_string(),
+            next_seq: *next,
+            behind: *behind,
+            taken: *taken,
+            rejected: *rejected,
+            dropped: *dropped,
+            failures: *failures,
+            error: error.clone(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use prometheus_client::registry::Unit;
 use super::metrics::{Families, Labels};
 use super::wire;
 use crate::plugins::{Measurer, PluginStatus};
+use crate::sinks::SinkStatus;
 use crate::tallies::{BOUNDS_MS, Checked, OUTCOMES, Tally};
 use kennel_wasm::model::Sample;
 
@@ -24,6 +25,7 @@ pub(super) struct PluginSnapshot {
     pub(super) plugins: Vec<PluginStatus>,
     pub(super) samples: Vec<(Measurer, Vec<Sample>)>,
     pub(super) checks: Vec<(Checked, Tally)>,
+    pub(super) sinks: Vec<SinkStatus>,
 }
 
 impl PluginSnapshot {
@@ -31,7 +33,8 @@ impl PluginSnapshot {
         self.plugins(families)?;
         self.latency(families)?;
         self.samples(families)?;
-        self.checks(families)
+        self.checks(families)?;
+        self.sinks(families)
     }
 
     fn plugins(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -113,6 +116,30 @@ impl PluginSnapshot {
         });
         families.histogram(about, series)
     }
+
+    fn sinks(&self, families: &mut Families<'_>) -> fmt::Result {
+        let events = self.sinks.iter().flat_map(|sink| {
+            let outcomes =
+                [("taken", sink.taken), ("rejected", sink.rejected), ("dropped", sink.dropped)];
+            outcomes.into_iter().map(move |(outcome, count)| {
+                let mut labels = sink_labels(sink);
+                labels.push(("outcome", outcome.into()));
+                (labels, count as f64)
+            })
+        });
+        families
+            .counter(("sink_events", None, "Events of the sink, by what became of them"), events)?;
+        let failures = self.sinks.iter().map(|sink| (sink_labels(sink), sink.failures as f64));
+        let about = ("sink_failures", None, "Tries to deliver that brought nothing");
+        families.counter(about, failures)?;
+        let behind = self.sinks.iter().map(|sink| (sink_labels(sink), sink.behind as f64));
+        let about = ("sink_behind_events", None, "Events of all kinds that the sink has before it");
+        families.gauge(about, behind)
+    }
+}
+
+fn sink_labels(sink: &SinkStatus) -> Labels<'_> {
+    vec![("sink", (&*sink.name).into()), ("plugin", (&*sink.plugin).into())]
 }
 
 /// Each bound with its count, the last one without a bound.
@@ -210,11 +237,22 @@ mod tests {
                 ],
             )],
             checks: tallies.all(),
+            sinks: vec![SinkStatus {
+                name: "audit".into(),
+                plugin: "file".into(),
+                next: 8,
+                behind: 3,
+                taken: 6,
+                rejected: 1,
+                dropped: 0,
+                failures: 2,
+                error: None,
+            }],
         }
     }
 
     #[test]
-    fn plugins_samples_and_checks_are_shown_as_openmetrics_wants_them() {
+    fn plugins_samples_checks_and_sinks_are_shown_as_openmetrics_wants_them() {
         let mut registry = Registry::with_prefix("kennel");
         registry.register_collector(Box::new(snapshot()));
         let mut out = String::new();
@@ -237,6 +275,10 @@ mod tests {
             "kennel_check_answers_total{service=\"c\",instance=\"c/0\",check=\"redis\",outcome=\"late\"} 1.0",
             "kennel_check_answers_total{service=\"c\",instance=\"c/0\",check=\"redis\",outcome=\"passed\"} 0.0",
             "kennel_check_seconds_count{service=\"c\",instance=\"c/0\",check=\"redis\"} 1",
+            "kennel_sink_events_total{sink=\"audit\",plugin=\"file\",outcome=\"taken\"} 6.0",
+            "kennel_sink_events_total{sink=\"audit\",plugin=\"file\",outcome=\"rejected\"} 1.0",
+            "kennel_sink_failures_total{sink=\"audit\",plugin=\"file\"} 2.0",
+            "kennel_sink_behind_events{sink=\"audit\",plugin=\"file\"} 3.0",
             "kennel_check_seconds_bucket{le=\"0.005\",service=\"c\",instance=\"c/0\",check=\"redis\"} 1",
         ] {
             assert!(out.lines().any(|shown| shown == line), "{line} is missing in\n{out}");

@@ -9,5 +9,9 @@ use super::wire;
 /// Answers from memory: neither the driver nor a plugin is asked.
 pub(crate) async fn plugins(State(context): State<Context>) -> Json<wire::Plugins> {
     let plugins = context.handle.plugins.status();
-    Json(wire::Plugins { plugins: plugins.iter().map(wire::Plugin::from).collect() })
+    let sinks = context.handle.sinks.all();
+    Json(wire::Plugins {
+        plugins: plugins.iter().map(wire::Plugin::from).collect(),
+        sinks: sinks.iter().map(wire::Sink::from).collect(),
+    })
 }

@@ -324,6 +324,32 @@ pub struct SupervisorChange {
 pub struct Plugins {
     /// Each of them, by name.
     pub plugins: Vec<Plugin>,
+    /// The event sinks, by name.
+    #[serde(default)]
+    pub sinks: Vec<Sink>,
+}
+
+/// One event sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sink {
+    /// Its name.
+    pub name: String,
+    /// The plugin that takes the events.
+    pub plugin: String,
+    /// The number of the next event that it is to be given.
+    pub next_seq: u64,
+    /// Events of all kinds from there on.
+    pub behind: u64,
+    /// Events that it took since the supervisor started.
+    pub taken: u64,
+    /// Events that it rejected since then: they are passed over.
+    pub rejected: u64,
+    /// Events of all kinds that the journal gave up before the sink was given them.
+    pub dropped: u64,
+    /// Tries that brought nothing since the supervisor started.
+    pub failures: u64,
+    /// Why the last try brought nothing.
+    pub error: Option<String>,
 }
 
 /// One plugin.

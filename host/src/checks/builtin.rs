@@ -102,7 +102,7 @@ fn named(url: &str, error: ProbeError) -> ProbeError {
         | ProbeError::Connect { .. }
         | ProbeError::Tls { .. }
         | ProbeError::TooLarge { .. }
-        | ProbeError::Command { .. }
+        | ProbeError::Command(_)
         | ProbeError::Invalid(_) => error,
     }
 }
@@ -175,7 +175,7 @@ fn outcome_of(error: &ProbeError) -> Outcome {
         ProbeError::Tls { .. } | ProbeError::Protocol { .. } | ProbeError::TooLarge { .. } => {
             Outcome::Failed { how: Failure::Wrong, reason }
         }
-        ProbeError::Denied(_) | ProbeError::Command { .. } | ProbeError::Invalid(_) => {
+        ProbeError::Denied(_) | ProbeError::Command(_) | ProbeError::Invalid(_) => {
             Outcome::Impossible { reason }
         }
     }

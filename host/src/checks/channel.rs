@@ -205,6 +205,11 @@ pub(super) fn broken(to: &str, error: &io::Error) -> ProbeError {
     }
 }
 
+/// Whether an error is one of the connection, and not of what was made of its bytes.
+pub(super) fn is_of_stream(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || tls::reason_within(error).is_some()
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -76,7 +76,7 @@ fn failed(to: &str, addresses: &[SocketAddr], error: &io::Error) -> ProbeError {
     ProbeError::Connect { to, how: ConnectFailure::of(error) }
 }
 
-async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+pub(super) async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     if let [only] = addresses {
         return connect(*only).await;
     }

@@ -67,13 +67,8 @@ pub enum ProbeError {
         max: usize,
     },
     /// The command cannot be run.
-    #[error("cannot run \"{program}\": {reason}")]
-    Command {
-        /// What was to be run.
-        program: String,
-        /// Why it cannot.
-        reason: String,
-    },
+    #[error("{0}")]
+    Command(String),
     /// What was asked for makes no sense, or cannot be had here.
     #[error("{0}")]
     Invalid(String),
@@ -178,7 +173,7 @@ impl From<ProbeError> for probe::ProbeError {
                 probe::ProbeError::Protocol(format!("{to}: {reason}"))
             }
             ProbeError::TooLarge { .. } => probe::ProbeError::TooLarge,
-            ProbeError::Command { .. } | ProbeError::Invalid(_) => probe::ProbeError::Other(text),
+            ProbeError::Command(_) | ProbeError::Invalid(_) => probe::ProbeError::Other(text),
         }
     }
 }
@@ -194,5 +189,42 @@ impl fmt::Display for Stage {
             Stage::Body => "reading the answer",
             Stage::Command => "running the command",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_are_told_the_kind_of_error_and_the_words_once() {
+        let to = || "10.0.0.1:80".to_owned();
+        let reason = || "why".to_owned();
+        let within = Duration::from_secs(3);
+        for (error, words) in [
+            (Denied { grant: "exec: true".into() }.into(), "denied: needs grants: { exec: true }"),
+            (ProbeError::Late { stage: Stage::Answer, to: to(), within }, "timed out"),
+            (
+                ProbeError::Dns { host: "db".into(), reason: reason() },
+                "cannot resolve the name: db: why",
+            ),
+            (
+                ProbeError::Connect { to: to(), how: ConnectFailure::Refused },
+                "cannot connect: connection to 10.0.0.1:80 refused",
+            ),
+            (
+                ProbeError::Tls { to: to(), reason: reason() },
+                "cannot agree on TLS: 10.0.0.1:80: why",
+            ),
+            (
+                ProbeError::Protocol { to: to(), reason: reason() },
+                "wrong protocol: 10.0.0.1:80: why",
+            ),
+            (ProbeError::TooLarge { to: to(), max: 1 }, "too large"),
+            (ProbeError::Invalid(reason()), "why"),
+            (ProbeError::Command(reason()), "why"),
+        ] {
+            assert_eq!(probe::ProbeError::from(error).to_string(), words);
+        }
     }
 }

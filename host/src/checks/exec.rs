@@ -68,13 +68,22 @@ pub(crate) async fn exec(
         // The semaphore is never closed. The place goes with the work.
         let place = PLACES.acquire().await.ok();
         let made = tokio::task::spawn_blocking(move || (make(&*launcher, &argv), place)).await;
-        let failed = |reason: String| ProbeError::Command { program: program.clone(), reason };
+        let failed = |reason: String| ProbeError::Command(sentence(&program, &reason));
         let (running, place) = made.map_err(|_| failed("it was interrupted".into()))?;
         drop(place);
         let ended = collect(running.map_err(failed)?).await;
         ended.map_err(|error| failed(Cause::from_io(&error).to_string()))
     };
     deadline.limit(Stage::Command, &program, run).await
+}
+
+/// Why a program cannot be run; what the system says may be a sentence already.
+fn sentence(program: &str, reason: &str) -> String {
+    if reason.starts_with("cannot ") {
+        reason.to_owned()
+    } else {
+        format!("cannot run \"{program}\": {reason}")
+    }
 }
 
 struct Running {

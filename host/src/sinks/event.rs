@@ -136,6 +136,7 @@ mod tests {
             ("service.exited", json!({"code": 0}), Severity::Info),
             ("service.exited", json!({"code": 1}), Severity::Warn),
             ("service.exited", json!({"signal": "SIGKILL"}), Severity::Warn),
+            ("service.exited", json!({"signal": "SIGTERM"}), Severity::Info),
             ("health.changed", json!({"to": "unhealthy"}), Severity::Error),
             ("health.changed", json!({"to": "degraded"}), Severity::Warn),
             ("health.changed", json!({"to": "healthy"}), Severity::Info),

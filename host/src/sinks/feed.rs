@@ -19,6 +19,8 @@ use crate::journal::{self, Filter, Journal, Record};
 
 /// How long an event waits for others.
 const LINGER: Duration = Duration::from_millis(200);
+/// How long a sink that fails is left alone while the supervisor ends.
+const LAST_TRIES: Duration = Duration::from_millis(250);
 /// A cursor that has passed that many events nobody wanted is written too: the journal
 /// may give those up, and they are none that the sink missed.
 const PASSED_MAX: u64 = 1000;
@@ -127,12 +129,7 @@ impl Feed {
             let _ = before.await;
         }
         self.save().await;
-        loop {
-            match self.step(&*deliver).await {
-                Then::GoOn => {}
-                Then::End => break,
-            }
-        }
+        while let Then::GoOn = self.step(&*deliver).await {}
         let forget = *self.orders.borrow() == Order::Forget;
         if forget {
             let file = self.file.clone();
@@ -245,9 +242,18 @@ impl Feed {
         if let Some(news) = news {
             self.report.tell(news);
         }
-        if let Order::Finish { .. } = *self.orders.borrow() {
-            // It had its last chance.
-            return Then::End;
+        let deadline = match *self.orders.borrow() {
+            Order::Finish { until: _, deadline } => Some(deadline),
+            Order::Deliver(_) | Order::Forget => None,
+        };
+        if let Some(deadline) = deadline {
+            // There is no later, so what is left of the time is used.
+            let again = Instant::now() + asked.unwrap_or_default().max(LAST_TRIES);
+            if again >= deadline {
+                return Then::End;
+            }
+            tokio::time::sleep_until(again).await;
+            return Then::GoOn;
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

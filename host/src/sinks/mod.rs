@@ -64,7 +64,7 @@ use crate::plugins::Plugins;
 use cursor::{Cursor, CursorFile};
 use feed::{Feed, Order, Parts, Wants};
 use report::Report;
-pub(crate) use report::SinkStatus;
+pub(crate) use report::{SinkStates, SinkStatus};
 
 /// Where batches go.
 pub(crate) trait Deliver: Send + Sync + 'static {
@@ -85,6 +85,7 @@ impl Deliver for Plugins {
 pub(crate) struct Sinks {
     dir: PathBuf,
     journal: Journal,
+    states: SinkStates,
     /// What there is to begin with, until it has begun.
     waiting: Vec<Feed>,
     sinks: HashMap<Arc<str>, Sink>,
@@ -106,6 +107,7 @@ impl Sinks {
     pub(crate) fn open(dir: PathBuf, journal: Journal, configs: &[SinkConfig]) -> Sinks {
         let mut sinks = Sinks {
             dir,
+            states: SinkStates::new(journal.clone()),
             journal,
             waiting: Vec::new(),
             sinks: HashMap::new(),
@@ -142,6 +144,7 @@ impl Sinks {
         for (name, Sink { orders, report: _, ended }) in self.sinks.extract_if(|name, _| gone(name))
         {
             orders.send_replace(Order::Forget);
+            self.states.remove(&name);
             self.ending.insert(name, ended);
         }
         for config in configs {
@@ -168,6 +171,7 @@ impl Sinks {
         let wants = Wants::of(config);
         let (orders, taken) = watch::channel(Order::Deliver(wants.clone()));
         let (ends, ended) = oneshot::channel();
+        self.states.add(config.name.clone(), Arc::clone(&report));
         self.waiting.push(Feed::new(Parts {
             name: config.name.clone(),
             journal: self.journal.clone(),
@@ -182,13 +186,9 @@ impl Sinks {
         self.sinks.insert(config.name.clone(), Sink { orders, report, ended });
     }
 
-    /// How the sinks are, by name.
-    pub(crate) fn status(&self) -> Vec<SinkStatus> {
-        let last = self.journal.last_seq();
-        let mut all: Vec<SinkStatus> =
-            self.sinks.values().map(|sink| sink.report.status(last)).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+    /// A look at how the sinks are, that outlives this.
+    pub(crate) fn states(&self) -> SinkStates {
+        self.states.clone()
     }
 
     /// Gives the sinks what is in the journal by now, and ends them; what they did not take

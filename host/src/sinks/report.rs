@@ -1,5 +1,6 @@
 //! What people are told of a sink: its state, and events, which are few.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,37 @@ pub(crate) struct SinkStatus {
     pub(crate) failures: u64,
     /// Why the last try brought nothing; none after one that did.
     pub(crate) error: Option<String>,
+}
+
+/// A look at how sinks are. Clones see the same.
+#[derive(Clone)]
+pub(crate) struct SinkStates {
+    journal: Journal,
+    reports: Arc<Mutex<BTreeMap<Arc<str>, Arc<Report>>>>,
+}
+
+impl SinkStates {
+    pub(crate) fn new(journal: Journal) -> SinkStates {
+        SinkStates { journal, reports: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Report>>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, name: Arc<str>, report: Arc<Report>) {
+        self.lock().insert(name, report);
+    }
+
+    pub(super) fn remove(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    /// How the sinks are, by name.
+    pub(crate) fn all(&self) -> Vec<SinkStatus> {
+        let last = self.journal.last_seq();
+        self.lock().values().map(|report| report.status(last)).collect()
+    }
 }
 
 /// What is known of a sink, and the way to tell.

@@ -25,9 +25,11 @@ pub(super) fn of(record: &Record) -> Severity {
             "degraded" => Severity::Warn,
             _ => Severity::Info,
         },
-        "service.exited" => match attribute("code").and_then(Value::as_i64) {
-            Some(0) => Severity::Info,
-            Some(_) | None => Severity::Warn,
+        // Why a service that was to stop has ended is no news; one that was not has a
+        // `service.backoff` or `service.failed` after it.
+        "service.exited" => match (attribute("code").and_then(Value::as_i64), word("signal")) {
+            (Some(0), _) | (None, "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT") => Severity::Info,
+            (Some(_) | None, _) => Severity::Warn,
         },
         "service.start_failed"
         | "service.backoff"

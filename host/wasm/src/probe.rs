@@ -74,7 +74,8 @@ pub struct HttpResponse {
     pub headers: Vec<(String, String)>,
     /// What came, up to the limit.
     pub body: Vec<u8>,
-    /// From the first byte sent to the last byte read.
+    /// From the start of the first connection, the resolution of its name included, to the
+    /// last byte read.
     pub latency: Duration,
     /// Facts, an open set: `tls.not-after-unix-s`, `http.version`, `http.truncated`, …
     pub ext: Attributes,

@@ -8,8 +8,16 @@ use kennel_plugin::Cause;
 use crate::sysexits;
 
 /// The causes that a rule can name; `exit` comes first.
-const CAUSES: [&str; 7] =
-    ["exit", "signal", "out-of-memory", "start-failed", "not-ready", "unhealthy", "watchdog"];
+const CAUSES: [&str; 8] = [
+    "exit",
+    "signal",
+    "start-failed",
+    "not-ready",
+    "unhealthy",
+    "unknown",
+    "watchdog",
+    "out-of-memory",
+];
 
 /// After these it was the supervisor that ended the run, if there was one: with which code
 /// or signal says nothing of the service.

@@ -42,7 +42,7 @@ impl Manifest {
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self)? + "\n";
         write_if_changed(&folder.join("manifest.json"), json.as_bytes())?;
-        write_if_changed(&folder.join("table.rs"), self.table().as_bytes())
+        write_if_changed(&folder.join("table.inc"), self.table().as_bytes())
     }
 
     /// What the host embeds.

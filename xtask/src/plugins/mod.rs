@@ -4,9 +4,11 @@
 //! stands what they were built from; the tests of this module, which need no toolchain either,
 //! see to it that sources and components do not drift apart.
 //!
-//!     wit/ ─► plugin-sdk/src/bindings
-//!     plugins/NAME + plugin-sdk + locked dependencies ─► core module ─► host/stock/NAME.wasm
-//!                                      └─ digest ─────────────────────► host/stock/manifest.json
+//! ```text
+//! wit/ ─► plugin-sdk/src/bindings
+//! plugins/NAME + plugin-sdk + locked dependencies ─► core module ─► host/stock/NAME.wasm
+//!                                  └─ digest ─────────────────────► host/stock/manifest.json
+//! ```
 
 mod bindings;
 mod compiler;
@@ -214,8 +216,8 @@ mod tests {
             assert_eq!(sources::sha256(&bytes), entry.sha256, "{}.wasm", entry.name);
             assert_eq!(component::kinds(&bytes).expect("a component"), entry.kinds);
         }
-        let table = fs::read_to_string(folder.join("table.rs")).expect("readable");
-        assert_eq!(table, committed.table(), "host/stock/table.rs");
+        let table = fs::read_to_string(folder.join("table.inc")).expect("readable");
+        assert_eq!(table, committed.table(), "host/stock/table.inc");
         let strangers = manifest::strangers(&folder, &committed).expect("readable");
         assert!(strangers.is_empty(), "without sources: {strangers:?}");
     }

@@ -23,6 +23,7 @@ use crate::handle::{Handle, Outcome, ReloadError, Request, VerbError, Wait};
 use crate::journal::{Journal, JournalOptions, NewRecord};
 use crate::logs::{Capture, CaptureOptions, Console, Logs};
 use crate::plugins::Plugins;
+use crate::sinks::SinkStates;
 use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
@@ -60,8 +61,17 @@ impl Fixture {
         let meter = Meter::default();
         let plugins = Plugins::new(dir.path().to_owned(), std::sync::Arc::new(drop));
         let checks = CheckTallies::default();
-        let handle =
-            Handle { requests, ended, journal: journal.clone(), logs, meter, plugins, checks };
+        let sinks = SinkStates::new(journal.clone());
+        let handle = Handle {
+            requests,
+            ended,
+            journal: journal.clone(),
+            logs,
+            meter,
+            plugins,
+            sinks,
+            checks,
+        };
         tokio::spawn(drive(incoming, end.clone()));
         let server = Server::bind(&dir.path().join("kennel.sock")).unwrap();
         let client = Client::new(server.path());

@@ -40,8 +40,20 @@ const BODY_BYTES: usize = 1 << 20;
 /// How much is kept at most, whatever is said.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Makes an HTTP request; what `ext` may say and what it tells is in the description of
-/// the probe interface.
+/// Makes an HTTP request. What `ext` of the request may say:
+///
+/// | Key | Value |
+/// |---|---|
+/// | `http.version` | `1.1` or `2`; else 2 where TLS offers it, and 1.1 |
+/// | `http.redirects` | how many redirects are followed, up to 20; else none is |
+/// | `tls.ca-file` | certificates in PEM that are trusted beside the system's; absolute |
+/// | `tls.ca-pem` | the same as text |
+/// | `tls.server-name` | the name that the certificate has to be for; else the host |
+///
+/// What `ext` of the answer tells: `http.version`; `http.truncated` where the body is not
+/// whole; `http.url` and `http.redirects` where redirects were followed; `trailer:NAME` for
+/// each trailer; `tls.version`, and of the server's certificate `tls.subject`,
+/// `tls.issuer`, `tls.names`, `tls.not-before-unix-s`, `tls.not-after-unix-s`.
 ///
 /// A body that is larger than `max_body` is cut, which `http.truncated` tells; without a
 /// `max_body` one of more than 1 MiB is an error, since half a document is worse than none
@@ -81,8 +93,8 @@ pub(super) async fn run(
                 order = order.redirected(status, location)?;
             }
             Some(_) | None => {
+                answer.latency = began.elapsed();
                 if hops > 0 {
-                    answer.latency = began.elapsed();
                     answer.ext.push(("http.url".into(), order.url.to_string()));
                     answer.ext.push(("http.redirects".into(), hops.to_string()));
                 }

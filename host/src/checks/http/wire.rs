@@ -6,7 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -39,7 +39,6 @@ pub(super) async fn exchange(
     let request = request(order, version)?;
     let io = TokioIo::new(stream);
     let failed = |error: hyper::Error| failed(to, version, &error);
-    let began = Instant::now();
     match version {
         Version::One => {
             let mut settings = http1::Builder::new();
@@ -48,7 +47,7 @@ pub(super) async fn exchange(
             let answer = async {
                 let head = async { sender.send_request(request).await.map_err(failed) };
                 let head = deadline.limit(Stage::Answer, to, head).await?;
-                read(head, order, version, to, began, deadline).await
+                read(head, order, version, to, deadline).await
             };
             beside(connection, answer).await
         }
@@ -61,7 +60,7 @@ pub(super) async fn exchange(
             let answer = async {
                 let head = async { sender.send_request(request).await.map_err(failed) };
                 let head = deadline.limit(Stage::Answer, to, head).await?;
-                read(head, order, version, to, began, deadline).await
+                read(head, order, version, to, deadline).await
             };
             beside(connection, answer).await
         }
@@ -105,7 +104,6 @@ async fn read(
     order: &Order,
     version: Version,
     to: &str,
-    began: Instant,
     deadline: Deadline,
 ) -> Result<HttpResponse, ProbeError> {
     let (head, mut incoming) = head.into_parts();
@@ -151,7 +149,8 @@ async fn read(
         status: head.status.as_u16(),
         headers: headers.collect(),
         body,
-        latency: began.elapsed(),
+        // It is the whole that counts, which who asked for it knows.
+        latency: Duration::ZERO,
         ext,
     })
 }
@@ -185,23 +184,24 @@ async fn beside<T>(connection: impl Future, answer: impl Future<Output = T>) -> 
 fn failed(to: &str, version: Version, error: &hyper::Error) -> ProbeError {
     let to = to.to_owned();
     let protocol = |reason: String| ProbeError::Protocol { to: to.clone(), reason };
+    let closed = || protocol("the connection was closed before the answer was complete".into());
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(inner) = inner.downcast_ref::<io::Error>() {
-            return channel::broken(&to, inner);
+        match inner.downcast_ref::<io::Error>() {
+            Some(inner) if inner.kind() == io::ErrorKind::UnexpectedEof => return closed(),
+            Some(inner) if channel::is_of_stream(inner) => return channel::broken(&to, inner),
+            Some(_) | None => cause = inner.source(),
         }
-        cause = inner.source();
     }
     if error.is_parse_too_large() {
         return ProbeError::TooLarge { to, max: HEAD_BYTES_MAX };
     }
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return protocol("the connection was closed before the answer was complete".into());
+        return closed();
     }
     let detail = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
     match version {
-        Version::One if error.is_parse() => protocol(format!("it is no HTTP: {error}{detail}")),
-        Version::One => protocol(format!("{error}{detail}")),
+        Version::One => protocol(format!("it is no HTTP: {error}{detail}")),
         Version::Two => protocol(format!("HTTP/2 failed{detail}")),
     }
 }

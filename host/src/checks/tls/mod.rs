@@ -128,11 +128,12 @@ pub(super) async fn agree<S: AsyncRead + AsyncWrite + Unpin>(
     let name = options.server_name.as_deref().unwrap_or(host);
     // A zone is for the system; a certificate knows none.
     let plain = name.split('%').next().unwrap_or_default().trim_end_matches('.');
-    let server = ServerName::try_from(plain.to_owned())
-        .map_err(|_| failed(format!("{name:?} cannot be the name of a certificate")))?;
+    let server = ServerName::try_from(plain.to_owned()).map_err(|_| {
+        ProbeError::Invalid(format!("{name:?} cannot be the name of a certificate"))
+    })?;
     let agreed = async {
-        let config =
-            Arc::clone(&trust::of(&options.authorities).await.map_err(failed)?[alpn as usize]);
+        let configs = trust::of(&options.authorities).await.map_err(ProbeError::Invalid)?;
+        let config = Arc::clone(&configs[alpn as usize]);
         let connecting = TlsConnector::from(config).connect(server, stream);
         connecting.await.map_err(|error| failed(words::handshake(&error)))
     };

@@ -25,23 +25,26 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    fn is_own(
+    /// Of a certificate that stands in the CA file: whether it holds now and for this name.
+    fn own(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> bool {
-        let valid = || {
-            let Ok((_, parsed)) = parse_x509_certificate(certificate) else { return false };
-            let validity = parsed.validity();
-            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-            validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp()
-        };
-        let named = || {
-            ParsedCertificate::try_from(certificate)
-                .is_ok_and(|parsed| verify_server_name(&parsed, name).is_ok())
-        };
-        self.own.iter().any(|own| own == certificate) && valid() && named()
+    ) -> Option<Result<(), Error>> {
+        if !self.own.iter().any(|own| own == certificate) {
+            return None;
+        }
+        let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+        let (validity, now) = (parsed.validity(), i64::try_from(now.as_secs()).ok()?);
+        Some(if now > validity.not_after.timestamp() {
+            Err(CertificateError::Expired.into())
+        } else if now < validity.not_before.timestamp() {
+            Err(CertificateError::NotValidYet.into())
+        } else {
+            let parsed = ParsedCertificate::try_from(certificate);
+            parsed.and_then(|parsed| verify_server_name(&parsed, name))
+        })
     }
 }
 
@@ -54,16 +57,18 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.by_authority.verify_server_cert(certificate, intermediates, name, ocsp, now);
-        match verified {
-            Ok(good) => Ok(good),
-            Err(_) if self.is_own(certificate, name, now) => Ok(ServerCertVerified::assertion()),
-            Err(error) => {
-                let words = words::Words(words::certificate(&error, certificate, name));
-                Err(CertificateError::Other(OtherError(Arc::new(words))).into())
-            }
-        }
+        let by_authority = &self.by_authority;
+        let error =
+            match by_authority.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+                Ok(good) => return Ok(good),
+                Err(error) => match self.own(certificate, name, now) {
+                    Some(Ok(())) => return Ok(ServerCertVerified::assertion()),
+                    Some(Err(error)) => error,
+                    None => error,
+                },
+            };
+        let words = words::Words(words::certificate(&error, certificate, name));
+        Err(CertificateError::Other(OtherError(Arc::new(words))).into())
     }
 
     fn verify_tls12_signature(

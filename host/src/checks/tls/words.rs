@@ -5,6 +5,7 @@ use std::io;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, Error};
+use x509_parser::certificate::X509Certificate;
 use x509_parser::parse_x509_certificate;
 
 /// A reason that is ready to be shown, carried through the TLS library.
@@ -81,7 +82,7 @@ pub(super) fn certificate(
             }
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            let names = parsed.map(|parsed| super::facts::names(&parsed)).unwrap_or_default();
+            let names = parsed.as_ref().map(super::facts::names).unwrap_or_default();
             let asked = name.to_str();
             match names.is_empty() {
                 true => format!(
@@ -90,26 +91,34 @@ pub(super) fn certificate(
                 false => format!("the certificate is not for {asked} but for {}", names.join(", ")),
             }
         }
-        CertificateError::UnknownIssuer => match parsed {
-            Some(parsed) if parsed.issuer() == parsed.subject() => {
-                format!("nobody vouches for the certificate: \"{}\" signed itself", parsed.issuer())
-            }
-            Some(parsed) => {
-                format!("the certificate is of \"{}\", which is not trusted", parsed.issuer())
-            }
-            None => "the certificate is of somebody who is not trusted".into(),
-        },
+        CertificateError::UnknownIssuer => unknown(parsed.as_ref()),
         CertificateError::Revoked => "the certificate was revoked".into(),
         CertificateError::BadSignature => "the certificate's signature is wrong".into(),
         CertificateError::BadEncoding => "the certificate cannot be read".into(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the certificate is not one for servers".into()
         }
+        // What signs itself is marked so more often than not.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "the certificate is one of an authority, not of a server".into()
+            match &parsed {
+                Some(parsed) if parsed.issuer() == parsed.subject() => unknown(Some(parsed)),
+                Some(_) | None => "the certificate is one of an authority, not of a server".into(),
+            }
         }
         // The library's own words for what is left; the enum is open.
         other => format!("the certificate is refused: {other}"),
+    }
+}
+
+fn unknown(certificate: Option<&X509Certificate<'_>>) -> String {
+    match certificate {
+        Some(own) if own.issuer() == own.subject() => {
+            format!("nobody vouches for the certificate: \"{}\" signed itself", own.issuer())
+        }
+        Some(other) => {
+            format!("the certificate is of \"{}\", which is not trusted", other.issuer())
+        }
+        None => "the certificate is of somebody who is not trusted".into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kennel_core::Human;
 
-use crate::api::wire::{Plugin, PluginState, Plugins};
+use crate::api::wire::{Plugin, PluginState, Plugins, Sink};
 
 use super::super::connect::{block_on, client};
 use super::super::paint::{Colour, Paint};
@@ -46,7 +46,7 @@ fn json(plugins: &Plugins) -> String {
 }
 
 fn table(plugins: &Plugins, paint: Paint, width: Option<usize>) -> String {
-    let Plugins { plugins } = plugins;
+    let Plugins { plugins, sinks } = plugins;
     if plugins.is_empty() {
         return "no plugins\n".to_owned();
     }
@@ -57,6 +57,27 @@ fn table(plugins: &Plugins, paint: Paint, width: Option<usize>) -> String {
     let mut rows =
         vec![head.map(|head| Cell::painted(head, paint.paint(Colour::Dim, head))).to_vec()];
     rows.extend(plugins.iter().map(|plugin| row(plugin, paint)));
+    let mut text = table::render(&aligns, &rows, width);
+    if !sinks.is_empty() {
+        text.push('\n');
+        text.push_str(&sink_table(sinks, paint, width));
+    }
+    text
+}
+
+fn sink_table(sinks: &[Sink], paint: Paint, width: Option<usize>) -> String {
+    use Align::{Left, Right};
+    let aligns = [Left, Left, Right, Right, Right, Right, Left];
+    let head = ["SINK", "PLUGIN", "TAKEN", "BEHIND", "REJECTED", "FAILURES", "REASON"];
+    let mut rows =
+        vec![head.map(|head| Cell::painted(head, paint.paint(Colour::Dim, head))).to_vec()];
+    rows.extend(sinks.iter().map(|sink| {
+        let counts = [sink.taken, sink.behind, sink.rejected, sink.failures];
+        let mut row = vec![Cell::plain(sink.name.as_str()), Cell::plain(sink.plugin.as_str())];
+        row.extend(counts.map(|count| Cell::plain(count.to_string())));
+        row.push(Cell::plain(sink.error.as_deref().unwrap_or_default()));
+        row
+    }));
     table::render(&aligns, &rows, width)
 }
 
@@ -147,6 +168,7 @@ mod tests {
                 plugin("redis", PluginState::Ready, ""),
                 plugin("slack", PluginState::Failed, "the file is empty"),
             ],
+            sinks: Vec::new(),
         };
         assert_eq!(
             table(&plugins, Paint::never(), None),
@@ -154,7 +176,10 @@ mod tests {
              redis   health-check  ready      1   1200       0  340 µs  2.1 ms  1.2 MiB\n\
              slack   -             failed     1      0       0       -       -      0 B  the file is empty\n"
         );
-        assert_eq!(table(&Plugins { plugins: vec![] }, Paint::never(), None), "no plugins\n");
+        assert_eq!(
+            table(&Plugins { plugins: vec![], sinks: vec![] }, Paint::never(), None),
+            "no plugins\n"
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The end of the supervisor, and the next start.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use super::{Rig, SOON, Scripted, sink, until};
+use super::{Rig, SOON, Scripted, all, sink, until};
 
 #[tokio::test]
 async fn at_the_end_sinks_are_given_the_last_events_without_waiting_for_more() {
@@ -23,6 +25,22 @@ async fn at_the_end_sinks_are_given_the_last_events_without_waiting_for_more() {
     until("the next comes", || scripted.taken("audit").last() == Some(&252)).await;
     sinks.finish(SOON).await;
     assert_eq!(scripted.taken("audit"), (1..=252).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn a_sink_that_failed_is_tried_again_while_there_is_time() {
+    let rig = Rig::new();
+    let tries = AtomicU64::new(0);
+    let scripted = Scripted::new(move |_, batch| match tries.fetch_add(1, SeqCst) {
+        0..3 => Err("down".to_owned()),
+        _ => Ok(all(batch)),
+    });
+    let mut sinks = rig.open(&[sink("audit", &[])]);
+    rig.append("supervisor.stopped");
+    let deliver: Arc<Scripted> = Arc::clone(&scripted);
+    sinks.start(deliver);
+    sinks.finish(SOON).await;
+    assert_eq!((scripted.taken("audit"), scripted.batches("audit")), (vec![1], 4));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn of_many_events_none_is_missing_after_kills_and_random_failures() {
         drop(sinks);
         sinks = rig.start(&configs, &scripted);
     }
-    until("it has caught up", || sinks.status()[0].behind == 0).await;
+    until("it has caught up", || sinks.states().all()[0].behind == 0).await;
     sinks.finish(SOON).await;
     let taken = scripted.taken("audit");
     let lost = missing(&taken, 1, EVENTS).into_iter().filter(|number| number % 4 != 0).count();

@@ -30,7 +30,7 @@ async fn events_come_in_order_in_batches_of_a_hundred_at_most() {
         assert_eq!((event.service.as_deref(), event.instance), (Some("web"), Some(1)));
         assert_eq!(event.attributes, [("n".to_owned(), "1".to_owned())]);
     });
-    let status = &sinks.status()[0];
+    let status = &sinks.states().all()[0];
     assert_eq!((status.taken, status.next, status.behind), (1050, 1051, 0));
 }
 
@@ -84,7 +84,7 @@ async fn what_was_not_taken_comes_again_and_what_was_does_not() {
     sinks.start(deliver);
     until("all are taken", || scripted.taken("audit").len() == 10).await;
     assert_eq!(scripted.taken("audit"), (11..=20).collect::<Vec<u64>>());
-    let status = &sinks.status()[0];
+    let status = &sinks.states().all()[0];
     assert_eq!((status.failures, status.taken, status.error.as_deref()), (3, 10, None));
 }
 
@@ -104,7 +104,7 @@ async fn a_rejected_batch_is_passed_over_and_told_but_not_to_the_sink_itself() {
     rig.append("even.one");
     until("the next is taken", || scripted.taken("audit") == [3]).await;
     until("the other was told", || scripted.taken("other") == [1, 2, 3]).await;
-    let status = &sinks.status()[0];
+    let status = &sinks.states().all()[0];
     assert_eq!((status.rejected, status.taken), (1, 1));
     let told = &rig.journal.read(2, 1).unwrap().records[0];
     assert_eq!(told.message, "sink audit rejected 1 event: no such channel");
@@ -120,7 +120,7 @@ async fn sinks_that_reject_what_is_told_of_each_other_come_to_rest() {
     rig.append("x.y");
     // Each tells once; what is rejected of that is counted until a minute has passed.
     until("each has seen all", || {
-        rig.journal.last_seq() == 4 && sinks.status().iter().all(|status| status.behind == 0)
+        rig.journal.last_seq() == 4 && sinks.states().all().iter().all(|status| status.behind == 0)
     })
     .await;
     for name in names {
@@ -145,12 +145,12 @@ async fn events_that_the_journal_gave_up_are_told_as_dropped() {
     assert!(rig.journal.close(SOON), "all is on disk, and what is too much is gone");
     let scripted = Scripted::willing();
     let sinks = rig.start(&configs, &scripted);
-    until("it has caught up", || sinks.status()[0].behind == 0).await;
+    until("it has caught up", || sinks.states().all()[0].behind == 0).await;
     let taken = scripted.taken("audit");
     let dropped = scripted.read(|given| given.iter().map(|given| given.batch.dropped).sum::<u64>());
     let first_dropped = scripted.read(|given| given[0].batch.dropped);
     assert!(first_dropped >= 1000, "{first_dropped} before the first");
     assert_eq!(taken.len() as u64 + dropped, 5000);
-    assert_eq!(sinks.status()[0].dropped, dropped);
+    assert_eq!(sinks.states().all()[0].dropped, dropped);
     assert!(missing(&taken, dropped + 1, 5000).is_empty());
 }

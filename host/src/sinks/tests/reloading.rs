@@ -61,7 +61,7 @@ async fn a_sink_that_is_taken_out_is_forgotten_even_while_it_is_asked() {
     until("it is asked", || scripted.batches("gone") == 1).await;
     sinks.configure(&both[1..]);
     until("its cursor is away", || files(&rig.cursors()) == ["stays.cursor"]).await;
-    assert_eq!(sinks.status().len(), 1);
+    assert_eq!(sinks.states().all().len(), 1);
     // It comes back as a new one, while the other one was not disturbed.
     sinks.configure(&both);
     rig.append("x.z");

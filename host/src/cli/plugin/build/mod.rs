@@ -1,10 +1,12 @@
 //! `kennel plugin build`: from a project to a component.
 //!
-//!     Rust        cargo ──────────────► core module ─┐
-//!     C    ─bindings─► clang ─────────► core module ─┼─► component (within kennel)
-//!     Go   ─bindings─► go build ──────► core module ─┘
-//!     Python      componentize-py ─────────────────────► component
-//!     JavaScript  componentize-qjs ────────────────────► component
+//! ```text
+//! Rust        cargo ──────────────► core module ─┐
+//! C    ─bindings─► clang ─────────► core module ─┼─► component (within kennel)
+//! Go   ─bindings─► go build ──────► core module ─┘
+//! Python      componentize-py ─────────────────────► component
+//! JavaScript  componentize-qjs ────────────────────► component
+//! ```
 //!
 //! The compilers of the languages are the user's. What turns a core module into a
 //! component, and what makes the bindings for C and Go, is within this binary. Every

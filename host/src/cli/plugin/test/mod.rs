@@ -1,9 +1,11 @@
 //! `kennel plugin test`: scenarios, and what goes wrong in the world.
 //!
-//!     scenario.yaml ─► Scenario ─► Trial ─► the runtime ─► the plugin
-//!                                    │         ▲ asks        │ asks
-//!                                    │         └── Script ◄──┘
-//!                                    └─► expect: what was said, what it should have been
+//! ```text
+//! scenario.yaml ─► Scenario ─► Trial ─► the runtime ─► the plugin
+//!                                │         ▲ asks        │ asks
+//!                                │         └── Script ◄──┘
+//!                                └─► expect: what was said, what it should have been
+//! ```
 //!
 //! The runtime, its limits and the plugin are those of a supervisor. Probes are answered by
 //! the scenario, and time is what the scenario says. Each scenario is gone through twice,
