@@ -25,6 +25,10 @@ use crate::os::Cause;
 /// for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a reload may take: plugins are compiled, configured and tried before anything
+/// is changed.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(90);
+
 /// Answers beyond this are no answers of a supervisor.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -190,7 +194,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn reload(&self) -> Result<wire::Plan, ClientError> {
-        self.json(Method::POST, "/v1/reload", &[], Some(PATIENCE)).await
+        self.json(Method::POST, "/v1/reload", &[], Some(RELOAD_PATIENCE)).await
     }
 
     /// The plugins of the supervisor.
