@@ -87,6 +87,14 @@ impl Rhythm {
         }
     }
 
+    /// Brings the next turn forward: another period holds from now on.
+    fn not_after(&mut self, at: Time) {
+        match &mut self.turn {
+            Turn::Due(due) => *due = (*due).min(at),
+            Turn::Asked { .. } => {}
+        }
+    }
+
     /// What is to be done at the deadline.
     fn pass(&mut self, now: Time, timeout: Duration) -> Passed {
         match self.turn {
@@ -316,14 +324,17 @@ impl Core {
         let Some(Phase::Up(up)) = self.instances.get(&id).map(|instance| &instance.phase) else {
             return;
         };
-        let spawned_at = up.spawned_at;
+        let (spawned_at, now) = (up.spawned_at, self.now);
         let mut old = up.checks.clone();
         let fresh = self.new_checks(id, spawned_at);
         let checks: Vec<Check> = fresh
             .into_iter()
             .map(|check| match old.iter().position(|old| old.spec.name == check.spec.name) {
                 Some(at) => {
-                    let known = old.swap_remove(at);
+                    let mut known = old.swap_remove(at);
+                    if known.spec.every != check.spec.every {
+                        known.rhythm.not_after(now + check.spec.every);
+                    }
                     Check { spec: check.spec, ..known }
                 }
                 None => check,

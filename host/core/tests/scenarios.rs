@@ -31,6 +31,7 @@ scenarios! {
     check_grace
     check_late_is_not_dead
     check_over_a_reload
+    check_period_shortened
     check_successes_in_a_row
     check_that_cannot_be_made
     check_that_only_reports

@@ -210,7 +210,13 @@ impl Account {
                 .health
                 .iter()
                 .map(|spec| match known(spec) {
-                    Some(check) => Counts { spec: spec.clone(), ..check.clone() },
+                    Some(check) => {
+                        let mut known = Counts { spec: spec.clone(), ..check.clone() };
+                        if check.spec.every != spec.every {
+                            known.question.wait = Duration::ZERO;
+                        }
+                        known
+                    }
                     None => Counts::new(spec, spawned_at),
                 })
                 .collect();
