@@ -2,15 +2,15 @@
 //!
 //! Each plugin is a few lines of WebAssembly text, made a component here and run by the
 //! real host under its real limits. Beside it stand two hundred services with a built-in
-//! check each. While the plugin does its worst, twenty of them are killed: each is back
-//! within seconds, and every check goes on being made.
+//! check each. How fast these are restarted and checked is measured twice, without the
+//! plugin and while it does its worst, and compared.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -21,8 +21,11 @@ use crate::support::{Kennel, openmetrics, wait_for};
 const SERVICES: usize = 200;
 /// How many of them are killed.
 const KILLED: usize = 20;
-/// A machine that does all this at once is slow; what is not delayed is done in this.
-const SOON_MS: i64 = 4_000;
+/// For how long checks are counted.
+const WINDOW: Duration = Duration::from_secs(4);
+/// How often it is measured, without and with the plugin, before it is found too slow:
+/// other tests are not always the same burden.
+const ATTEMPTS: usize = 3;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Where the plugin is used.
@@ -49,7 +52,7 @@ fn listen(kennel: &Kennel) {
 
 fn configuration(plugin: &str, used: &Use) -> String {
     let (health, restart, sinks) = match used {
-        Use::Check => ("{ plugin: hostile, every: 200ms, grace: 0s }", "{}", "[]"),
+        Use::Check => ("{ plugin: hostile, every: 200ms, timeout: 1m, grace: 0s }", "{}", "[]"),
         Use::Policy => (
             "{ unix: ./l.sock, every: 1h }",
             "{ limit: none, backoff: { initial: 300ms, max: 300ms }, policy_plugin: { plugin: hostile } }",
@@ -61,13 +64,19 @@ fn configuration(plugin: &str, used: &Use) -> String {
         Use::Policy => "[sh, -c, 'sleep 0.1; exit 3']",
         Use::Check | Use::Sink => "[sleep, '100000']",
     };
-    let mut yaml = format!(
-        "kennel: {{ state_dir: ./state, socket: ./k.sock, max_concurrent_starts: 500, \
-         max_restarts_per_second: 500 }}\n\
-         plugins:\n  hostile: {{ source: ./hostile.wasm, {plugin} }}\n\
-         sinks: {sinks}\n\
-         services:\n  victim: {{ command: {command}, health: {health}, restart: {restart} }}\n"
-    );
+    let victim = format!("{{ command: {command}, health: {health}, restart: {restart} }}");
+    format!(
+        "plugins:\n  hostile: {{ source: ./hostile.wasm, {plugin} }}\nsinks: {sinks}\n{}  \
+         victim: {victim}\n",
+        services()
+    )
+}
+
+/// The others.
+fn services() -> String {
+    let mut yaml = "kennel: { state_dir: ./state, socket: ./k.sock, max_concurrent_starts: 500, \
+                    max_restarts_per_second: 500 }\nservices:\n"
+        .to_owned();
     for number in 0..SERVICES {
         writeln!(
             yaml,
@@ -79,7 +88,7 @@ fn configuration(plugin: &str, used: &Use) -> String {
     yaml
 }
 
-/// How often each service was checked.
+/// How often each of the others was checked.
 fn checks(kennel: &Kennel) -> BTreeMap<String, u64> {
     let text = kennel.api("GET", "/metrics").body;
     let series = openmetrics::parse(&text).unwrap();
@@ -95,67 +104,166 @@ fn checks(kennel: &Kennel) -> BTreeMap<String, u64> {
     counts
 }
 
+/// How many calls of the plugin failed.
+fn faults(kennel: &Kennel) -> u64 {
+    let text = kennel.api("GET", "/metrics").body;
+    let series = openmetrics::parse(&text).unwrap();
+    let of = |name: &str| name.starts_with("kennel_plugin_faults_total{");
+    series.into_iter().filter(|(name, _)| of(name)).map(|(_, value)| value as u64).sum()
+}
+
 fn at_ms(event: &Value) -> i64 {
     let at = event["at"].as_str().unwrap();
     at.parse::<jiff::Timestamp>().unwrap().as_millisecond()
 }
 
-/// Kills some services and waits until each is up again; none took long.
-fn killed_services_are_back_soon(kennel: &Kennel) {
+/// Kills some services and waits until each is up again: how long that took, in the middle.
+fn restarts(kennel: &Kennel) -> Duration {
     let since = kennel.events().last().map_or(0, |event| event["seq"].as_u64().unwrap());
     let status = kennel.status();
     let services = status["services"].as_array().unwrap();
     let names: HashSet<String> = (0..KILLED).map(|number| format!("s{}", number * 7)).collect();
+    let mut killed = BTreeMap::new();
     for service in services {
-        if names.contains(service["name"].as_str().unwrap()) {
+        let name = service["name"].as_str().unwrap();
+        if names.contains(name) {
             let pid = i32::try_from(service["pid"].as_i64().unwrap()).unwrap();
+            killed.insert(name, jiff::Timestamp::now().as_millisecond());
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         }
     }
-    let (exited, started) = wait_for("every killed service to be started again", LONG, || {
-        let (mut exited, mut started) = (BTreeMap::new(), BTreeMap::new());
+    let started = wait_for("every killed service to be started again", LONG, || {
+        let mut started = BTreeMap::new();
         for event in kennel.events().iter().filter(|event| event["seq"].as_u64() > Some(since)) {
-            let Some(name) = event["service"].as_str().filter(|name| names.contains(*name)) else {
-                continue;
-            };
-            match event["kind"].as_str().unwrap() {
-                "service.exited" => exited.insert(name.to_owned(), at_ms(event)),
-                "service.started" => started.insert(name.to_owned(), at_ms(event)),
-                _ => None,
-            };
+            let name = event["service"].as_str().filter(|name| names.contains(*name));
+            if let Some(name) = name.filter(|_| event["kind"] == "service.started") {
+                started.insert(name.to_owned(), at_ms(event));
+            }
         }
-        (started.len() == KILLED).then_some((exited, started))
+        (started.len() == KILLED).then_some(started)
     });
-    for (name, started) in started {
-        let took = started - exited[&name];
-        assert!(took < SOON_MS, "{name} was started again after {took} ms");
+    let mut took: Vec<i64> = started.iter().map(|(name, at)| at - killed[name.as_str()]).collect();
+    took.sort_unstable();
+    Duration::from_millis(u64::try_from(took[KILLED / 2]).unwrap())
+}
+
+/// How fast the supervisor is.
+#[derive(Debug)]
+struct Pace {
+    /// From the end of a service to its next run.
+    restart: Duration,
+    /// Checks in a second, of all services together.
+    checks: f64,
+    /// The same of the service that was checked least.
+    least: f64,
+}
+
+impl Pace {
+    fn of(kennel: &Kennel) -> Pace {
+        let restart = restarts(kennel);
+        let before = wait_for("every service to be checked", LONG, || {
+            Some(checks(kennel)).filter(|counts| counts.len() == SERVICES)
+        });
+        let begun = Instant::now();
+        thread::sleep(WINDOW);
+        let after = checks(kennel);
+        let seconds = begun.elapsed().as_secs_f64();
+        let made: Vec<u64> = before.iter().map(|(name, count)| after[name] - count).collect();
+        let least = *made.iter().min().unwrap() as f64 / seconds;
+        Pace { restart, checks: made.iter().sum::<u64>() as f64 / seconds, least }
+    }
+
+    /// Without any plugin.
+    fn undisturbed() -> Pace {
+        let kennel = up(Kennel::new(&services()));
+        let pace = Pace::of(&kennel);
+        assert!(pace.least > 0.0, "there is nothing to compare with: {pace:?}");
+        pace
+    }
+
+    /// Half as many checks, and restarts that take three times as long and a little more,
+    /// are what a busy machine may be the cause of.
+    fn keeps_up_with(&self, other: &Pace) -> bool {
+        self.restart <= other.restart * 3 + Duration::from_millis(200)
+            && self.checks * 2.0 >= other.checks
+            && self.least * 2.0 >= other.least
     }
 }
 
-fn checks_go_on(kennel: &Kennel) {
-    let before = wait_for("every service to be checked", LONG, || {
-        Some(checks(kennel)).filter(|counts| counts.len() == SERVICES)
-    });
-    wait_for("every check to be made three more times", LONG, || {
-        let now = checks(kennel);
-        before.iter().all(|(name, count)| now[name] >= count + 3).then_some(())
-    });
-}
-
-/// Lets `guest` do its worst until `trouble` is seen in the events, or among the plugins,
-/// then looks at the others.
-fn beside(guest: &[u8], plugin: &str, used: &Use, trouble: impl Fn(&Kennel) -> bool) -> Kennel {
-    let mut kennel = Kennel::new(&configuration(plugin, used));
-    fs::write(kennel.path("hostile.wasm"), guest).unwrap();
+fn up(mut kennel: Kennel) -> Kennel {
     listen(&kennel);
     kennel.start();
     wait_for("everything to be up", LONG, || {
         let plain = kennel.api("GET", "/v1/status?format=plain").body;
         (plain.matches(": UP (").count() >= SERVICES).then_some(())
     });
-    wait_for("the plugin to do its worst", LONG, || trouble(&kennel).then_some(()));
-    killed_services_are_back_soon(&kennel);
-    checks_go_on(&kennel);
+    kennel
+}
+
+/// Lets `guest` do its worst until `trouble` is seen in the events, or among the plugins,
+/// then looks at the others: they are as fast as without it.
+fn beside(guest: &[u8], plugin: &str, used: &Use, trouble: impl Fn(&Kennel) -> bool) -> Kennel {
+    compared(|| {
+        let kennel = Kennel::new(&configuration(plugin, used));
+        fs::write(kennel.path("hostile.wasm"), guest).unwrap();
+        let kennel = up(kennel);
+        wait_for("the plugin to do its worst", LONG, || trouble(&kennel).then_some(()));
+        let pace = Pace::of(&kennel);
+        (kennel, pace)
+    })
+}
+
+/// Measures without and with the plugin until the one is about as fast as the other.
+#[track_caller]
+fn compared(hostile: impl Fn() -> (Kennel, Pace)) -> Kennel {
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let undisturbed = Pace::undisturbed();
+        let (kennel, pace) = hostile();
+        if pace.keeps_up_with(&undisturbed) {
+            return kennel;
+        }
+        seen.push((undisturbed, pace));
+    }
+    panic!("restarts or checks are delayed (without and with the plugin): {seen:#?}");
+}
+
+/// A check that does its worst two times out of three. A third failure in a row would have
+/// the host ask it no more for a while, and then it could disturb nobody.
+fn mostly(body: &str) -> Guest {
+    // The number of the check stands at this place of the question.
+    Guest::check(&format!(
+        "(if (i64.ne (i64.rem_u (i64.load offset=88 (local.get $input)) (i64.const 3))
+             (i64.const 0))
+           (then {body} (unreachable)))
+         (call $verdict (i32.const 0))"
+    ))
+}
+
+/// The same with a check that fails with this fault and no other, and goes on doing so
+/// while the others are looked at. Its service is left alone.
+fn beside_again_and_again(guest: &Guest, plugin: &str, word: &str) -> Kennel {
+    let guest = guest.build();
+    let kennel = compared(|| {
+        let kennel = Kennel::new(&configuration(plugin, &Use::Check));
+        fs::write(kennel.path("hostile.wasm"), &guest).unwrap();
+        let kennel = up(kennel);
+        wait_for("the plugin to fail", LONG, || fault(word)(&kennel).then_some(()));
+        let before = faults(&kennel);
+        let pace = Pace::of(&kennel);
+        // It was at it all the time.
+        wait_for("it to fail again", LONG, || (faults(&kennel) > before).then_some(()));
+        (kennel, pace)
+    });
+    let events = kennel.events();
+    for event in events.iter().filter(|event| event["kind"] == "plugin.fault") {
+        assert_eq!(event["attributes"]["fault"], word, "{event}");
+    }
+    assert!(events.iter().all(|event| event["kind"] != "plugin.disabled"));
+    wait_for("the victim's health to be unknown", LONG, || {
+        (kennel.service("victim")["health"] == "unknown").then_some(())
+    });
+    victim_is_left_alone(&kennel);
     kennel
 }
 
@@ -180,69 +288,84 @@ fn refused(words: &'static [&'static str]) -> impl Fn(&Kennel) -> bool {
     }
 }
 
-/// The victim lives, and its health is said to be unknown.
-fn victim_is_unknown(kennel: &Kennel) {
+fn victim_is_left_alone(kennel: &Kennel) {
     let victim = kennel.service("victim");
-    assert_eq!((&victim["state"], &victim["health"]), (&"up".into(), &"unknown".into()));
-    assert_eq!(victim["restarts"], 0);
+    assert_eq!((&victim["state"], &victim["restarts"]), (&"up".into(), &0.into()));
 }
 
-const QUICK: &str = "limits: { time: 500ms, cpu: 100ms, memory: 8MiB }";
+/// The victim lives, and its health is said to be unknown.
+fn victim_is_unknown(kennel: &Kennel) {
+    assert_eq!(kennel.service("victim")["health"], "unknown");
+    victim_is_left_alone(kennel);
+}
+
+const QUICK: &str = "limits: { time: 20s, cpu: 100ms, memory: 8MiB }";
+/// Whoever waits for a plugin of these limits is late: for a computation, for an answer.
+const COMPUTES: &str = "limits: { time: 30s, cpu: 2s, memory: 8MiB }";
+const WAITS: &str = "limits: { time: 2s, cpu: 1s, memory: 8MiB }";
 
 #[test]
 fn a_plugin_that_loops_for_ever_delays_nobody() {
-    let guest = Guest::check("(loop $for_ever (br $for_ever)) (unreachable)").build();
-    let kennel = beside(&guest, QUICK, &Use::Check, fault("cpu"));
-    victim_is_unknown(&kennel);
+    let guest = mostly("(loop $for_ever (br $for_ever))");
+    beside_again_and_again(&guest, COMPUTES, "cpu");
 }
 
 #[test]
 fn a_plugin_that_calls_the_host_for_ever_delays_nobody() {
     let body = "(loop $for_ever
         (call $log (i32.const 1) (i32.const 64) (i32.const 4) (i32.const 0) (i32.const 0))
-        (br $for_ever))
-        (unreachable)";
-    let guest = Guest::check(body).with_log().build();
-    let seen = |kennel: &Kennel| ["cpu", "deadline", "trap"].iter().any(|word| fault(word)(kennel));
-    let kennel = beside(&guest, QUICK, &Use::Check, seen);
-    victim_is_unknown(&kennel);
+        (br $for_ever))";
+    beside_again_and_again(&mostly(body).with_log(), COMPUTES, "cpu");
 }
 
 #[test]
 fn a_plugin_that_sleeps_delays_nobody() {
+    let poll = "package wasi:io@0.2.0;
+        interface poll { resource pollable { block: func(); } }";
+    let clocks = "package wasi:clocks@0.2.0;
+        interface monotonic-clock {
+            use wasi:io/poll@0.2.0.{pollable};
+            subscribe-duration: func(when: u64) -> pollable;
+        }";
+    let after = ("wasi:clocks/monotonic-clock@0.2.0", "$after (param i64) (result i32)");
+    let guest = mostly("(call $block (call $after (i64.const 3600000000000)))")
+        .import(after.0, "subscribe-duration", after.1)
+        .import("wasi:io/poll@0.2.0", "[method]pollable.block", "$block (param i32)")
+        .foreign("wasi:io/poll@0.2.0", poll)
+        .foreign("wasi:clocks/monotonic-clock@0.2.0", clocks);
+    beside_again_and_again(&guest, WAITS, "deadline");
+}
+
+#[test]
+fn a_plugin_that_waits_for_a_silent_server_delays_nobody() {
     // Asks an address that accepts and never answers, again and again.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let body = format!(
-        "(loop $for_ever (call $tcp (i32.const 4096) (i32.const {})) (br $for_ever)) (unreachable)",
+        "(loop $for_ever (call $tcp (i32.const 4096) (i32.const {})) (br $for_ever))",
         address.len()
     );
-    let guest = Guest::check(&body).with_tcp();
-    let guest = guest.items(&format!("(data (i32.const 4096) \"{address}\")")).build();
-    let plugin = format!("{QUICK}, grants: {{ net: [\"{address}\"] }}");
-    let seen = |kennel: &Kennel| ["cpu", "deadline", "trap"].iter().any(|word| fault(word)(kennel));
-    let kennel = beside(&guest, &plugin, &Use::Check, seen);
-    victim_is_unknown(&kennel);
+    let guest = mostly(&body).with_tcp();
+    let guest = guest.items(&format!("(data (i32.const 4096) \"{address}\")"));
+    let plugin = format!("{WAITS}, grants: {{ net: [\"{address}\"] }}");
+    beside_again_and_again(&guest, &plugin, "trap");
 }
 
 #[test]
 fn a_plugin_that_eats_memory_delays_nobody() {
-    let body = "(loop $for_ever (drop (memory.grow (i32.const 16))) (br $for_ever)) (unreachable)";
-    let kennel = beside(&Guest::check(body).build(), QUICK, &Use::Check, |kennel| {
-        ["memory", "cpu"].iter().any(|word| fault(word)(kennel))
-    });
-    victim_is_unknown(&kennel);
+    let body = "(loop $more
+        (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))";
+    beside_again_and_again(&mostly(body), QUICK, "memory");
 }
 
 #[test]
 fn a_plugin_that_overflows_its_stack_delays_nobody() {
-    let guest = Guest::check("(call $deeper (i32.const 0)) (unreachable)").items(
+    let guest = mostly("(call $deeper (i32.const 0))").items(
         "(func $deeper (param $n i32)
            (call $deeper (i32.add (local.get $n) (i32.const 1)))
            (call $deeper (local.get $n)))",
     );
-    let kennel = beside(&guest.build(), QUICK, &Use::Check, fault("trap"));
-    victim_is_unknown(&kennel);
+    beside_again_and_again(&guest, QUICK, "trap");
 }
 
 #[test]
@@ -256,18 +379,27 @@ fn a_plugin_that_traps_on_every_call_is_not_asked_for_a_while() {
 
 #[test]
 fn a_plugin_that_answers_with_a_hundred_megabytes_delays_nobody() {
+    // A list of four thousand texts, each the same 32 KiB of memory.
+    let body = "(local.set $i (i32.const 4095))
+        (loop $next
+          (i32.store offset=65536 (i32.shl (local.get $i) (i32.const 4)) (i32.const 8192))
+          (i32.store offset=65540 (i32.shl (local.get $i) (i32.const 4)) (i32.const 32768))
+          (br_if $next (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
+        (local.set $i (call $verdict (i32.const 0)))
+        (i32.store (i32.const 1072) (i32.const 65552))
+        (i32.store (i32.const 1076) (i32.const 4000))
+        (return (local.get $i))";
+    beside_again_and_again(&mostly(body), COMPUTES, "trap");
+}
+
+#[test]
+fn a_plugin_whose_reason_has_a_hundred_megabytes_delays_nobody() {
     let body = "(drop (memory.grow (i32.const 1600)))
-        (call $verdict (i32.const 0))
-        (call $reason (i32.const 0) (i32.const 100000000))";
-    let plugin = "limits: { time: 2s, cpu: 1s, memory: 256MiB }";
-    let kennel = beside(&Guest::check(body).build(), plugin, &Use::Check, |kennel| {
-        let victim = kennel.service("victim");
-        let said = victim["health"] == "healthy";
-        said || ["trap", "memory", "bad-answer", "cpu"].iter().any(|word| fault(word)(kennel))
-    });
-    let victim = kennel.service("victim");
-    assert_eq!((&victim["state"], &victim["restarts"]), (&"up".into(), &0.into()));
-    assert!(victim["reason"].as_str().unwrap().len() < 2_000);
+        (local.set $i (call $verdict (i32.const 0)))
+        (call $reason (i32.const 0) (i32.const 100000000))
+        (return (local.get $i))";
+    let plugin = "limits: { time: 30s, cpu: 2s, memory: 256MiB }";
+    beside_again_and_again(&mostly(body), plugin, "trap");
 }
 
 #[test]
@@ -279,24 +411,21 @@ fn a_plugin_that_floods_the_log_delays_nobody_and_fills_nothing() {
           (br_if $again (i32.lt_u (local.get $i) (i32.const 900))))
         (call $verdict (i32.const 0))";
     let guest = Guest::check(body).with_log().build();
-    let kennel = beside(&guest, QUICK, &Use::Check, |kennel| {
+    let kennel = beside(&guest, COMPUTES, &Use::Check, |kennel| {
         kennel.service("victim")["health"] == "healthy"
-            || fault("trap")(kennel)
-            || fault("cpu")(kennel)
     });
+    assert_eq!(faults(&kennel), 0);
     let lines = kennel.said().lines().filter(|line| line.contains("fine")).count();
     assert!(lines < 5_000, "{lines} lines of the plugin are in the supervisor's log");
 }
 
 #[test]
 fn a_plugin_that_forges_text_delays_nobody() {
-    let guest =
-        Guest::check("(call $verdict (i32.const 0)) (call $reason (i32.const 4096) (i32.const 4))")
-            .items("(data (i32.const 4096) \"\\ff\\fe\\c0\\80\")");
-    let kennel = beside(&guest.build(), QUICK, &Use::Check, |kennel| {
-        ["trap", "bad-answer"].iter().any(|word| fault(word)(kennel))
-    });
-    victim_is_unknown(&kennel);
+    let body = "(local.set $i (call $verdict (i32.const 0)))
+        (call $reason (i32.const 4096) (i32.const 4))
+        (return (local.get $i))";
+    let guest = mostly(body).items("(data (i32.const 4096) \"\\ff\\fe\\c0\\80\")");
+    beside_again_and_again(&guest, QUICK, "trap");
 }
 
 #[test]
@@ -355,11 +484,25 @@ fn what_is_no_plugin_is_refused_for_what_it_is_and_delays_nobody() {
         )
         .import("other:thing/magic@1.0.0", "cast", "$cast")
         .build();
+    // What would go round the grants, and what a newer WASI has.
+    let unoffered = Guest::healthy()
+        .foreign(
+            "wasi:http/outgoing-handler@0.2.0",
+            "package wasi:http@0.2.0; interface outgoing-handler { handle: func(); }",
+        )
+        .import("wasi:http/outgoing-handler@0.2.0", "handle", "$handle")
+        .foreign(
+            "wasi:clocks/monotonic-clock@0.3.0",
+            "package wasi:clocks@0.3.0; interface monotonic-clock { now: func() -> u64; }",
+        )
+        .import("wasi:clocks/monotonic-clock@0.3.0", "now", "$now (result i64)")
+        .build();
     let module = wat::parse_str("(module)").unwrap();
     let truncated = healthy[..healthy.len() / 2].to_vec();
     let huge = vec![0x20; 200 << 20];
     for (bytes, words) in [
         (foreign, &["other:thing/magic"][..]),
+        (unoffered, &["wasi:http/outgoing-handler@0.2.0", "wasi:clocks/monotonic-clock@0.3.0"]),
         (module, &["core module"]),
         (truncated, &["cut off"]),
         (of_another_version(&healthy), &["9.1.0"]),

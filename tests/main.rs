@@ -5,10 +5,12 @@
 
 mod api;
 mod console;
+mod graph;
 #[cfg(feature = "plugins")]
 #[path = "../host/wasm/tests/support/guest.rs"]
 #[allow(dead_code)]
 mod guest;
+mod health;
 #[cfg(feature = "plugins")]
 mod hostile;
 mod instance;
@@ -21,13 +23,16 @@ mod plugin_cli;
 mod plugins;
 #[cfg(feature = "plugins")]
 mod plugins_stock;
+mod readiness;
 mod reloading;
 mod restarting;
+mod rolling;
 mod sample;
 mod scale;
 mod servers;
 #[cfg(feature = "plugins")]
 mod sinks;
+mod sockets;
 #[cfg(feature = "plugins")]
 mod stock_checks;
 mod stopping;

@@ -100,10 +100,52 @@ fn a_dependency_that_does_not_exist_names_the_near_one() {
 }
 
 #[test]
+fn a_dependency_on_itself_is_refused() {
+    refused(
+        r#"
+        services:
+          web: { command: [two], depends_on: { web: ready } }
+        "#,
+        &["services.yaml:3:", "service \"web\" depends on itself"],
+    );
+}
+
+#[test]
+fn a_wrong_check_is_shown_where_it_stands() {
+    refused(
+        r#"
+        defaults: { command: [sleep, "1"] }
+        services:
+          two: { health: { http: "http://localhost/", tcp: "localhost:80" } }
+          none: { health: { every: 5s } }
+          regex: { health: { http: "http://localhost/", expect: { body: "a(b" } } }
+          line: { ready: { log: "ready [" } }
+          scheme: { health: { http: "localhost:8080/health" } }
+          port: { ready: { tcp: localhost } }
+          zero: { health: { tcp: "localhost:1", every: 0s } }
+          most: { health: { memory_max: 400 } }
+        "#,
+        &[
+            "services.yaml:4:47: both \"http\" and \"tcp\" in a health check",
+            "make it two checks",
+            "services.yaml:5:11: a health check does not say what is looked at",
+            "services.yaml:6:67: cannot read the regular expression: unclosed group",
+            "services.yaml:7:32: cannot read the regular expression: unclosed character class",
+            "services.yaml:8:29: \"localhost:8080/health\" is no URL: it has no scheme",
+            "write \"http://localhost:8080/health\"",
+            "services.yaml:9:25: \"localhost\" is no address: the port is missing",
+            "services.yaml:10:48: \"every\" has to be longer than 0s",
+            "services.yaml:11:33: \"400\" is no size",
+            "8 errors",
+        ],
+    );
+}
+
+#[test]
 fn keys_of_later_versions_are_refused_rather_than_ignored() {
     for (yaml, key) in [
         ("failover: { backend: file }\nservices: { web: { command: [x] } }\n", "failover"),
-        ("services: { web: { command: [x], watchdog: 30s } }\n", "watchdog"),
+        ("services: { web: { command: [x], cgroup: { memory_max: 1GiB } } }\n", "cgroup"),
     ] {
         let kennel = Kennel::new(yaml);
         let output = kennel.cli(&["check"]);

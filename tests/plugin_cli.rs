@@ -120,6 +120,14 @@ fn what_a_plugin_does_badly_is_found_and_said() {
             "an answer without a depth is unhealthy",
             "trap",
         ),
+        // It wants 64 MiB, twice of what it may have.
+        (
+            "insatiable",
+            "  kennel_plugin_probe_http_request_t request = {",
+            "  if (__builtin_wasm_memory_grow(0, 1024) == (__SIZE_TYPE__)-1) __builtin_trap();\n  kennel_plugin_probe_http_request_t request = {",
+            "a short queue is healthy",
+            "memory",
+        ),
     ];
     for (name, from, to, step, what) in cases {
         let project = project(folder.path(), "health-check", name, Some((from, to)));
@@ -151,6 +159,20 @@ fn chaos_finds_what_a_scenario_does_not_think_of() {
             "    *ret = verdict(UNHEALTHY, text_of(\"no whole number \\\"depth\\\" in the answer\"));",
             "    __builtin_trap();",
             "without sense",
+        ),
+        // What it saved before an upgrade.
+        (
+            "unmigrated",
+            "  return input->state.is_some &&",
+            "  if (input->state.is_some && state->version < STATE_VERSION) __builtin_trap();\n  return input->state.is_some &&",
+            "saved state of an older version",
+        ),
+        // Too little memory is taken for a dead service.
+        (
+            "greedy",
+            "  kennel_plugin_probe_http_request_t request = {",
+            "  if (__builtin_wasm_memory_grow(0, 100) == (__SIZE_TYPE__)-1) {\n    *ret = verdict(UNHEALTHY, text_of(\"no memory\"));\n    return true;\n  }\n  kennel_plugin_probe_http_request_t request = {",
+            "KiB of memory",
         ),
     ];
     for (name, from, to, what) in cases {
@@ -193,7 +215,23 @@ fn a_configuration_is_checked_by_the_plugin_and_every_problem_is_said() {
         kennel(&project, &["bench", "depth.wasm", "scenario.yaml", "--calls=200", "--json"]);
     assert_eq!(figures.code, 0, "{}", figures.err);
     let figures: serde_json::Value = serde_json::from_str(&figures.out).unwrap();
-    assert!(figures["call_p50_us"].as_f64().unwrap() > 0.0, "{figures}");
+    let of = |key: &str| figures[key].as_f64().unwrap_or_else(|| panic!("{key}: {figures}"));
+    assert!(of("call_p50_us") > 0.0 && of("call_p99_us") >= of("call_p50_us"), "{figures}");
+    assert!(of("call_max_us") >= of("call_p99_us"), "{figures}");
+    // One after the other: as many in a second as fit into it, at most.
+    let per_second = of("calls_per_second");
+    assert!(per_second > 0.0 && per_second <= 2.0 * 1e6 / of("call_p50_us"), "{figures}");
+    // At least one page.
+    assert!(of("memory_bytes") >= 64.0 * 1024.0, "{figures}");
+    let bytes = fs::metadata(project.join("depth.wasm")).unwrap().len();
+    assert_eq!(figures["component_bytes"], bytes);
+    // Compiling takes longer than reading what was compiled.
+    assert!(of("first_load_ms") > of("cached_load_ms") && of("cached_load_ms") > 0.0, "{figures}");
+    let text = kennel(&project, &["bench", "depth.wasm", "scenario.yaml", "--calls=200"]);
+    assert_eq!(text.code, 0, "{}", text.err);
+    for part in ["per second", "p50 ", ", p99 ", ", longest ", "KiB per instance"] {
+        assert!(text.out.contains(part), "{part}: {}", text.out);
+    }
 }
 
 #[test]
@@ -205,6 +243,25 @@ fn what_a_stock_plugin_is_can_be_seen_and_a_wrong_name_has_a_near_one() {
     assert_eq!(inspection["kinds"], serde_json::json!(["health-check"]));
     let asks = inspection["asks"].as_array().unwrap();
     assert!(asks.iter().any(|grant| grant == "http"), "{inspection}");
+    let manifest: serde_json::Value =
+        serde_json::from_str(include_str!("../host/stock/manifest.json")).unwrap();
+    let stock = manifest["plugins"].as_array().unwrap();
+    let http = stock.iter().find(|plugin| plugin["name"] == "http").unwrap();
+    assert_eq!((&inspection["bytes"], &inspection["sha256"]), (&http["bytes"], &http["sha256"]));
+    assert!(inspection["code_bytes"].as_u64().unwrap() > 0, "{inspection}");
+    assert!(inspection["compile_ms"].as_f64().unwrap() > 0.0, "{inspection}");
+    let text = kennel(folder.path(), &["inspect", "stock:http"]).out;
+    let row = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("no {name}: {text}"))[name.len()..].trim().to_owned()
+    };
+    let kib = http["bytes"].as_u64().unwrap().div_ceil(1024);
+    let size = row("size");
+    assert!(size.starts_with(&format!("{kib} KiB, ")) && size.ends_with(" KiB compiled"), "{size}");
+    assert_eq!(row("sha256"), http["sha256"].as_str().unwrap());
+    let took = row("compiled in");
+    let took: f64 = took.strip_suffix(" ms").unwrap_or_else(|| panic!("{took}")).parse().unwrap();
+    assert!(took > 0.0, "{text}");
     let wrong = kennel(folder.path(), &["inspect", "stock:htpt"]);
     assert_eq!(wrong.code, 2, "{}", wrong.out);
     assert!(wrong.err.contains("did you mean \"stock:http\"?"), "{}", wrong.err);

@@ -1,10 +1,14 @@
 //! Plugins at work in a supervisor: loaded, asked, replaced, refused.
 
 use std::fs;
+use std::process::Command;
 
+use kennel::config::Environment;
+use kennel::{Builder, ShutdownMode, Traps, Verb, Wait};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::guest::{self, Does};
+use crate::support::guest::{self, Asks, Does};
 use crate::support::{BOUND, Kennel, openmetrics, wait_for};
 
 /// A service that a plugin looks at ten times a second.
@@ -141,6 +145,65 @@ fn kennel_check_shows_mistakes_of_plugins_where_they_are_written() {
 }
 
 #[test]
+fn a_grant_that_a_plugin_lacks_is_named_by_check_and_when_it_is_asked_and_stops_no_service() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port:05}");
+    for (asks, grant, hint) in [
+        (Asks::Exec, "exec: true".to_owned(), "grants: { exec: true }".to_owned()),
+        (
+            Asks::Tcp(port),
+            format!("net: [\"{address}\"]"),
+            format!("grants: {{ net: [\"127.0.0.1:{port}\"] }}"),
+        ),
+    ] {
+        // Also where the plugin is required: it is there, it only cannot do its work.
+        for check in ["every: 100ms", "every: 100ms, required: true"] {
+            let yaml = CHECKED.replace("every: 100ms", check);
+            let mut kennel = with_plugin(&yaml, &guest::asking(asks));
+            kennel.cli(&["check"]).fails_saying(
+                2,
+                &[
+                    "services.yaml:7:",
+                    "plugin \"p\" asks for what it is not granted",
+                    &format!("write into plugins.p: {hint}"),
+                ],
+            );
+            kennel.start();
+            kennel.wait_for_state("web", "up");
+            let denied = wait_for_fact(&kennel, "plugin.denied");
+            assert_eq!(
+                (&denied["service"], &denied["attributes"]["untold"]),
+                (&"web".into(), &0.into())
+            );
+            assert!(kennel.said().contains("WARN plugin p was denied"), "{}", kennel.said());
+            let message = denied["message"].as_str().unwrap();
+            assert!(message.contains("plugin p was denied what it asked for"), "{message}");
+            let named = denied["attributes"]["grant"].as_str().unwrap();
+            assert!(named.contains(&hint), "{named}");
+            let told = wait_for("the reason", BOUND, || {
+                let service = kennel.service("web");
+                let reason = service["reason"].as_str()?.to_owned();
+                reason.contains("asked in vain").then_some(service)
+            });
+            assert_eq!((&told["state"], &told["health"]), (&"up".into(), &"unknown".into()));
+            let denials = kennel.events().into_iter().filter(|e| e["kind"] == "plugin.denied");
+            assert_eq!(denials.count(), 1, "once a minute");
+
+            let granted = format!("{{ source: ./p.wasm, grants: {{ {grant} }} }}");
+            kennel.configure(&yaml.replace("{ source: ./p.wasm }", &granted));
+            kennel.cli(&["check"]).ok();
+            kennel.cli(&["reload"]).ok();
+            wait_for("the check", BOUND, || {
+                (kennel.service("web")["health"] == "healthy").then_some(())
+            });
+            assert_eq!(kennel.terminate(), 0);
+            kennel.assert_nothing_is_left();
+        }
+    }
+}
+
+#[test]
 fn who_requires_a_plugin_does_not_start_without_it_and_all_others_do() {
     let yaml = r#"
         plugins:
@@ -200,4 +263,80 @@ fn a_policy_chooses_when_the_next_run_begins() {
     let message = decided["message"].as_str().unwrap();
     assert!(message.ends_with("7 s: enough") || message.contains("6.9"), "{message}");
     assert_eq!(kennel.service("web")["state"], "backoff");
+}
+
+/// Signals that a program has handlers of.
+fn caught(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap()
+}
+
+/// Those that the engine may have handlers of, and that nobody else here has.
+fn of_plugins() -> u64 {
+    [Signal::SIGILL, Signal::SIGFPE].map(|signal| 1 << (signal as u64 - 1)).iter().sum()
+}
+
+#[test]
+fn the_binary_has_plugins_stopped_by_signals_and_nothing_installed_without_a_plugin() {
+    let without = Kennel::running("services: { web: { command: [sleep, \"1000\"] } }");
+    assert_eq!(caught(without.supervisor_pid()) & of_plugins(), 0);
+    let mut kennel = with_plugin(CHECKED, &guest::check("fine", Does::Counts));
+    kennel.start();
+    wait_for_count(&kennel, 1.0);
+    assert_eq!(caught(kennel.supervisor_pid()) & of_plugins(), of_plugins());
+}
+
+/// Set where the next test is the only one of its program.
+const ALONE: &str = "KENNEL_TEST_ALONE";
+
+#[test]
+fn plugins_touch_the_signals_of_a_program_only_where_it_lets_them() {
+    let traps = match std::env::var(ALONE).as_deref() {
+        Ok("checked") => Traps::Checked,
+        Ok("signals") => Traps::Signals,
+        Ok(_) | Err(_) => return in_programs_of_its_own(),
+    };
+    let pid = i32::try_from(std::process::id()).unwrap();
+    let before = caught(pid);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(supervise_with_a_plugin(traps));
+    let expected = match traps {
+        Traps::Checked => before,
+        Traps::Signals => before | of_plugins(),
+    };
+    assert_eq!(caught(pid), expected, "{traps:?}");
+}
+
+fn in_programs_of_its_own() {
+    for traps in ["checked", "signals"] {
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let name = "plugins::plugins_touch_the_signals_of_a_program_only_where_it_lets_them";
+        let output = alone.args(["--exact", name]).env(ALONE, traps).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{traps}: {said}");
+    }
+}
+
+/// As a program does that embeds a supervisor.
+async fn supervise_with_a_plugin(traps: Traps) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("services.yaml");
+    fs::write(dir.path().join("p.wasm"), guest::check("fine", Does::Counts)).unwrap();
+    // The service does not start before its plugin is there.
+    let text = "kennel: { state_dir: ./state, socket: ./socket }\n\
+                plugins: { p: { source: ./p.wasm } }\n\
+                services: { web: { command: [sleep, \"1000\"], \
+                health: { plugin: p, required: true } } }\n";
+    fs::write(&file, text).unwrap();
+    let mut builder = Builder::from_file(&file, Environment::current()).unwrap();
+    if traps != Traps::Checked {
+        builder = builder.plugin_traps(traps);
+    }
+    let supervisor = builder.start().unwrap();
+    let handle = supervisor.handle().clone();
+    let started = handle.act(Verb::Start, vec!["web".to_owned()], Wait::UpTo(BOUND)).await;
+    assert!(started.unwrap()[0].success);
+    handle.shutdown(ShutdownMode::Orderly).await.unwrap();
+    assert_eq!(supervisor.ended().await.code, 0);
 }

@@ -40,6 +40,11 @@ pub enum Verb {
     Stop,
     /// Want new runs of them.
     Restart,
+    /// Want new runs of them, of each service a few at a time, as `rolling` says.
+    RollingRestart,
+    /// Want so many instances of each service, at least 1, all up. Holds until the
+    /// configuration file says another number than it did. Takes names of services only.
+    Scale(u32),
     /// Forget their failures; a failed one is tried again.
     Reset,
     /// Send a signal to their main processes.

@@ -6,7 +6,7 @@
 //! under way at a time, and it answers all who asked before it began.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
@@ -38,19 +38,25 @@ impl<T: Default + Send + Sync + 'static> Lookup<T> {
     /// What a look finds that begins after this was called; the default when the runtime
     /// ends.
     pub(crate) async fn ask(&self) -> Arc<T> {
+        self.ask_within(Duration::ZERO).await.1
+    }
+
+    /// What a look finds that began at most `age` before this was called, and when it did.
+    pub(crate) async fn ask_within(&self, age: Duration) -> (Instant, Arc<T>) {
         let asked = Instant::now();
         let mut last = Arc::clone(&self.last).lock_owned().await;
-        if last.begun.is_some_and(|begun| begun >= asked) {
-            return Arc::clone(&last.found);
+        if let Some(begun) = last.begun.filter(|begun| *begun + age >= asked) {
+            return (begun, Arc::clone(&last.found));
         }
         let look = self.look;
         // The lock goes with the work, which goes on when who asked has gone.
         let looking = tokio::task::spawn_blocking(move || {
-            last.begun = Some(Instant::now());
+            let begun = Instant::now();
+            last.begun = Some(begun);
             last.found = Arc::new(look());
-            Arc::clone(&last.found)
+            (begun, Arc::clone(&last.found))
         });
-        looking.await.unwrap_or_default()
+        looking.await.unwrap_or_else(|_| (asked, Arc::default()))
     }
 }
 
@@ -80,5 +86,11 @@ mod tests {
         }
         let looks = LOOKS.load(SeqCst);
         assert!(looks < 100, "{looks} looks for 500 questions");
+
+        // Who is content with less than the newest is given what is there.
+        let (begun, found) = lookup.ask_within(Duration::from_secs(3600)).await;
+        assert_eq!((*found, LOOKS.load(SeqCst)), (looks, looks));
+        let (later, found) = lookup.ask_within(Duration::ZERO).await;
+        assert!(later > begun && *found == looks + 1);
     }
 }

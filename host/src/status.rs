@@ -62,6 +62,8 @@ pub struct ServiceStatus {
     pub wanted: Wanted,
     /// The main process, while there is one.
     pub pid: Option<i32>,
+    /// The sessions that its processes are in.
+    pub sessions: Vec<i32>,
     /// Whether it is up.
     pub ready: bool,
     /// What the checks say.
@@ -74,6 +76,11 @@ pub struct ServiceStatus {
     pub exit: Option<(ExitStatus, SystemTime)>,
     /// One sentence on why it is so; empty when there is nothing to say.
     pub reason: String,
+    /// What the present run says of itself, `STATUS=` of `sd_notify(3)`.
+    pub status_text: Option<String>,
+    /// Messages to its notification socket that did not count: from somebody who is no part
+    /// of it, or unreadable.
+    pub ignored_notifications: u64,
     /// When the next run is due.
     pub next_restart_in: Option<Duration>,
     /// Resident memory of all processes of its session, in bytes; none when it does not
@@ -84,12 +91,25 @@ pub struct ServiceStatus {
     /// How long the present or last run took from its spawn until it was ready.
     pub start_time: Option<Duration>,
     /// Automatic restarts by what made them necessary: `exit`, `signal`, `start-failed`,
-    /// `not-ready`, `unhealthy`.
+    /// `not-ready`, `unhealthy`, `watchdog`.
     pub restarts_by_cause: BTreeMap<&'static str, u64>,
     /// Labels of the configuration.
     pub labels: BTreeMap<String, String>,
+    /// The sockets that are held for it and its replicas.
+    pub sockets: Vec<SocketStatus>,
     /// Where its output goes.
     pub logs_to: LogTarget,
+}
+
+/// A socket that is held for a service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SocketStatus {
+    /// How the service knows it.
+    pub name: String,
+    /// Where it is, as it is written in the configuration.
+    pub address: String,
+    /// Whether the sockets of the service are open at present.
+    pub open: bool,
 }
 
 impl ServiceStatus {

@@ -6,11 +6,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kennel_wasm::Traps;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
-use crate::driver::{Driver, Fact, Parts, Source, StatusLines};
+use crate::driver::{Driver, Fact, Parts, Place, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
@@ -71,6 +72,7 @@ pub struct Builder {
     source: Option<Source>,
     status_lines: Option<StatusLines>,
     console: Console,
+    plugin_traps: Traps,
 }
 
 impl Builder {
@@ -93,6 +95,7 @@ impl Builder {
             }),
             status_lines: None,
             console: Console::default(),
+            plugin_traps: Traps::Checked,
         })
     }
 
@@ -140,16 +143,26 @@ impl Builder {
         self
     }
 
+    /// How plugins are kept from what they must not do. Unless said otherwise nothing of this
+    /// program is touched for it; [`Traps::Signals`] is faster, and installs handlers of
+    /// SIGSEGV, SIGILL, SIGFPE and SIGBUS with the first plugin.
+    #[must_use]
+    pub fn plugin_traps(mut self, traps: Traps) -> Builder {
+        self.plugin_traps = traps;
+        self
+    }
+
     /// Takes the state directory and opens what is in it; nothing is started yet.
     ///
     /// # Errors
     /// When the state directory cannot be used, or another supervisor uses it.
     pub fn prepare(self) -> Result<Prepared, StartError> {
-        let Builder { config, warnings: _, source, status_lines, console } = self;
+        let Builder { config, warnings: _, source, status_lines, console, plugin_traps } = self;
         let state_dir = config.supervisor.state_dir.clone();
         make_private_dir(&state_dir)
             .map_err(|error| StartError::StateDir { path: state_dir.clone(), error })?;
         let lock = StateLock::acquire(&state_dir)?;
+        Place::new(&state_dir).clear();
         let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let (facts, incoming) = mpsc::unbounded_channel();
         let log_facts = facts.clone();
@@ -164,18 +177,18 @@ impl Builder {
         })?;
         let plugin_facts = facts.clone();
         let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
-        let plugins = Plugins::new(state_dir.clone(), tell);
+        let plugins = Plugins::new(state_dir.clone(), plugin_traps, tell);
         // Before the first event of this supervisor has a number.
         let sinks = Sinks::open(sinks::dir_in(&state_dir), journal.clone(), &config.sinks);
         let (requests, orders) = mpsc::channel(REQUESTS);
         let (ended_sender, ended) = watch::channel(None);
-        let checks = CheckTallies::default();
+        let (checks, meter) = (CheckTallies::default(), Meter::default());
         let handle = Handle {
             requests,
             ended,
             journal: journal.clone(),
             logs: Logs::new(capture.clone(), log_dir),
-            meter: Meter::default(),
+            meter: meter.clone(),
             plugins: plugins.clone(),
             sinks: sinks.states(),
             checks: checks.clone(),
@@ -188,6 +201,7 @@ impl Builder {
             plugins,
             sinks,
             checks,
+            meter,
             requests: orders,
             facts: (facts, incoming),
             ended: ended_sender,
@@ -291,7 +305,7 @@ mod tests {
         let names = || vec!["web".to_owned()];
         handle.act(Verb::Start, names(), Wait::UpTo(Duration::from_secs(20))).await.unwrap();
         handle.shutdown(ShutdownMode::Orderly).await.unwrap();
-        for verb in [Verb::Start, Verb::Restart, Verb::Reset] {
+        for verb in [Verb::Start, Verb::Restart, Verb::RollingRestart, Verb::Reset] {
             let refused = handle.act(verb, names(), Wait::No).await;
             assert_eq!(refused, Err(VerbError::ShuttingDown), "{verb:?}");
         }

@@ -1,10 +1,11 @@
 //! What services use of the machine.
 //!
-//! Every run leads a session of its own, so the processes of a service are those of the
-//! session with the number of its main process. One pass over `/proc` serves all.
+//! Every run leads a session of its own, so the processes of a service are those of that
+//! session, of sessions that these began, and of those that a named main process is in. One
+//! pass over `/proc` serves all.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lookup::Lookup;
 use crate::os::proc;
@@ -33,11 +34,40 @@ impl Meter {
         let asking = tokio::time::timeout(PATIENCE, self.sessions.ask());
         let Ok(sessions) = asking.await else { return };
         for service in &mut status.services {
-            let usage = service.pid.and_then(|pid| sessions.get(&pid));
+            let usage = together(&sessions, &service.sessions);
             service.memory_bytes = usage.map(|usage| usage.memory_bytes);
             service.cpu = usage.map(|usage| usage.cpu);
         }
     }
+
+    /// What the processes in these sessions use; the look may have been made for somebody
+    /// else, at most `age` ago.
+    pub(crate) async fn see(&self, sessions: &[i32], age: Duration) -> Seen {
+        let (at, known) = self.sessions.ask_within(age).await;
+        Seen { at, usage: together(&known, sessions) }
+    }
+}
+
+/// What several sessions use; nothing when there is none of them.
+fn together(known: &BTreeMap<i32, proc::Usage>, sessions: &[i32]) -> Option<proc::Usage> {
+    sessions.iter().filter_map(|session| known.get(session)).copied().reduce(|a, b| {
+        let proc::Usage { processes, memory_bytes, cpu, threads } = a;
+        proc::Usage {
+            processes: processes + b.processes,
+            memory_bytes: memory_bytes + b.memory_bytes,
+            cpu: cpu + b.cpu,
+            threads: threads + b.threads,
+        }
+    })
+}
+
+/// What a service used at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// When it was looked at.
+    pub(crate) at: Instant,
+    /// Nothing when it could not be seen.
+    pub(crate) usage: Option<proc::Usage>,
 }
 
 /// The resident memory of this process.

@@ -26,7 +26,7 @@ impl State for Memory {
     const VERSION: u32 = 2;
 
     fn migrate(version: u32, saved: &[u8]) -> Option<Memory> {
-        let old = json::parse(saved).ok().filter(|_| version == 1)?;
+        let old = json::from_slice::<json::Value>(saved).ok().filter(|_| version == 1)?;
         let restarts = old["count"].as_u64()?.try_into().ok()?;
         Some(Memory { restarts, last_unix_ms: 0 })
     }

@@ -39,6 +39,6 @@ mod tests {
         assert_eq!(run.check().status, Status::Late);
         let found = problems(Redis::new, r#"{ "adress": "127.0.0.1:6379" }"#);
         let paths: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
-        assert_eq!(paths, ["adress", "address"]);
+        assert_eq!(paths, ["address", "adress"]);
     }
 }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
-
-use crate::json::shape;
+use serde::de::{Deserialize, Deserializer, Error};
 
 /// Where a server is: `host:port`, `[::1]:port`, or the absolute path of a Unix socket.
 ///
@@ -73,31 +71,10 @@ impl fmt::Display for Address {
     }
 }
 
-struct AddressVisitor;
-
-impl<'de> Visitor<'de> for AddressVisitor {
-    type Value = Address;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("host:port or the path of a Unix socket")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Address, E> {
-        Ok(Address::Unix(String::new()))
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Address, D::Error> {
-        inner.deserialize_str(self)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Address, E> {
-        Address::parse(text).map_err(E::custom)
-    }
-}
-
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
-        deserializer.deserialize_newtype_struct(shape::ADDRESS, AddressVisitor)
+        let text = String::deserialize(deserializer)?;
+        Address::parse(&text).map_err(D::Error::custom)
     }
 }
 

@@ -10,20 +10,17 @@
 //! | its configuration | [`Problems`], [`Period`], [`Size`], [`OneOrMany`], [`Text`], [`Url`], [`Secret`] |
 //! | what it remembers | [`State`] |
 //! | its log | [`log!`] |
-//! | JSON | [`json`] |
+//! | JSON | [`json`], which is `serde_json` |
 //! | its unit tests | [`testing`] |
 
 mod address;
 mod backend;
-pub mod base64;
 #[cfg(target_family = "wasm")]
 mod bindings;
 mod check;
 mod config;
-pub mod decimal;
 mod export;
 mod host;
-pub mod json;
 mod list;
 mod log;
 mod near;
@@ -35,6 +32,7 @@ mod target;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod time;
+mod typed;
 mod units;
 mod wire;
 
@@ -54,6 +52,7 @@ pub use log::write_log;
 pub use near::nearest;
 pub use policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 pub use secret::{Secret, Url, excerpt};
+pub use serde_json as json;
 pub use sink::{Batch, Event, EventSink, Failure, Taken};
 pub use state::{Saved, State};
 pub use target::{Attributes, Severity, Target, Usage};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
-
-use crate::json::shape;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{
+    Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 
 /// `signal: SIGKILL` or `signal: [SIGKILL, SIGSEGV]`. Is used as a slice.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +35,15 @@ impl Deref for Text {
 
 struct OneOrManyVisitor<T>(PhantomData<T>);
 
+/// One value, which is an item.
+macro_rules! one {
+    ($($visit:ident: $type:ty),*) => {
+        $(fn $visit<E: Error>(self, value: $type) -> Result<OneOrMany<T>, E> {
+            T::deserialize(value.into_deserializer()).map(|item| OneOrMany(vec![item]))
+        })*
+    };
+}
+
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
     type Value = OneOrMany<T>;
 
@@ -42,54 +51,47 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
         f.write_str("a value or a list of values")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<OneOrMany<T>, E> {
-        Ok(OneOrMany(Vec::new()))
-    }
+    one!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<OneOrMany<T>, A::Error> {
         Vec::deserialize(SeqAccessDeserializer::new(items)).map(OneOrMany)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, one: D) -> Result<Self::Value, D::Error> {
-        T::deserialize(one).map(|value| OneOrMany(vec![value]))
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<OneOrMany<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(entries)).map(|item| OneOrMany(vec![item]))
     }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(shape::ONE_OR_MANY, OneOrManyVisitor(PhantomData))
+        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
     }
 }
 
 struct TextVisitor;
 
-impl<'de> Visitor<'de> for TextVisitor {
+/// A value as the text that it was.
+macro_rules! text {
+    ($($visit:ident: $type:ty),*) => {
+        $(fn $visit<E: Error>(self, value: $type) -> Result<Text, E> {
+            Ok(Text(value.to_string()))
+        })*
+    };
+}
+
+impl Visitor<'_> for TextVisitor {
     type Value = Text;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a word or a number")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Text, E> {
-        Ok(Text::default())
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Text, E> {
-        Ok(Text(value.to_owned()))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Text, E> {
-        Ok(Text(value.to_string()))
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Text, D::Error> {
-        inner.deserialize_identifier(self)
-    }
+    text!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-        deserializer.deserialize_newtype_struct(shape::TEXT, TextVisitor)
+        deserializer.deserialize_any(TextVisitor)
     }
 }
 
@@ -99,7 +101,7 @@ mod tests {
     use crate::Period;
 
     fn texts(json: &str) -> Result<Vec<String>, crate::json::Error> {
-        let list: OneOrMany<Text> = crate::json::read(json.as_bytes())?;
+        let list: OneOrMany<Text> = crate::json::from_str(json)?;
         Ok(list.iter().map(|text| text.0.clone()).collect())
     }
 
@@ -116,9 +118,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_value_is_said_of_the_value() {
-        let error = crate::json::read::<OneOrMany<Period>>(b"\"soon\"").unwrap_err().to_string();
+        let error = crate::json::from_str::<OneOrMany<Period>>("\"soon\"").unwrap_err().to_string();
         assert!(error.contains("250ms"), "{error}");
-        let error = crate::json::read::<OneOrMany<Period>>(b"[1]").unwrap_err().to_string();
+        let error = crate::json::from_str::<OneOrMany<Period>>("[1]").unwrap_err().to_string();
         assert!(error.contains("250ms"), "{error}");
     }
 }

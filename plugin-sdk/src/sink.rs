@@ -75,13 +75,14 @@ pub enum Taken {
 
 /// Why events were not taken.
 ///
-/// A [`ProbeError`] becomes one by `?`: always a retry, so that nothing is lost, after 5 s, and
-/// after 60 s where somebody has to act first (`Denied`).
+/// A [`ProbeError`] becomes one by `?`: always a retry, so that nothing is lost, when the host
+/// sees fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// Try again after this time.
     Retry {
-        /// The time.
+        /// The time, within limits of the host. Zero: when the host sees fit, which is soon at
+        /// first and then less and less often.
         after: Duration,
         /// Why, for the log.
         reason: String,
@@ -94,7 +95,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Try again after this time.
+    /// Try again after this time; zero leaves it to the host.
     pub fn retry(after: Duration, reason: impl Into<String>) -> Failure {
         Failure::Retry { after, reason: reason.into() }
     }
@@ -107,7 +108,20 @@ impl Failure {
 
 impl From<ProbeError> for Failure {
     fn from(error: ProbeError) -> Failure {
-        let seconds = if matches!(error, ProbeError::Denied(_)) { 60 } else { 5 };
-        Failure::retry(Duration::from_secs(seconds), error.to_string())
+        Failure::retry(Duration::ZERO, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_request_that_failed_the_host_says_when_it_is_tried_again() {
+        let errors = [ProbeError::Timeout, ProbeError::Denied("net: [\"a:1\"]".to_owned())];
+        for error in errors {
+            let reason = error.to_string();
+            assert_eq!(Failure::from(error), Failure::retry(Duration::ZERO, reason));
+        }
     }
 }

@@ -45,14 +45,16 @@ impl Saved {
         if size_of::<S>() == 0 {
             return None;
         }
-        Some(Saved { version: S::VERSION, bytes: json::to_string(state).into_bytes() })
+        let bytes = json::to_vec(state).expect("a state can be written as JSON");
+        Some(Saved { version: S::VERSION, bytes })
     }
 
     /// What a call begins with: the saved state, a migrated one, or a new one.
     pub fn open<S: State>(saved: Option<&Saved>) -> S {
         let Some(Saved { version, bytes }) = saved else { return S::default() };
         let state = if *version == S::VERSION {
-            json::read(bytes).ok()
+            // Over a value, as a configuration is: less code than straight from text.
+            json::from_slice(bytes).ok().and_then(|value: json::Value| S::deserialize(&value).ok())
         } else {
             S::migrate(*version, bytes)
         };

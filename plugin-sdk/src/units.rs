@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-use crate::json::shape;
-
 /// A time in a configuration: `250ms`, `10s`, `5m`, `1h30m`, `7d`; at most ten years. Is used as
 /// a [`Duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -94,14 +92,6 @@ impl<'de> Visitor<'de> for PeriodVisitor {
         f.write_str("a time such as 250ms, 10s or 5m")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Period, E> {
-        Ok(Period::default())
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Period, D::Error> {
-        inner.deserialize_str(self)
-    }
-
     fn visit_str<E: Error>(self, text: &str) -> Result<Period, E> {
         period(text).map(Period).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
@@ -109,7 +99,7 @@ impl<'de> Visitor<'de> for PeriodVisitor {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
-        deserializer.deserialize_newtype_struct(shape::UNIT, PeriodVisitor)
+        deserializer.deserialize_str(PeriodVisitor)
     }
 }
 
@@ -120,14 +110,6 @@ impl<'de> Visitor<'de> for SizeVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a size such as 64KiB or 10MiB")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Size, E> {
-        Ok(Size::default())
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Size, D::Error> {
-        inner.deserialize_identifier(self)
     }
 
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
@@ -141,7 +123,7 @@ impl<'de> Visitor<'de> for SizeVisitor {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        deserializer.deserialize_newtype_struct(shape::UNIT, SizeVisitor)
+        deserializer.deserialize_any(SizeVisitor)
     }
 }
 

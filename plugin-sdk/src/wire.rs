@@ -62,7 +62,7 @@ mod tests {
                 .to_vec(),
         };
         assert_eq!(
-            crate::json::to_string(&event),
+            crate::json::to_string(&event).unwrap(),
             "{\"seq\":42,\"at\":\"2026-11-21T02:45:02.123Z\",\"kind\":\"service.exited\",\
              \"severity\":\"warn\",\"service\":\"web\",\"instance\":null,\
              \"message\":\"exited with \\\"3\\\"\\n\",\"attributes\":{\"code\":\"3\",\"run\":\"7\"}}"

@@ -55,6 +55,31 @@ fn the_file_has_the_events_of_the_journal() {
     assert_eq!(mode & 0o777, 0o600, "others may not read it");
 }
 
+/// Lines of different runs, to be compared: numbers, and how long something took, are 0.
+fn without_numbers(line: &str) -> String {
+    let took = regex::Regex::new("after [0-9.]+ [mµ]?s").unwrap().replace(line, "after 0 ms");
+    regex::Regex::new("[0-9]+").unwrap().replace_all(&took, "0").into_owned()
+}
+
+#[test]
+fn the_events_in_the_readmes_are_as_they_are_written() {
+    let mut kennel = kennel("", "{ web: { shell: 'exit 3', restart: { policy: never } } }");
+    kennel.start();
+    let exited =
+        |text: &str| text.lines().find(|line| line.contains("service.exited")).map(str::to_owned);
+    let written = wait_for("the end in the file", BOUND, || exited(&kennel.read("events")));
+    println!("{written}");
+    let readmes = [
+        include_str!("../../plugins/file/README.md"),
+        include_str!("../../plugins/webhook/README.md"),
+    ];
+    for readme in readmes {
+        let shown = exited(readme).expect("an example");
+        let shown = shown.trim().trim_end_matches(',');
+        assert_eq!(without_numbers(shown), without_numbers(&written));
+    }
+}
+
 #[test]
 fn a_full_file_is_renamed_and_the_oldest_one_goes() {
     let services = FAILS.replace("max: 9,", "max: 60,");
@@ -110,4 +135,36 @@ fn a_link_is_not_followed_and_what_is_not_granted_is_not_written() {
     assert_eq!(kennel.cli(&["reload"]).code, 0);
     let denied = kennel.wait_for_news("plugin.denied", |_| true);
     assert!(denied["message"].as_str().unwrap().contains("/nowhere"), "{denied:#}");
+}
+
+#[test]
+fn a_relative_path_is_relative_to_the_configuration_on_both_sides() {
+    // The supervisor runs in another directory than that of its configuration.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (granted, path) in [
+        ("events", "./events"),
+        ("./sub/../events", "events"),
+        ("{dir}/events", "events"),
+        ("events", "{dir}/events"),
+    ] {
+        let kennel = Kennel::new("").prelude(&format!("cd {}", elsewhere.path().display()));
+        let file = kennel.path("services.yaml").display().to_string();
+        let mut kennel = kennel.args(&["-c", &file]);
+        let of = |path: &str| path.replace("{dir}", &kennel.directory().display().to_string());
+        let (granted, path) = (of(granted), of(path));
+        kennel.configure(&format!(
+            "plugins: {{ file: {{ source: 'stock:file', grants: {{ files: ['{granted}'] }} }} }}\n\
+             sinks: [{{ plugin: file, events: ['service.*'], config: {{ path: '{path}' }} }}]\n\
+             services: {{ web: {{ command: [sleep, '1000'] }} }}\n"
+        ));
+        kennel.start();
+        wait_for("an event in the file", BOUND, || {
+            kennel
+                .path("events")
+                .exists()
+                .then_some(())
+                .filter(|()| !kennel.read("events").is_empty())
+        });
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }

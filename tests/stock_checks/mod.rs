@@ -2,9 +2,11 @@
 
 mod examples;
 mod grpc;
+mod http;
 mod postgres;
 mod redis;
 mod rqlite;
+mod tls;
 
 use serde_json::Value;
 

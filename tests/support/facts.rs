@@ -31,10 +31,14 @@ impl Kennel {
         found.unwrap_or_else(|| panic!("no service {name} in {status:#}")).clone()
     }
 
+    /// The pid of an instance's main process. The process may be quicker with what it does than
+    /// the supervisor is with learning its pid, so this waits.
     #[track_caller]
     pub(crate) fn pid(&self, name: &str) -> i32 {
-        let service = self.service(name);
-        service["pid"].as_i64().unwrap_or_else(|| panic!("no pid in {service:#}")) as i32
+        let pid = wait_for(&format!("{name} to have a pid"), BOUND, || {
+            self.service(name)["pid"].as_i64()
+        });
+        pid as i32
     }
 
     /// The main process of an instance.

@@ -70,6 +70,56 @@ pub(crate) fn check(name: &str, does: Does) -> Vec<u8> {
     component(&text, "health-check-plugin")
 }
 
+/// What a plugin asks the host for.
+#[derive(Clone, Copy)]
+#[allow(dead_code)]
+pub(crate) enum Asks {
+    /// To run `true`.
+    Exec,
+    /// To connect to this port of 127.0.0.1.
+    Tcp(u16),
+}
+
+/// A health check that is healthy if it gets what it asks for; else the check cannot be made.
+#[allow(dead_code)]
+pub(crate) fn asking(asks: Asks) -> Vec<u8> {
+    let (import, data, call) = match asks {
+        Asks::Exec => (
+            r#"(import "kennel:plugin/exec@0.1.0" "run" (func $ask (param i32 i32 i32 i32 i32)))"#,
+            "true".to_owned(),
+            // A list of one text, and no time.
+            "(i32.store (i32.const 1800) (i32.const 1500))
+             (i32.store (i32.const 1804) (i32.const 4))
+             (call $ask (i32.const 1800) (i32.const 1) (i32.const 0) (i32.const 0)
+               (i32.const 1900))",
+        ),
+        Asks::Tcp(port) => (
+            r#"(import "kennel:plugin/probe@0.1.0" "tcp"
+                 (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32)))"#,
+            format!("127.0.0.1:{port:05}"),
+            // The address, nothing to send, nothing to read, and no time.
+            "(call $ask (i32.const 1500) (i32.const 15) (i32.const 0) (i32.const 0) (i32.const 0)
+               (i32.const 0) (i32.const 0) (i32.const 1900))",
+        ),
+    };
+    let text = format!(
+        r#"(module {import} {COMMON}
+          (data (i32.const 1500) "{data}")
+          (data (i32.const 1600) "asked in vain")
+          (func (export "kennel:plugin/health-check@0.1.0#check") (param i32) (result i32)
+            (global.set $top (i32.const 8192))
+            {call}
+            (memory.fill (i32.const 2048) (i32.const 0) (i32.const 64))
+            (if (i32.load8_u (i32.const 1900))
+              (then
+                (i32.store8 (i32.const 2048) (i32.const 1))
+                (i32.store (i32.const 2052) (i32.const 1600))
+                (i32.store (i32.const 2056) (i32.const 13))))
+            (i32.const 2048)))"#
+    );
+    component(&text, "health-check-plugin")
+}
+
 /// Healthy, with one measurement and four bytes of saved state.
 fn counting(name_len: usize) -> String {
     format!(

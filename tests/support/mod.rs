@@ -11,6 +11,9 @@
 //! Tests wait for facts with a bound (`wait_for`) and never sleep and hope. When one
 //! fails, the fixture prints what the supervisor said, its status and its events.
 
+#[cfg(feature = "plugins")]
+pub(crate) mod certificates;
+pub(crate) mod clients;
 mod facts;
 #[cfg(feature = "plugins")]
 pub(crate) mod guest;

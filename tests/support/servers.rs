@@ -45,14 +45,21 @@ fn path(program: &str) -> String {
 
 /// Writes an nginx configuration into `directory`; the service's lines of YAML.
 pub(crate) fn nginx(directory: &Path, port: u16) -> String {
+    let server = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"served by nginx\"; }} }}"
+    );
+    nginx_with(directory, &server)
+}
+
+/// The same with servers of the test's own.
+pub(crate) fn nginx_with(directory: &Path, servers: &str) -> String {
     let place = directory.display();
     let text = format!(
         "daemon off;\npid {place}/nginx.pid;\nerror_log stderr;\nworker_processes 2;\n\
          events {{ worker_connections 64; }}\n\
          http {{ access_log off;\n\
          client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place};\n\
-         uwsgi_temp_path {place}; scgi_temp_path {place};\n\
-         server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"served by nginx\"; }} }} }}\n"
+         uwsgi_temp_path {place}; scgi_temp_path {place};\n{servers} }}\n"
     );
     fs::write(directory.join("nginx.conf"), text).expect("the directory is ours");
     format!("command: [{}, -e, stderr, -c, {place}/nginx.conf]", path("nginx"))

@@ -21,7 +21,8 @@ struct Xtask {
 enum Chore {
     /// Run every check there is.
     Test(test::Args),
-    /// Breaks kennel-core on purpose, once per mutant, and fails if the tests let one pass.
+    /// Breaks the core and the plugin runtime on purpose, once per mutant, and fails if the
+    /// tests let one pass.
     Mutants(mutants::Options),
     /// Build, try, run and measure the example plugins of every language.
     Examples(examples::Args),

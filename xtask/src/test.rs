@@ -58,7 +58,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
             ]),
             &mut tally,
         )?;
-        step("mutants of the core");
+        step("mutants");
         crate::mutants::run(&crate::mutants::Options::default())?;
     }
     tally.finish()

@@ -165,6 +165,7 @@ fn what_is_global_stands_in_the_binary_only() {
         "process::exit(",
         "try_init()",
         "set_global_default(",
+        "Traps::Signals",
     ] {
         let outside = |name: &str| !binary(name) && !os(name);
         let found = offences(&files, outside, |line| line.contains(what));

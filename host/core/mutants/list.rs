@@ -10,6 +10,9 @@ pub(crate) struct Mutant {
     pub(crate) file: String,
     /// The rule that it breaks.
     pub(crate) rule: String,
+    /// The tests that are to catch it; none: any.
+    #[allow(dead_code)]
+    pub(crate) tests: Option<String>,
     /// What stands in the file, exactly once.
     pub(crate) text: String,
     /// What is put in its place.
@@ -44,7 +47,12 @@ pub(crate) fn parse(list: &str) -> Result<Vec<Mutant>, String> {
             line.strip_prefix(name).map(str::to_owned).ok_or_else(|| at(&format!("no {name}")))
         };
         let (file, rule) = (field("file: ")?, field("rule: ")?);
-        field("---")?;
+        let line = lines.next().map_or("", |(_, line)| line);
+        let tests = line.strip_prefix("tests: ").map(str::to_owned);
+        let line = if tests.is_some() { lines.next().map_or("", |(_, line)| line) } else { line };
+        if line != "---" {
+            return Err(at("no ---"));
+        }
         let mut until = |end: &str| {
             let part: Vec<&str> =
                 lines.by_ref().map(|(_, line)| line).take_while(|line| *line != end).collect();
@@ -54,7 +62,7 @@ pub(crate) fn parse(list: &str) -> Result<Vec<Mutant>, String> {
         if text.is_empty() {
             return Err(at("the text is empty"));
         }
-        mutants.push(Mutant { title: title.to_owned(), file, rule, text, replacement });
+        mutants.push(Mutant { title: title.to_owned(), file, rule, tests, text, replacement });
     }
     Ok(mutants)
 }

@@ -44,7 +44,9 @@ impl Core {
     ) {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        let Phase::Backoff(Backoff { until, advice }) = &mut instance.phase else { return };
+        let Phase::Backoff(Backoff { until, entry: _, advice }) = &mut instance.phase else {
+            return;
+        };
         let Asked::Open { after, ended_at, .. } = *advice else { return };
         if after != run {
             return;

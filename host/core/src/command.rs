@@ -57,7 +57,23 @@ impl Core {
             self.renew(id, StopReason::Configuration);
         }
         for name in restart {
-            for id in self.configured_instances(name) {
+            self.renew_all(name);
+        }
+    }
+
+    /// Gives a service what it needs for a changed configuration: one instance at once,
+    /// several a few at a time. What does not run starts with it anyway.
+    fn renew_all(&mut self, service: &Arc<str>) {
+        let ids = self.configured_instances(service);
+        let is_live = |id: &&InstanceId| {
+            self.instances.get(id).is_some_and(|instance| instance.phase.is_live())
+        };
+        let live: Vec<InstanceId> = ids.iter().filter(is_live).copied().collect();
+        if live.len() > 1 {
+            self.begin_roll(service.clone(), live.clone(), StopReason::Configuration);
+        }
+        for id in ids {
+            if live.len() < 2 || !live.contains(&id) {
                 self.renew(id, StopReason::Configuration);
             }
         }
@@ -115,6 +131,7 @@ impl Core {
     }
 
     pub(crate) fn restart(&mut self, ids: &[InstanceId]) {
+        self.leave_rolls(ids);
         for &id in ids {
             self.want_with_requirements(id);
             self.renew(id, StopReason::Restart);
@@ -198,7 +215,7 @@ impl Core {
 
     /// Wants `id` up, and with it whatever it requires. What it requires and has failed
     /// gets another chance.
-    fn want_with_requirements(&mut self, id: InstanceId) {
+    pub(crate) fn want_with_requirements(&mut self, id: InstanceId) {
         let Some(instance) = self.instances.get(&id) else { return };
         let name = instance.name.clone();
         for required in self.topology.required_by(id) {
@@ -233,7 +250,7 @@ impl Core {
     }
 
     /// Replaces the run of `id` by a new one, and those of dependents that follow it.
-    fn renew(&mut self, id: InstanceId, reason: StopReason) {
+    pub(crate) fn renew(&mut self, id: InstanceId, reason: StopReason) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.counters.forget();
         instance.history.clear();
@@ -298,7 +315,10 @@ impl Core {
             };
             match stopping.stage {
                 Stage::Unborn | Stage::Killed { .. } => {}
-                Stage::Command { .. } | Stage::Step { .. } => self.kill(id),
+                Stage::Announced { .. }
+                | Stage::Aborted { .. }
+                | Stage::Command { .. }
+                | Stage::Step { .. } => self.kill(id),
             }
         }
     }

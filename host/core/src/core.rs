@@ -7,9 +7,11 @@
 //! ```text
 //!   command.rs   what the operator and the configuration say      ┐
 //!   fact.rs      what the operating system says                   ├─► settle.rs ─► effects
+//!   notice.rs    what a run says of itself                        │
 //!   health.rs    what checks say                                  │
 //!   advice.rs    what a restart policy says                       │
 //!   due.rs       what the time says                               ┘
+//!   roll.rs      who gets a new run next, a few at a time, told by settle.rs
 //!   stop.rs      the way of a run to its end
 //!   restart.rs   what follows an end (pure)
 //!   view.rs      what others may see, and why it is so
@@ -19,10 +21,12 @@
 //! a run that is over is not an error; it changes nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::event::{Event, EventKind, Shutdown};
 use crate::instance::{Instance, Phase};
 use crate::rng::Rng;
+use crate::roll::Roll;
 use crate::storm::Storm;
 use crate::table::Table;
 use crate::topology::Topology;
@@ -39,6 +43,7 @@ pub struct Core {
     /// Which instance a run belongs to, for runs that are not over.
     pub(crate) runs: BTreeMap<RunId, InstanceId>,
     pub(crate) topology: Topology,
+    pub(crate) rolls: Vec<Roll>,
     pub(crate) storm: Storm,
     /// When storm control lets the next waiting instance pass, if one waits for it.
     pub(crate) storm_opens_at: Option<Time>,
@@ -81,6 +86,7 @@ impl Core {
             instances: Table::default(),
             runs: BTreeMap::new(),
             topology: Topology::default(),
+            rolls: Vec::new(),
             storm: Storm::default(),
             storm_opens_at: None,
             is_unsettled: false,
@@ -98,15 +104,17 @@ impl Core {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
         self.do_what_is_due();
-        // A check that only counts changes no phase and no wish. There may be thousands a
-        // second of them, and settling looks at every instance.
-        self.is_unsettled |= !matches!(input, Input::Tick | Input::Checked(_));
+        // A check that only counts, or a sign of life, changes no phase and no wish. There
+        // may be thousands a second of them, and settling looks at every instance.
+        self.is_unsettled |=
+            !matches!(input, Input::Tick | Input::Checked(_) | Input::Notified(..));
         match input {
             Input::Tick => {}
             Input::Configure { graph, restart } => self.configure(&graph, &restart),
             Input::Start(ids) => self.start(&ids),
             Input::Stop(ids) => self.stop(&ids),
             Input::Restart(ids) => self.restart(&ids),
+            Input::Roll(ids) => self.roll(&ids),
             Input::Reset(ids) => self.reset(&ids),
             Input::Signal(ids, signal) => self.signal(&ids, signal),
             Input::Shutdown => self.shut_down(Shutdown::Orderly),
@@ -114,6 +122,7 @@ impl Core {
             Input::Spawned(run) => self.spawned(run),
             Input::SpawnFailed(run, error) => self.spawn_failed(run, error),
             Input::Ready(run) => self.ready(run),
+            Input::Notified(run, notice) => self.notified(run, notice),
             Input::HealthChanged(run, health, reason) => self.health_changed(run, health, reason),
             Input::Checked(answer) => self.checked(answer),
             Input::PolicyDecided { instance, run, answer, reason } => {
@@ -145,7 +154,7 @@ impl Core {
             EndingStage::Over => None,
         });
         let instances = self.instances.values().filter_map(Instance::deadline).min();
-        [ending, self.storm_opens_at, instances].into_iter().flatten().min()
+        [ending, self.storm_opens_at, self.roll_deadline(), instances].into_iter().flatten().min()
     }
 
     /// What there is to see.
@@ -176,6 +185,11 @@ impl Core {
         self.events.push_back(Event { at: self.now, instance: Some(id), name, kind });
     }
 
+    pub(crate) fn tell_service(&mut self, service: &Arc<str>, kind: EventKind) {
+        let name = Some(service.clone());
+        self.events.push_back(Event { at: self.now, instance: None, name, kind });
+    }
+
     pub(crate) fn tell_all(&mut self, kind: EventKind) {
         self.events.push_back(Event { at: self.now, instance: None, name: None, kind });
     }
@@ -192,6 +206,11 @@ impl Core {
     /// The instance whose present run this is; none when the run is over.
     pub(crate) fn instance_of(&self, run: RunId) -> Option<InstanceId> {
         self.runs.get(&run).copied()
+    }
+
+    /// What the next run will be called.
+    pub(crate) fn next_run(&self) -> RunId {
+        self.next_run
     }
 
     pub(crate) fn new_run(&mut self, id: InstanceId) -> RunId {

@@ -2,8 +2,8 @@
 
 use crate::core::{Core, EndingStage};
 use crate::effect::Effect;
-use crate::event::{EventKind, Shutdown, StopReason};
-use crate::instance::{Entry, Instance, Phase, Proof, Stage, Told, Waiting};
+use crate::event::{EventKind, Missed, Shutdown, StopReason};
+use crate::instance::{Entry, Instance, Phase, Proof, Stage, Told, Up, Waiting, Watchdog};
 use crate::{InstanceId, Time};
 
 impl Core {
@@ -14,6 +14,7 @@ impl Core {
             self.is_unsettled = true;
             self.storm_opens_at = None;
         }
+        self.is_unsettled |= due(self.roll_deadline());
         let ids: Vec<InstanceId> = self
             .instances
             .values()
@@ -44,11 +45,18 @@ impl Core {
                 let run = starting.run;
                 match not_ready {
                     Some(timeout) => {
+                        let extended = starting.spawned_at.zip(starting.excused_until);
+                        let timeout = extended
+                            .map_or(timeout, |(from, until)| timeout.max(until.since(from)));
                         let last_try = starting.last_try.clone();
                         self.begin_stop(id, StopReason::NotReady(timeout, last_try));
                     }
                     None => self.ready(run),
                 }
+            }
+            Phase::Up(Up { run, watchdog: Some(Watchdog { every, due }), .. }) if *due <= now => {
+                let (run, missed) = (*run, Missed::Sign(*every));
+                self.watchdog_missed(id, run, missed);
             }
             Phase::Up(up) => {
                 let run = up.run;
@@ -66,14 +74,16 @@ impl Core {
                     let (run, after) = (stopping.run, now.since(*at));
                     self.tell(id, EventKind::Stuck { run, after });
                 }
-                Stage::Step { wait, .. } => {
+                Stage::Step { wait, .. } | Stage::Aborted { wait, .. } => {
                     let waited = *wait;
                     self.next_step(id, Some(waited));
                 }
-                Stage::Command { .. } | Stage::Unborn => self.next_step(id, None),
+                Stage::Announced { .. } | Stage::Command { .. } | Stage::Unborn => {
+                    self.next_step(id, None);
+                }
             },
-            Phase::Backoff(_) => {
-                let phase = Phase::Waiting(Waiting { entry: Entry::Automatic, told: None });
+            Phase::Backoff(backoff) => {
+                let phase = Phase::Waiting(Waiting { entry: backoff.entry, told: None });
                 self.enter(id, phase);
             }
             Phase::Failed { .. } => {

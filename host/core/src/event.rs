@@ -125,6 +125,13 @@ pub enum EventKind {
         /// One sentence.
         reason: String,
     },
+    /// The run gave no sign of life in time, or said itself that it is stuck.
+    WatchdogMissed {
+        /// The run.
+        run: RunId,
+        /// Which of both.
+        missed: Missed,
+    },
     /// The operator sent a signal.
     Signalled {
         /// The run.
@@ -134,6 +141,27 @@ pub enum EventKind {
     },
     /// Failures were forgotten on request.
     Reset,
+    /// The instances of a service get new runs, a few at a time.
+    RollBegan {
+        /// In this order, but first what is not available.
+        instances: Vec<Arc<str>>,
+        /// So many may be unavailable at the same time.
+        max_unavailable: u32,
+    },
+    /// All have their new runs, and those have come up.
+    RollEnded {
+        /// So many.
+        done: u32,
+    },
+    /// One did not come up: the rest keep the runs they have.
+    RollFailed {
+        /// Which one.
+        at: Arc<str>,
+        /// Why not.
+        why: String,
+        /// The rest.
+        kept: Vec<Arc<str>>,
+    },
     /// The supervisor begins to shut down.
     ShuttingDown(Shutdown),
     /// The supervisor leaves although these still run: SIGKILL did not end them.
@@ -171,6 +199,17 @@ pub enum Cause {
     NotReady(Duration, Option<Arc<str>>),
     /// Its checks failed and it was stopped.
     Unhealthy(String),
+    /// It gave no sign of life and was stopped.
+    Watchdog(Missed),
+}
+
+/// What was missed of a watchdog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missed {
+    /// A sign of life within this time.
+    Sign(Duration),
+    /// Nothing: the run said itself that it is stuck.
+    Nothing,
 }
 
 /// Why a run is being stopped.
@@ -194,6 +233,10 @@ pub enum StopReason {
     NotReady(Duration, Option<Arc<str>>),
     /// Its checks failed.
     Unhealthy(String),
+    /// It gave no sign of life.
+    Watchdog(Missed),
+    /// It said that it stops by itself.
+    Announced,
     /// Its main process ended and left others behind.
     Remnants(ExitStatus),
 }
@@ -205,6 +248,13 @@ pub enum DelayRule {
     FirstAfterStable,
     /// The wait grows with each failure.
     Backoff,
+    /// It has not been ready yet, and there is a budget for that.
+    Attempt {
+        /// The how-manieth attempt comes next.
+        next: u32,
+        /// How many there are.
+        max: u32,
+    },
 }
 
 /// Why there is no other run.
@@ -212,6 +262,8 @@ pub enum DelayRule {
 pub enum GaveUp {
     /// Too many restarts.
     Limit(RestartLimit),
+    /// So many attempts to get up, and none was ready.
+    Attempts(u32),
     /// The policy is `never`.
     Policy,
     /// The policy that was asked wants no other run, for this reason.
@@ -252,8 +304,12 @@ impl EventKind {
             EventKind::Failed { .. } => "service.failed",
             EventKind::Stable { .. } => "service.stable",
             EventKind::HealthChanged { .. } => "health.changed",
+            EventKind::WatchdogMissed { .. } => "watchdog.missed",
             EventKind::Signalled { .. } => "service.signalled",
             EventKind::Reset => "service.reset",
+            EventKind::RollBegan { .. } => "service.rolling",
+            EventKind::RollEnded { .. } => "service.rolled",
+            EventKind::RollFailed { .. } => "service.roll_failed",
             EventKind::ShuttingDown(_) => "supervisor.stopping",
             EventKind::LeftBehind(_) => "supervisor.left_behind",
         }
@@ -286,9 +342,10 @@ impl fmt::Display for EventKind {
             EventKind::Ready { after, .. } => write!(f, "ready after {}", Human(*after)),
             EventKind::Ended { cause, uptime, .. } => match cause {
                 Cause::Exited(_) => write!(f, "{cause} after {}", Human(*uptime)),
-                Cause::StartFailed(_) | Cause::NotReady(..) | Cause::Unhealthy(_) => {
-                    write!(f, "{cause}")
-                }
+                Cause::StartFailed(_)
+                | Cause::NotReady(..)
+                | Cause::Unhealthy(_)
+                | Cause::Watchdog(_) => write!(f, "{cause}"),
             },
             EventKind::Stopping { reason, .. } => write!(f, "stopping: {reason}"),
             EventKind::Escalated { signal, waited: Some(waited), .. } => {
@@ -315,6 +372,9 @@ impl fmt::Display for EventKind {
                         f.write_str("restarts at once, the first failure after a stable run")?;
                     }
                     DelayRule::Backoff => write!(f, "restarts in {}", Human(*delay))?,
+                    DelayRule::Attempt { next, max } => {
+                        write!(f, "starts again in {} (attempt {next} of {max})", Human(*delay))?;
+                    }
                 }
                 match counted {
                     Some(Counted { number, limit }) => write!(
@@ -349,8 +409,24 @@ impl fmt::Display for EventKind {
             EventKind::HealthChanged { from, to, reason, .. } => {
                 write!(f, "health: {from} → {to}: {reason}")
             }
+            EventKind::WatchdogMissed { missed, .. } => write!(f, "watchdog: {missed}"),
             EventKind::Signalled { signal, .. } => write!(f, "sent {signal} to the main process"),
             EventKind::Reset => f.write_str("failures forgotten on request"),
+            EventKind::RollBegan { instances, max_unavailable } => write!(
+                f,
+                "rolling restart of {}, at most {max_unavailable} unavailable at a time",
+                instances.join(", ")
+            ),
+            EventKind::RollEnded { done: 1 } => f.write_str("rolling restart done, 1 instance"),
+            EventKind::RollEnded { done } => write!(f, "rolling restart done, {done} instances"),
+            EventKind::RollFailed { at, why, kept } if kept.is_empty() => {
+                write!(f, "rolling restart failed at the last instance, {at}: {why}")
+            }
+            EventKind::RollFailed { at, why, kept } => write!(
+                f,
+                "rolling restart stopped at {at}: {why}; not restarted: {}",
+                kept.join(", ")
+            ),
             EventKind::ShuttingDown(how) => f.write_str(match how {
                 Shutdown::Orderly => "shutting down",
                 Shutdown::GaveUp => "shutting down because a service gave up",
@@ -374,6 +450,19 @@ impl fmt::Display for Cause {
                 why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
             }
             Cause::Unhealthy(reason) => write!(f, "was unhealthy: {reason}"),
+            Cause::Watchdog(Missed::Sign(every)) => {
+                write!(f, "gave no sign of life within {}", Human(*every))
+            }
+            Cause::Watchdog(Missed::Nothing) => f.write_str("said itself that it is stuck"),
+        }
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missed::Sign(every) => write!(f, "no sign of life within {}", Human(*every)),
+            Missed::Nothing => f.write_str("it says itself that it is stuck"),
         }
     }
 }
@@ -395,6 +484,8 @@ impl fmt::Display for StopReason {
                 why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
             }
             StopReason::Unhealthy(reason) => write!(f, "unhealthy: {reason}"),
+            StopReason::Watchdog(missed) => write!(f, "watchdog: {missed}"),
+            StopReason::Announced => f.write_str("it said that it stops"),
             StopReason::Remnants(status) => {
                 write!(f, "the main process {status} and left others behind")
             }
@@ -408,6 +499,8 @@ impl fmt::Display for GaveUp {
             GaveUp::Limit(limit) => {
                 write!(f, "{} restarts within {} are too many", limit.max, Human(limit.within))
             }
+            GaveUp::Attempts(1) => f.write_str("the one attempt to get up has failed"),
+            GaveUp::Attempts(max) => write!(f, "{max} attempts to get up have failed"),
             GaveUp::Policy => f.write_str("restart.policy is never"),
             GaveUp::Advice(why) if why.is_empty() => f.write_str("its policy wants no restart"),
             GaveUp::Advice(why) => write!(f, "its policy wants no restart: {why}"),

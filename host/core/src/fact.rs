@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::{Cause, EventKind, StopReason};
 use crate::input::Group;
-use crate::instance::{Instance, Phase, Proof, Stage, Starting, Stopping, Up};
+use crate::instance::{Instance, Phase, Proof, Stage, Starting, Stopping, Up, Watchdog};
 use crate::restart::Stability;
 use crate::spec::Kind;
 use crate::{ExitStatus, Health, InstanceId, RunId, Time};
@@ -28,6 +28,7 @@ impl Core {
         match &mut instance.phase {
             Phase::Starting(Starting { spawned_at: spawned_at @ None, .. }) => {
                 *spawned_at = Some(now);
+                self.is_unsettled = true;
                 self.tell(id, EventKind::Started { run, restarts });
                 self.change_tries(id);
             }
@@ -63,13 +64,19 @@ impl Core {
         let (id, kind) = (instance.id, instance.spec.kind);
         let Phase::Starting(starting) = &instance.phase else { return };
         let Some(spawned_at) = starting.spawned_at else { return };
+        let excused_until = starting.excused_until;
+        let watchdog = Watchdog::armed(starting.watchdog, now);
         if kind == Kind::Oneshot {
             return;
         }
         // Nothing is proved yet; what its health says of that is weighed at once.
         let proof = Proof::Interrupted;
         let checks = self.new_checks(id, spawned_at);
-        self.enter(id, Phase::Up(Up { run, spawned_at, proof, checks }));
+        let up = Up { run, spawned_at, proof, checks, excused_until, watchdog };
+        self.enter(id, Phase::Up(up));
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.counters.attempts = 0;
+        }
         self.tell(id, EventKind::Ready { run, after: now.since(spawned_at) });
         self.weigh_health(id);
         self.stop_if_unhealthy(id);
@@ -125,7 +132,10 @@ impl Core {
                 let stage = stopping.stage;
                 self.effect(Effect::WatchGroup { run });
                 match stage {
-                    Stage::Unborn | Stage::Command { .. } => self.first_step(id),
+                    Stage::Unborn
+                    | Stage::Announced { .. }
+                    | Stage::Aborted { .. }
+                    | Stage::Command { .. } => self.first_step(id),
                     Stage::Step { .. } | Stage::Killed { .. } => {}
                 }
             }
@@ -153,7 +163,11 @@ impl Core {
         let (status, stage) = (*status, *stage);
         match stage {
             Stage::Killed { .. } => self.tell(id, EventKind::Swept { run }),
-            Stage::Unborn | Stage::Command { .. } | Stage::Step { .. } => {}
+            Stage::Unborn
+            | Stage::Announced { .. }
+            | Stage::Aborted { .. }
+            | Stage::Command { .. }
+            | Stage::Step { .. } => {}
         }
         self.end_run(id, Cause::Exited(status));
     }
@@ -165,7 +179,11 @@ impl Core {
         };
         match stopping.stage {
             Stage::Command { .. } => self.first_step(id),
-            Stage::Unborn | Stage::Step { .. } | Stage::Killed { .. } => {}
+            Stage::Unborn
+            | Stage::Announced { .. }
+            | Stage::Aborted { .. }
+            | Stage::Step { .. }
+            | Stage::Killed { .. } => {}
         }
     }
 
@@ -173,7 +191,7 @@ impl Core {
     pub(crate) fn standing(&self, id: InstanceId) -> (Stability, Option<Time>) {
         let Some(instance) = self.instances.get(&id) else { return (Stability::Unproven, None) };
         match &instance.phase {
-            Phase::Starting(starting) => (Stability::Unproven, starting.spawned_at),
+            Phase::Starting(starting) => (Stability::NeverReady, starting.spawned_at),
             Phase::Up(up) => match up.proof {
                 Proof::Given => (Stability::Stable, Some(up.spawned_at)),
                 Proof::Until(_) | Proof::Interrupted => (Stability::Unproven, Some(up.spawned_at)),

@@ -95,6 +95,16 @@ impl Rhythm {
         }
     }
 
+    /// Forgets the question that is open and asks again at once; numbers go on after
+    /// `asked`, so that no answer to an earlier question fits.
+    fn ask_anew(&mut self, now: Time, asked: u32) {
+        self.asked = asked;
+        match self.turn {
+            Turn::Due(_) => {}
+            Turn::Asked { .. } => self.turn = Turn::Due(now),
+        }
+    }
+
     /// What is to be done at the deadline.
     fn pass(&mut self, now: Time, timeout: Duration) -> Passed {
         match self.turn {
@@ -152,8 +162,8 @@ impl Check {
         self.rhythm.deadline()
     }
 
-    /// Takes one answer into account.
-    fn take(&mut self, now: Time, outcome: CheckOutcome) {
+    /// Takes one answer into account; a late one does not count while that is excused.
+    fn take(&mut self, now: Time, outcome: CheckOutcome, is_excused: bool) {
         let in_grace = match self.grace {
             Grace::Until(end) => now < end,
             Grace::Over => false,
@@ -180,7 +190,7 @@ impl Check {
                     self.falls(Health::Unhealthy);
                 }
             }
-            CheckOutcome::Late if !in_grace => {
+            CheckOutcome::Late if !in_grace && !is_excused => {
                 self.timeouts = self.timeouts.saturating_add(1);
                 if self.timeouts >= self.spec.timeouts {
                     self.falls(Health::Unhealthy);
@@ -326,6 +336,7 @@ impl Core {
         };
         let (spawned_at, now) = (up.spawned_at, self.now);
         let mut old = up.checks.clone();
+        let last_asked = old.iter().map(|check| check.rhythm.asked).max().unwrap_or(0);
         let fresh = self.new_checks(id, spawned_at);
         let checks: Vec<Check> = fresh
             .into_iter()
@@ -341,7 +352,15 @@ impl Core {
             })
             .collect();
         if let Some(Phase::Up(up)) = self.instances.get_mut(&id).map(|i| &mut i.phase) {
+            let names = |checks: &[Check]| -> Vec<Arc<str>> {
+                checks.iter().map(|check| check.spec.name.clone()).collect()
+            };
+            let have_moved = names(&up.checks) != names(&checks);
             up.checks = checks;
+            if have_moved {
+                // An answer bears the place of its check, and another may stand there now.
+                up.checks.iter_mut().for_each(|check| check.rhythm.ask_anew(now, last_asked));
+            }
         }
         self.weigh_health(id);
     }
@@ -467,7 +486,8 @@ impl Core {
         if up.run != run || !check.rhythm.answered(now, number, next) {
             return;
         }
-        check.take(now, outcome);
+        let is_excused = up.excused_until.is_some_and(|until| now < until);
+        check.take(now, outcome, is_excused);
         check.reason = check.sentence(outcome, &reason).into();
         let stop = match (check.word, check.spec.on_unhealthy) {
             (Health::Unhealthy, OnUnhealthy::Restart) => Some(check.reason.to_string()),
@@ -498,6 +518,8 @@ impl Core {
                 (Proof::Until(_) | Proof::Interrupted, false) => Proof::Interrupted,
             };
         }
+        // A roll may wait for that.
+        self.is_unsettled |= from != to && !self.rolls.is_empty();
         if let (true, Some(run)) = (from != to, run) {
             let reason = reason.to_string();
             self.tell(id, EventKind::HealthChanged { run, from, to, reason });

@@ -13,7 +13,8 @@ pub enum Input {
     Tick,
 
     /// These are the services from now on. New ones are added, missing ones stopped and
-    /// forgotten, others changed in place, and those named in `restart` started anew.
+    /// forgotten, others changed in place, and those named in `restart` started anew; where
+    /// they have several instances, a few at a time.
     Configure {
         /// Every service.
         graph: Graph,
@@ -26,6 +27,9 @@ pub enum Input {
     Stop(Vec<InstanceId>),
     /// The operator wants new runs of these.
     Restart(Vec<InstanceId>),
+    /// The operator wants new runs of these, a few at a time, as `ServiceSpec::rolling`
+    /// says.
+    Roll(Vec<InstanceId>),
     /// Forget failures: counters start at zero, and what has failed or backs off is tried
     /// again. What is done stays done.
     Reset(Vec<InstanceId>),
@@ -42,6 +46,8 @@ pub enum Input {
     SpawnFailed(RunId, String),
     /// The run is ready, as its service or a probe says.
     Ready(RunId),
+    /// The run says something of itself.
+    Notified(RunId, Notice),
     /// The run says of itself that its health is this, for this reason. Checks have their
     /// own say; the worse of both counts.
     HealthChanged(RunId, Health, String),
@@ -71,6 +77,22 @@ pub enum Input {
     GroupEnded(RunId),
     /// The stop command has ended, or could not be run.
     StopCommandEnded(RunId),
+}
+
+/// What a run can say of itself beside being ready, as in `sd_notify(3)`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It needs that much time from now on for what it is doing: starting, stopping, or a
+    /// sign of life. Meanwhile late answers to checks do not count.
+    Extend(Duration),
+    /// A sign of life.
+    Alive,
+    /// It has found out that it is stuck: like a missed sign of life.
+    Stuck,
+    /// From now on it gives a sign of life that often; zero: none any more.
+    WatchdogEvery(Duration),
+    /// It is about to end by itself.
+    Stopping,
 }
 
 /// How a process ended, `waitid(2)`.

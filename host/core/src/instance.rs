@@ -99,6 +99,8 @@ pub(crate) enum Entry {
     Fresh,
     /// The restart policy.
     Automatic,
+    /// The budget for getting up, which the restart limit does not count.
+    Attempt,
     /// `on_give_up: retry_after`: like the restart policy, but nothing is counted yet.
     Retry,
 }
@@ -112,6 +114,10 @@ pub(crate) struct Starting {
     pub(crate) tries: Option<Rhythm>,
     /// What the last look said.
     pub(crate) last_try: Option<Arc<str>>,
+    /// Until when it asked for time.
+    pub(crate) excused_until: Option<Time>,
+    /// How often it will give a sign of life once it is ready.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 /// Between two runs.
@@ -119,6 +125,8 @@ pub(crate) struct Starting {
 pub(crate) struct Backoff {
     /// Another run follows then, as far as is known.
     pub(crate) until: Time,
+    /// How it begins.
+    pub(crate) entry: Entry,
     pub(crate) advice: Asked,
 }
 
@@ -139,6 +147,25 @@ pub(crate) struct Up {
     pub(crate) spawned_at: Time,
     pub(crate) proof: Proof,
     pub(crate) checks: Vec<Check>,
+    /// Until when it asked for time: late answers do not count.
+    pub(crate) excused_until: Option<Time>,
+    pub(crate) watchdog: Option<Watchdog>,
+}
+
+/// A sign of life is expected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Watchdog {
+    pub(crate) every: Duration,
+    /// Missed without one by then.
+    pub(crate) due: Time,
+}
+
+impl Watchdog {
+    /// Waits for the next sign of life; none when there is no period to wait for.
+    pub(crate) fn armed(every: Option<Duration>, now: Time) -> Option<Watchdog> {
+        let every = every.filter(|every| !every.is_zero())?;
+        Some(Watchdog { every, due: now + every })
+    }
 }
 
 /// How far a run is on the way to being stable.
@@ -168,6 +195,15 @@ pub(crate) struct Stopping {
 pub(crate) enum Stage {
     /// The driver still makes the process; there is nothing to signal yet.
     Unborn,
+    /// It said that it stops, and is given that time to do so by itself.
+    Announced {
+        until: Time,
+    },
+    /// SIGABRT was sent to a process that gave no sign of life.
+    Aborted {
+        wait: Duration,
+        until: Time,
+    },
     Command {
         until: Time,
     },
@@ -289,16 +325,27 @@ impl Instance {
     pub(crate) fn phase_deadline(&self) -> Option<Time> {
         match &self.phase {
             Phase::Starting(starting) => {
-                let wait = self.ready_after().or(self.ready_timeout())?;
-                Some(starting.spawned_at? + wait)
+                let spawned_at = starting.spawned_at?;
+                if let Some(delay) = self.ready_after() {
+                    return Some(spawned_at + delay);
+                }
+                let deadline = spawned_at + self.ready_timeout()?;
+                Some(starting.excused_until.map_or(deadline, |until| deadline.max(until)))
             }
-            Phase::Up(up) => match up.proof {
-                Proof::Until(at) => Some(at),
-                Proof::Interrupted | Proof::Given => None,
-            },
+            Phase::Up(up) => {
+                let proven = match up.proof {
+                    Proof::Until(at) => Some(at),
+                    Proof::Interrupted | Proof::Given => None,
+                };
+                let missed = up.watchdog.map(|watchdog| watchdog.due);
+                [proven, missed].into_iter().flatten().min()
+            }
             Phase::Stopping(stopping) => match stopping.stage {
                 Stage::Unborn | Stage::Killed { told: Told::Yes, .. } => None,
-                Stage::Command { until } | Stage::Step { until, .. } => Some(until),
+                Stage::Announced { until }
+                | Stage::Aborted { until, .. }
+                | Stage::Command { until }
+                | Stage::Step { until, .. } => Some(until),
                 Stage::Killed { at, told: Told::No } => Some(at + KILL_PATIENCE),
             },
             Phase::Backoff(backoff) => Some(backoff.deadline()),

@@ -39,8 +39,10 @@ mod human;
 mod ids;
 mod input;
 mod instance;
+mod notice;
 mod restart;
 mod rng;
+mod roll;
 mod settle;
 mod signal;
 pub mod spec;
@@ -53,12 +55,14 @@ mod view;
 
 pub use crate::core::Core;
 pub use effect::{Effect, Recipient};
-pub use event::{Cause, DelayRule, Event, EventKind, GaveUp, Origin, Shutdown, StopReason, Wanted};
+pub use event::{
+    Cause, DelayRule, Event, EventKind, GaveUp, Missed, Origin, Shutdown, StopReason, Wanted,
+};
 pub use graph::{Graph, GraphError};
 pub use human::Human;
 pub use ids::{InstanceId, RunId};
 pub use input::{
-    CheckAnswer, CheckId, CheckOutcome, ExitStatus, Group, Health, Input, PolicyAnswer,
+    CheckAnswer, CheckId, CheckOutcome, ExitStatus, Group, Health, Input, Notice, PolicyAnswer,
 };
 pub use restart::{Counted, PastRun};
 pub use signal::Signal;

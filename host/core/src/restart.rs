@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::event::DelayRule;
 use crate::rng::Rng;
-use crate::spec::{Kind, Policy, Restart, RestartLimit};
-use crate::{Cause, ExitStatus, Time};
+use crate::spec::{Attempts, Backoff, Kind, Policy, Restart, RestartLimit};
+use crate::{Cause, ExitStatus, ServiceSpec, Time};
 
 /// What is remembered of earlier runs. It forgets after `reset_after` of sustained
 /// health, on `reset`, and when the operator starts the service anew; nothing else
@@ -23,6 +23,8 @@ pub(crate) struct Counters {
     pub(crate) streak: u32,
     /// Runs that ended by themselves since the last stable run.
     pub(crate) failures: u32,
+    /// Runs that ended before they were ready, since the last one that was.
+    pub(crate) attempts: u32,
     /// When the first of `failures` was.
     pub(crate) failing_since: Option<Time>,
     /// When the restarts were that the limit still counts, oldest first; never more
@@ -33,6 +35,8 @@ pub(crate) struct Counters {
 /// Whether the run that ended had been stable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stability {
+    /// It was not even ready.
+    NeverReady,
     Unproven,
     Stable,
 }
@@ -48,6 +52,8 @@ pub(crate) enum Verdict {
     Refused,
     /// The limit is reached.
     GiveUp(RestartLimit),
+    /// So many attempts to get up have failed, and no more are wanted.
+    NotUp(u32),
 }
 
 /// A run that ended by itself.
@@ -73,9 +79,10 @@ pub struct Counted {
 impl Counters {
     /// Forgets all but the total for people.
     pub(crate) fn forget(&mut self) {
-        let Counters { restarts: _, streak, failures, failing_since, recent } = self;
+        let Counters { restarts: _, streak, failures, attempts, failing_since, recent } = self;
         *streak = 0;
         *failures = 0;
+        *attempts = 0;
         *failing_since = None;
         recent.clear();
     }
@@ -83,13 +90,13 @@ impl Counters {
     /// Decides what follows a run that ended by itself at `now`.
     pub(crate) fn decide(
         &mut self,
-        kind: Kind,
-        spec: &Restart,
+        service: &ServiceSpec,
         cause: &Cause,
         stability: Stability,
         now: Time,
         rng: &mut Rng,
     ) -> Verdict {
+        let (kind, spec) = (service.kind, &service.restart);
         let success = is_success(spec, cause);
         match (success, kind, spec.policy) {
             (true, Kind::Oneshot, Policy::Always | Policy::OnFailure | Policy::Never)
@@ -100,6 +107,10 @@ impl Counters {
         }
         self.failures += 1;
         self.failing_since.get_or_insert(now);
+        if let (Some(attempts), true) = (&service.attempts, was_getting_up(kind, cause, stability))
+        {
+            return self.next_attempt(attempts, rng);
+        }
         let counted = match self.next_in_window(spec.limit, now) {
             Ok(counted) => counted,
             Err(limit) => return Verdict::GiveUp(limit),
@@ -110,8 +121,10 @@ impl Counters {
                 rule: DelayRule::FirstAfterStable,
                 counted,
             },
-            Stability::Unproven => {
-                let delay = rng.vary(self.next_wait(spec), spec.backoff.jitter);
+            Stability::Unproven | Stability::NeverReady => {
+                let wait = wait_after(&spec.backoff, self.streak);
+                self.streak = self.streak.saturating_add(1);
+                let delay = rng.vary(wait, spec.backoff.jitter);
                 Verdict::Restart { delay, rule: DelayRule::Backoff, counted }
             }
         }
@@ -163,13 +176,33 @@ impl Counters {
         Ok(Some(Counted { number: self.recent.len() as u32 + 1, limit }))
     }
 
-    /// The wait of this failure, jitter aside, and a longer one for the next.
-    fn next_wait(&mut self, spec: &Restart) -> Duration {
-        let backoff = spec.backoff;
-        let growth = backoff.factor.powf(f64::from(self.streak)).min(f64::MAX);
-        let seconds = backoff.initial.as_secs_f64() * growth;
-        self.streak = self.streak.saturating_add(1);
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(backoff.max)
+    /// One more attempt to get up, if the budget has one.
+    fn next_attempt(&mut self, spec: &Attempts, rng: &mut Rng) -> Verdict {
+        let wait = wait_after(&spec.backoff, self.attempts);
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts >= spec.max {
+            return Verdict::NotUp(self.attempts);
+        }
+        let delay = rng.vary(wait, spec.backoff.jitter);
+        let rule = DelayRule::Attempt { next: self.attempts + 1, max: spec.max };
+        Verdict::Restart { delay, rule, counted: None }
+    }
+}
+
+/// The wait after `earlier` others, jitter aside.
+fn wait_after(backoff: &Backoff, earlier: u32) -> Duration {
+    let growth = backoff.factor.powf(f64::from(earlier)).min(f64::MAX);
+    let seconds = backoff.initial.as_secs_f64() * growth;
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(backoff.max)
+}
+
+/// Whether the run ended on its way to being ready. The work of a oneshot is no such way.
+fn was_getting_up(kind: Kind, cause: &Cause, stability: Stability) -> bool {
+    let never_ran = matches!(cause, Cause::StartFailed(_));
+    match (stability, kind) {
+        (Stability::NeverReady, Kind::Daemon) => true,
+        (Stability::NeverReady, Kind::Oneshot) => never_ran,
+        (Stability::Unproven | Stability::Stable, Kind::Daemon | Kind::Oneshot) => false,
     }
 }
 
@@ -180,6 +213,7 @@ fn is_success(spec: &Restart, cause: &Cause) -> bool {
         Cause::Exited(ExitStatus::Signal { .. } | ExitStatus::Unknown)
         | Cause::StartFailed(_)
         | Cause::NotReady(..)
-        | Cause::Unhealthy(_) => false,
+        | Cause::Unhealthy(_)
+        | Cause::Watchdog(_) => false,
     }
 }

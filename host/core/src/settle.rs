@@ -28,6 +28,7 @@ pub(crate) enum Obstacle {
 impl Core {
     pub(crate) fn settle(&mut self) {
         self.spread_intent();
+        self.advance_rolls();
         self.stop_what_must();
         self.start_what_can();
         self.leave_when_over();
@@ -194,7 +195,7 @@ impl Core {
         let Phase::Waiting(waiting) = &self.instances.get(&id)?.phase else { return None };
         match waiting.entry {
             Entry::Fresh => None,
-            Entry::Automatic | Entry::Retry => {
+            Entry::Automatic | Entry::Attempt | Entry::Retry => {
                 match self.storm.admit(self.now, self.limits.max_restarts_per_second) {
                     Ok(()) => None,
                     Err(opens_at) => {
@@ -269,14 +270,19 @@ impl Core {
             match entry {
                 Entry::Fresh => {}
                 Entry::Automatic => instance.counters.restarted(now, &instance.spec.restart),
-                Entry::Retry => instance.counters.retried(),
+                Entry::Attempt | Entry::Retry => instance.counters.retried(),
             }
         }
         instance.renewal = None;
-        self.enter(
-            id,
-            Phase::Starting(Starting { run, spawned_at: None, tries: None, last_try: None }),
-        );
+        let starting = Starting {
+            run,
+            spawned_at: None,
+            tries: None,
+            last_try: None,
+            excused_until: None,
+            watchdog: instance.spec.watchdog,
+        };
+        self.enter(id, Phase::Starting(starting));
         self.effect(Effect::Spawn { instance: id, run });
     }
 

@@ -26,10 +26,17 @@ pub struct ServiceSpec {
     pub ready: Ready,
     /// What is looked at while it is ready; the worst of them is its health.
     pub health: Vec<CheckSpec>,
+    /// How often it has to give a sign of life by itself, from being ready on; none: it
+    /// need not.
+    pub watchdog: Option<Duration>,
+    /// How often in a row it may fail to become ready; none: `restart` alone decides.
+    pub attempts: Option<Attempts>,
     /// What happens when a run ends by itself.
     pub restart: Restart,
     /// How a run is ended.
     pub stop: Stop,
+    /// How many of its instances are restarted at a time, where that is asked for.
+    pub rolling: Rolling,
 }
 
 impl ServiceSpec {
@@ -43,8 +50,11 @@ impl ServiceSpec {
             depends_on: Vec::new(),
             ready: Ready::default(),
             health: Vec::new(),
+            watchdog: None,
+            attempts: None,
             restart: Restart::default(),
             stop: Stop::default(),
+            rolling: Rolling::default(),
         }
     }
 
@@ -291,6 +301,28 @@ pub enum GiveUp {
     RetryAfter(Duration),
 }
 
+/// A budget for getting up, apart from that for crashes later: runs that end before they
+/// are ready. It is whole again as soon as one is ready.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Attempts {
+    /// Attempts in a row; the failure of the last one gives up. At least 1.
+    pub max: u32,
+    /// How long to wait between two of them.
+    pub backoff: Backoff,
+    /// What follows when all have failed.
+    pub on_give_up: GiveUp,
+}
+
+impl Default for Attempts {
+    fn default() -> Attempts {
+        Attempts {
+            max: 5,
+            backoff: Backoff { max: Duration::from_secs(8), ..Backoff::default() },
+            on_give_up: GiveUp::Stay,
+        }
+    }
+}
+
 /// Whether dependents restart when the service they depend on does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dependents {
@@ -298,6 +330,37 @@ pub enum Dependents {
     Keep,
     /// Those that require it are stopped and start again once it is back.
     Restart,
+}
+
+/// How the instances of a service are restarted a few at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rolling {
+    /// So many may be unavailable at the same time, those included that are so for other
+    /// reasons; at least 1.
+    pub max_unavailable: u32,
+    /// What an instance has to be before the next one is restarted.
+    pub wait_for: WaitFor,
+    /// If nothing comes up for so long, the rest keep the runs they have.
+    pub timeout: Duration,
+}
+
+impl Default for Rolling {
+    fn default() -> Rolling {
+        Rolling {
+            max_unavailable: 1,
+            wait_for: WaitFor::Healthy,
+            timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What a restarted instance has to be before the next one is restarted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitFor {
+    /// Ready.
+    Ready,
+    /// Ready, and all of its checks are content; without any: ready.
+    Healthy,
 }
 
 /// How a run is ended.

@@ -10,6 +10,8 @@
 //! main process that ends first leaves its remnants to the remaining steps. So no new
 //! run can meet a worker of the old one.
 
+use std::time::Duration;
+
 use crate::core::Core;
 use crate::effect::{Effect, Recipient};
 use crate::event::{Cause, DelayRule, EventKind, GaveUp, Shutdown, StopReason};
@@ -17,7 +19,7 @@ use crate::instance::{
     Asked, Backoff, Entry, Membership, Phase, Stage, Stopping, Target, Told, Waiting, WhyDown,
 };
 use crate::restart::{PastRun, Stability, Verdict};
-use crate::spec::{GiveUp, StopCommand};
+use crate::spec::{GiveUp, Stop, StopCommand};
 use crate::{ExitStatus, Health, InstanceId, RunId, Signal};
 
 /// How many ends of runs are remembered.
@@ -40,11 +42,25 @@ impl Core {
             | Phase::Done => return,
         };
         self.tell(id, EventKind::Stopping { run, reason: reason.clone() });
+        let stopped_for = reason.clone();
         let stopping =
             Stopping { run, spawned_at, stability, reason, stage: Stage::Unborn, main: None };
         self.enter(id, Phase::Stopping(stopping));
         if spawned_at.is_some() {
-            self.first_stage(id);
+            match stopped_for {
+                StopReason::Watchdog(_) => self.abort(id),
+                StopReason::Announced => self.await_announced(id),
+                StopReason::Operator
+                | StopReason::Removed
+                | StopReason::Shutdown
+                | StopReason::Dependency(_)
+                | StopReason::Restart
+                | StopReason::Configuration
+                | StopReason::DependencyRestarted(_)
+                | StopReason::NotReady(..)
+                | StopReason::Unhealthy(_)
+                | StopReason::Remnants(_) => self.first_stage(id),
+            }
         }
     }
 
@@ -60,6 +76,28 @@ impl Core {
             }
             StopCommand::Run { .. } | StopCommand::None => self.first_step(id),
         }
+    }
+
+    /// Ends a process that gave no sign of life so that it leaves a core dump, where it may.
+    fn abort(&mut self, id: InstanceId) {
+        if self.is_killing() {
+            return self.kill(id);
+        }
+        let Some(instance) = self.instances.get(&id) else { return };
+        let Some(run) = instance.phase.run() else { return };
+        let wait = first_wait(&instance.spec.stop);
+        let to = Recipient::Group;
+        self.effect(Effect::Signal { run, signal: Signal::ABRT, to });
+        self.effect(Effect::Signal { run, signal: Signal::CONT, to });
+        self.set_stage(id, Stage::Aborted { wait, until: self.now + wait });
+    }
+
+    /// Lets a process that said so stop by itself, for as long as it has after the first
+    /// signal of any other stop.
+    fn await_announced(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let until = self.now + first_wait(&instance.spec.stop);
+        self.set_stage(id, Stage::Announced { until });
     }
 
     /// Goes through the stop steps for what a main process left behind in its group.
@@ -87,13 +125,20 @@ impl Core {
 
     /// Leaves the present stage for the next. `waited`: how long it was given; none when
     /// it was cut by request.
-    pub(crate) fn next_step(&mut self, id: InstanceId, waited: Option<std::time::Duration>) {
+    pub(crate) fn next_step(&mut self, id: InstanceId, waited: Option<Duration>) {
         let Some(instance) = self.instances.get(&id) else { return };
         let Phase::Stopping(stopping) = &instance.phase else { return };
         let run = stopping.run;
         match stopping.stage {
             Stage::Unborn | Stage::Killed { .. } => {}
+            Stage::Announced { .. } => self.first_stage(id),
             Stage::Command { .. } => self.first_step(id),
+            Stage::Aborted { .. } => {
+                let first = instance.spec.stop.steps.first();
+                let signal = first.map_or(Signal::KILL, |step| step.signal);
+                self.tell(id, EventKind::Escalated { run, signal, waited });
+                self.first_step(id);
+            }
             Stage::Step { index, .. } => {
                 let next = instance.spec.stop.steps.get(index + 1);
                 let signal = next.map_or(Signal::KILL, |step| step.signal);
@@ -135,7 +180,11 @@ impl Core {
         let run = stopping.run;
         match stopping.stage {
             Stage::Command { .. } => self.effect(Effect::EndStopCommand { run }),
-            Stage::Unborn | Stage::Step { .. } | Stage::Killed { .. } => {}
+            Stage::Unborn
+            | Stage::Announced { .. }
+            | Stage::Aborted { .. }
+            | Stage::Step { .. }
+            | Stage::Killed { .. } => {}
         }
     }
 
@@ -171,6 +220,7 @@ impl Core {
         let cause = match reason.as_ref() {
             Some(StopReason::NotReady(timeout, why)) => Cause::NotReady(*timeout, why.clone()),
             Some(StopReason::Unhealthy(why)) => Cause::Unhealthy(why.clone()),
+            Some(StopReason::Watchdog(missed)) => Cause::Watchdog(*missed),
             Some(_) | None => ended,
         };
         let planned = renewed || reason.is_some_and(|reason| is_planned(&reason));
@@ -213,7 +263,7 @@ impl Core {
     }
 
     /// Keeps the end of a run for who decides about later ones.
-    fn remember(&mut self, id: InstanceId, cause: &Cause, uptime: std::time::Duration) {
+    fn remember(&mut self, id: InstanceId, cause: &Cause, uptime: Duration) {
         let ended_at = self.now;
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.history.truncate(REMEMBERED - 1);
@@ -223,16 +273,10 @@ impl Core {
     /// What follows a run that ended by itself, or was stopped for its own failure.
     fn decide(&mut self, id: InstanceId, run: RunId, cause: Cause, stability: Stability) {
         let now = self.now;
+        self.fail_roll_of(id, &cause);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let spec = instance.spec.clone();
-        let verdict = instance.counters.decide(
-            spec.kind,
-            &spec.restart,
-            &cause,
-            stability,
-            now,
-            &mut self.rng,
-        );
+        let verdict = instance.counters.decide(&spec, &cause, stability, now, &mut self.rng);
         match verdict {
             Verdict::Restart { delay, rule, counted } => {
                 instance.last_failure = Some(cause);
@@ -243,8 +287,15 @@ impl Core {
                         let waiting = Waiting { entry: Entry::Automatic, told: None };
                         self.enter(id, Phase::Waiting(waiting));
                     }
-                    (DelayRule::Backoff, _) | (DelayRule::FirstAfterStable, _) => {
-                        self.enter(id, Phase::Backoff(Backoff { until: now + delay, advice }));
+                    (DelayRule::Backoff | DelayRule::FirstAfterStable, _) => {
+                        let entry = Entry::Automatic;
+                        let until = now + delay;
+                        self.enter(id, Phase::Backoff(Backoff { until, entry, advice }));
+                    }
+                    (DelayRule::Attempt { .. }, _) => {
+                        let entry = Entry::Attempt;
+                        let until = now + delay;
+                        self.enter(id, Phase::Backoff(Backoff { until, entry, advice }));
                     }
                 }
                 self.renew_dependents(id);
@@ -262,12 +313,21 @@ impl Core {
                 instance.last_failure = Some(cause);
                 self.give_up(id, GaveUp::Limit(limit));
             }
+            Verdict::NotUp(attempts) => {
+                instance.last_failure = Some(cause);
+                self.give_up(id, GaveUp::Attempts(attempts));
+            }
         }
     }
 
     pub(crate) fn give_up(&mut self, id: InstanceId, reason: GaveUp) {
         let Some(instance) = self.instances.get(&id) else { return };
-        let then = instance.spec.restart.on_give_up;
+        let spec = &instance.spec;
+        let then = match (&reason, &spec.attempts) {
+            (GaveUp::Attempts(_), Some(attempts)) => attempts.on_give_up,
+            (GaveUp::Attempts(_), None)
+            | (GaveUp::Limit(_) | GaveUp::Policy | GaveUp::Advice(_), _) => spec.restart.on_give_up,
+        };
         self.tell(id, EventKind::Failed { reason: reason.clone(), then });
         let retry_at = match then {
             GiveUp::Stay | GiveUp::Exit => None,
@@ -292,6 +352,15 @@ fn is_planned(reason: &StopReason) -> bool {
         | StopReason::Restart
         | StopReason::Configuration
         | StopReason::DependencyRestarted(_) => true,
-        StopReason::NotReady(..) | StopReason::Unhealthy(_) | StopReason::Remnants(_) => false,
+        StopReason::NotReady(..)
+        | StopReason::Unhealthy(_)
+        | StopReason::Watchdog(_)
+        | StopReason::Announced
+        | StopReason::Remnants(_) => false,
     }
+}
+
+/// How long a process has after the first signal of a stop.
+fn first_wait(stop: &Stop) -> Duration {
+    stop.steps.first().map_or(Duration::from_secs(10), |step| step.wait)
 }

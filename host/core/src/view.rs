@@ -101,6 +101,11 @@ impl<'a> View<'a> {
         self.core.instance_of(run)
     }
 
+    /// Whether a rolling restart of that service is under way.
+    pub fn is_rolling(self, service: &str) -> bool {
+        self.core.is_rolling(service)
+    }
+
     /// Whether the supervisor is on its way to its end.
     pub fn course(self) -> Course {
         if self.core.ending.is_some() { Course::ShuttingDown } else { Course::Running }
@@ -251,6 +256,11 @@ impl<'a> InstanceView<'a> {
         }
     }
 
+    /// Whether a rolling restart still has to restart it.
+    pub fn awaits_roll(self) -> bool {
+        self.core.awaits_roll(self.instance.id)
+    }
+
     /// Whether the present run has to be replaced by another one.
     pub fn is_being_renewed(self) -> bool {
         self.instance.renewal.is_some()
@@ -286,11 +296,23 @@ impl<'a> InstanceView<'a> {
                 Some(dependent) if instance.must_stop() => {
                     format!("stops after {}", dependent.name)
                 }
-                Some(_) | None => self.health_reason().unwrap_or_default().to_string(),
+                Some(_) | None => match self.health_reason() {
+                    Some(why) => why.to_string(),
+                    None if self.awaits_roll() => "to be restarted when its turn comes".into(),
+                    None => String::new(),
+                },
             },
             Phase::Stopping(stopping) => {
                 let stage = match stopping.stage {
                     Stage::Unborn => "its process is still being made".into(),
+                    Stage::Announced { until } => {
+                        format!("has {} to do so", Human(until.since(now)))
+                    }
+                    Stage::Aborted { until, .. } => {
+                        let next = instance.spec.stop.steps.first();
+                        let next = next.map_or(Signal::KILL, |step| step.signal);
+                        format!("SIGABRT sent, {next} follows in {}", Human(until.since(now)))
+                    }
                     Stage::Command { until } => {
                         format!("stop command runs, {} left", Human(until.since(now)))
                     }
@@ -318,9 +340,9 @@ impl<'a> InstanceView<'a> {
             }
             Phase::Failed { reason, retry_at } => {
                 let mut sentence = match reason {
-                    GaveUp::Limit(_) => format!("{}; {reason}", self.failure()),
-                    GaveUp::Policy => format!("{}; {reason}", self.failure()),
-                    GaveUp::Advice(_) => format!("{}; {reason}", self.failure()),
+                    GaveUp::Limit(_) | GaveUp::Attempts(_) | GaveUp::Policy | GaveUp::Advice(_) => {
+                        format!("{}; {reason}", self.failure())
+                    }
                 };
                 if let Some(at) = retry_at {
                     sentence.push_str(&format!("; next try in {}", Human(at.since(now))));

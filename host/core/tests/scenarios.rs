@@ -20,6 +20,11 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    announced_stop
+    attempts_are_whole_again_when_ready
+    attempts_give_up_in_their_own_way
+    attempts_of_a_oneshot
+    attempts_to_get_up
     backoff_does_not_grow_on_restart_at_once
     backoff_extreme_values
     backoff_grows_to_its_cap
@@ -31,6 +36,7 @@ scenarios! {
     check_grace
     check_late_is_not_dead
     check_over_a_reload
+    check_over_a_reload_that_reorders
     check_period_shortened
     check_successes_in_a_row
     check_that_cannot_be_made
@@ -57,6 +63,10 @@ scenarios! {
     doubled_facts
     down_when_disabled
     exit_before_ready
+    extend_excuses_late_answers
+    extend_the_start
+    extend_the_stop
+    extend_the_watchdog
     facts_out_of_order
     first_failure_after_stable_restarts_at_once
     first_stop_during_a_restart_is_no_hurry
@@ -122,6 +132,16 @@ scenarios! {
     restart_while_the_spawn_is_in_flight
     restarts_per_second
     restarts_per_second_in_every_window
+    rolling_and_the_operator
+    rolling_begins_with_what_is_down
+    rolling_counts_what_fails_meanwhile
+    rolling_reload
+    rolling_restart
+    rolling_several_at_a_time
+    rolling_stops_at_the_first_failure
+    rolling_stops_when_unhealthy
+    rolling_takes_too_long
+    rolling_waits_for_health
     second_stop_hurries_dependents
     second_stop_is_the_next_step
     second_stop_of_several
@@ -158,6 +178,8 @@ scenarios! {
     unhealthy_restarts
     uptime_before_ready_is_not_health
     waiting_for_a_dependency
+    watchdog
+    watchdog_of_its_own
     why_in_one_sentence
 }
 

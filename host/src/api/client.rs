@@ -159,6 +159,14 @@ impl Client {
             Verb::Start => "/v1/start",
             Verb::Stop => "/v1/stop",
             Verb::Restart => "/v1/restart",
+            Verb::RollingRestart => {
+                query.push(("rolling", "true".to_owned()));
+                "/v1/restart"
+            }
+            Verb::Scale(replicas) => {
+                query.push(("replicas", replicas.to_string()));
+                "/v1/scale"
+            }
             Verb::Reset => "/v1/reset",
             Verb::Signal(signal) => {
                 query.push(("signal", signal.number().to_string()));
@@ -166,12 +174,21 @@ impl Client {
             }
         };
         let mut patience = PATIENCE;
-        match (verb, wait) {
-            (Verb::Signal(_), _) => {}
-            (Verb::Start | Verb::Stop | Verb::Restart | Verb::Reset, Wait::No) => {
+        let waits = match verb {
+            Verb::Signal(_) => None,
+            Verb::Start
+            | Verb::Stop
+            | Verb::Restart
+            | Verb::RollingRestart
+            | Verb::Scale(_)
+            | Verb::Reset => Some(wait),
+        };
+        match waits {
+            None => {}
+            Some(Wait::No) => {
                 query.push(("wait", "false".to_owned()));
             }
-            (Verb::Start | Verb::Stop | Verb::Restart | Verb::Reset, Wait::UpTo(time)) => {
+            Some(Wait::UpTo(time)) => {
                 query.push(("timeout", format!("{}ms", time.as_millis())));
                 patience = patience.saturating_add(time);
             }

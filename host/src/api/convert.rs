@@ -7,8 +7,8 @@ use kennel_core as core;
 
 use super::wire::{
     Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
-    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, Sink, State, Status,
-    Supervisor, SupervisorChange, Wanted,
+    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, Sink, Socket, State,
+    Status, Supervisor, SupervisorChange, Wanted,
 };
 use crate::{config, handle, journal, logs, plugins, sinks, status};
 
@@ -47,18 +47,22 @@ impl From<&status::ServiceStatus> for Service {
             state,
             wanted,
             pid,
+            sessions: _,
             ready,
             health,
             restarts,
             since,
             exit,
             reason,
+            status_text,
+            ignored_notifications: _,
             next_restart_in,
             memory_bytes,
             cpu,
             start_time,
             restarts_by_cause: _,
             labels,
+            sockets,
             logs_to,
         } = status;
         let millis =
@@ -74,6 +78,7 @@ impl From<&status::ServiceStatus> for Service {
             since: time(*since),
             exit: exit.map(|(status, at)| Exit::new(status, at)),
             reason: reason.clone(),
+            status_text: status_text.clone(),
             next_restart_in_ms: next_restart_in.map(millis),
             memory_bytes: *memory_bytes,
             cpu_ms: cpu.map(millis),
@@ -85,7 +90,15 @@ impl From<&status::ServiceStatus> for Service {
                 config::LogTarget::Inherit => LogsTo::Inherit,
                 config::LogTarget::None => LogsTo::None,
             },
+            sockets: sockets.iter().map(Socket::from).collect(),
         }
+    }
+}
+
+impl From<&status::SocketStatus> for Socket {
+    fn from(status: &status::SocketStatus) -> Socket {
+        let status::SocketStatus { name, address, open } = status;
+        Socket { name: name.clone(), address: address.clone(), open: *open }
     }
 }
 

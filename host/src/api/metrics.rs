@@ -28,7 +28,8 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// What makes automatic restarts necessary. All are shown, also those that never
 /// happened: a counter that appears with its first count hides that count from `rate()`.
-const CAUSES: [&str; 6] = ["exit", "signal", "start-failed", "not-ready", "unhealthy", "unknown"];
+const CAUSES: [&str; 7] =
+    ["exit", "signal", "start-failed", "not-ready", "unhealthy", "watchdog", "unknown"];
 
 pub(crate) async fn metrics(State(context): State<Context>) -> Result<Response, Problem> {
     let status = context.handle.status().await?;
@@ -185,6 +186,12 @@ impl Snapshot {
             })
         });
         families.counter(("service_restarts", None, "Automatic restarts, by cause"), restarts)?;
+        let about = (
+            "service_ignored_notifications",
+            None,
+            "Messages to the notification socket that did not count",
+        );
+        families.counter(about, each(&|service| service.ignored_notifications as f64))?;
         let starts = services
             .iter()
             .filter_map(|service| Some((labels(service), service.start_time?.as_secs_f64())));

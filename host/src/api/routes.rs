@@ -96,6 +96,7 @@ pub(crate) enum VerbName {
     Start,
     Stop,
     Restart,
+    Scale,
     Reset,
     Signal,
 }
@@ -113,6 +114,13 @@ const STATUS_FORMAT: Param = param("format", ParamKind::Text, "json (default) or
 
 const ONE: &[Param] = &[WAIT, TIMEOUT];
 const SEVERAL: &[Param] = &[SERVICE, WAIT, TIMEOUT];
+const ROLLING: Param =
+    param("rolling", ParamKind::Flag, "a few instances at a time, as rolling: says (false)");
+const REPLICAS: Param = param("replicas", ParamKind::Number, "how many instances, at least 1");
+const RESTART_ONE: &[Param] = &[WAIT, TIMEOUT, ROLLING];
+const RESTART_SEVERAL: &[Param] = &[SERVICE, WAIT, TIMEOUT, ROLLING];
+const SCALE_ONE: &[Param] = &[WAIT, TIMEOUT, REPLICAS];
+const SCALE_SEVERAL: &[Param] = &[SERVICE, WAIT, TIMEOUT, REPLICAS];
 const LOGS_OF_ONE: &[Param] = &[FOLLOW_LOGS, LINES, SINCE_TIME, LOG_FORMAT];
 const LOGS_OF_SEVERAL: &[Param] = &[SERVICE, FOLLOW_LOGS, LINES, SINCE_TIME, LOG_FORMAT];
 const FOLLOW_LOGS: Param =
@@ -237,18 +245,32 @@ pub(crate) const ROUTES: &[Route] = &[
     post(
         "/v1/services/{name}/restart",
         "Want a new run",
-        ONE,
+        RESTART_ONE,
         OUTCOMES,
         ServiceVerb(VerbName::Restart),
     ),
     post(
         "/v1/services/{name}/{index}/restart",
         "Want a new run",
-        ONE,
+        RESTART_ONE,
         OUTCOMES,
         ServiceVerb(VerbName::Restart),
     ),
-    post("/v1/restart", "Want new runs", SEVERAL, OUTCOMES, Verb(VerbName::Restart)),
+    post("/v1/restart", "Want new runs", RESTART_SEVERAL, OUTCOMES, Verb(VerbName::Restart)),
+    post(
+        "/v1/services/{name}/scale",
+        "Want so many instances of it, until the configuration says another number",
+        SCALE_ONE,
+        OUTCOMES,
+        ServiceVerb(VerbName::Scale),
+    ),
+    post(
+        "/v1/scale",
+        "Want so many instances of each",
+        SCALE_SEVERAL,
+        OUTCOMES,
+        Verb(VerbName::Scale),
+    ),
     post(
         "/v1/services/{name}/reset",
         "Forget its failures",
@@ -381,8 +403,7 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
 
 /// Where something will be that needs more than there is by now.
 fn is_planned(path: &str) -> bool {
-    let scale = path.starts_with("/v1/services/") && path.ends_with("/scale");
-    scale || ["/", "/v1/failover"].contains(&path)
+    ["/", "/v1/failover"].contains(&path)
 }
 
 async fn not_found(uri: axum::http::Uri) -> Problem {

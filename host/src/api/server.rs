@@ -35,8 +35,9 @@ use super::connections::{Activity, Connections, Place};
 use super::context::Context;
 use super::patient::Patient;
 use super::routes;
-use super::socket::{self, BindError, SocketFile};
+use super::socket::{self, BindError};
 use crate::handle::Handle;
+use crate::os::SocketFile;
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 256;

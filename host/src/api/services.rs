@@ -93,6 +93,17 @@ pub(crate) async fn act(
     carry_out(&context, verb, names, &params).await
 }
 
+fn replicas(params: &Params) -> Result<u32, Problem> {
+    let Some(number) = params.number("replicas")? else {
+        return Err(Problem::bad_request("replicas is missing").hint("add ?replicas=3"));
+    };
+    match u32::try_from(number) {
+        Ok(replicas @ 1..=1000) => Ok(replicas),
+        Ok(0) => Err(Problem::bad_request("replicas is 0").hint("stop it instead")),
+        Ok(_) | Err(_) => Err(Problem::bad_request("replicas is more than 1000")),
+    }
+}
+
 async fn carry_out(
     context: &Context,
     verb: VerbName,
@@ -102,7 +113,9 @@ async fn carry_out(
     let verb = match verb {
         VerbName::Start => Verb::Start,
         VerbName::Stop => Verb::Stop,
+        VerbName::Restart if params.flag("rolling", false)? => Verb::RollingRestart,
         VerbName::Restart => Verb::Restart,
+        VerbName::Scale => Verb::Scale(replicas(params)?),
         VerbName::Reset => Verb::Reset,
         VerbName::Signal => Verb::Signal(params.signal("signal")?),
     };

@@ -7,19 +7,18 @@
 //! state directory, so a socket nobody answers on is a leftover.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use nix::sys::stat::{Mode, fchmod};
 
-use crate::os::Cause;
+use crate::os::{self, Cause, InTheWay, SocketFile};
 
 /// The longest path of a Unix socket, `unix(7)`: `sun_path` without its NUL.
 const MAX_PATH_BYTES: usize = 107;
@@ -75,45 +74,6 @@ pub enum BindError {
     },
 }
 
-/// The socket's file, removed when dropped, unless something else stands there by then.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    made: Identity,
-}
-
-/// What tells one file from another that came in its place: numbers of files are used
-/// again, so the time when it was made belongs to it.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    created: Option<SystemTime>,
-}
-
-impl Identity {
-    fn of(path: &Path) -> io::Result<Identity> {
-        let found = fs::symlink_metadata(path)?;
-        let created = found.created().ok();
-        Ok(Identity { device: found.dev(), inode: found.ino(), created })
-    }
-}
-
-impl SocketFile {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if Identity::of(&self.path).is_ok_and(|found| found == self.made) {
-            // Nobody is left to tell, and the next supervisor removes it anyway.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 /// Makes the socket at `path` and what is missing of its directory.
 ///
 /// # Errors
@@ -134,8 +94,7 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), BindError>
         Ok(socket)
     };
     let socket = listen().map_err(|errno: Errno| failed(errno.into()))?;
-    let made = Identity::of(path).map_err(failed)?;
-    let file = SocketFile { path: path.to_owned(), made };
+    let file = SocketFile::made_at(path).map_err(failed)?;
     Ok((UnixListener::from(socket), file))
 }
 
@@ -163,24 +122,12 @@ fn prepare_directory(path: &Path) -> Result<(), BindError> {
 
 /// Removes a socket that nobody listens on.
 fn clear(path: &Path) -> Result<(), BindError> {
-    let failed = |source| BindError::System { path: path.to_owned(), source };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(BindError::NotASocket { path: path.to_owned() });
-        }
-        Ok(_) => {}
-    }
-    // Without blocking: a program that never accepts must not hold us up.
-    let connected =
-        unix_socket().and_then(|probe| socket::connect(probe.as_raw_fd(), &UnixAddr::new(path)?));
-    match connected {
-        Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(failed),
-        Err(Errno::ENOENT) => Ok(()),
-        // Among others EAGAIN, a full queue, and EPROTOTYPE, a datagram socket: alive.
-        Ok(()) | Err(_) => Err(BindError::InUse { path: path.to_owned() }),
-    }
+    let path_of = || path.to_owned();
+    os::clear_socket(path).map_err(|what| match what {
+        InTheWay::NoSocket => BindError::NotASocket { path: path_of() },
+        InTheWay::Living => BindError::InUse { path: path_of() },
+        InTheWay::System(source) => BindError::System { path: path_of(), source },
+    })
 }
 
 #[cfg(test)]

@@ -74,6 +74,23 @@ pub struct Service {
     pub start_ms: Option<u64>,
     /// Where its output goes.
     pub logs_to: LogsTo,
+    /// The sockets that are held for it and its replicas.
+    #[serde(default)]
+    pub sockets: Vec<Socket>,
+    /// What the service says of itself, by STATUS of sd_notify(3).
+    #[serde(default)]
+    pub status_text: Option<String>,
+}
+
+/// A socket that is held for a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Socket {
+    /// How the service knows it.
+    pub name: String,
+    /// Where it is, such as `tcp://127.0.0.1:8080`.
+    pub address: String,
+    /// Whether it is open: who connects is served or waits.
+    pub open: bool,
 }
 
 /// Several instances.

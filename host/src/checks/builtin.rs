@@ -34,14 +34,15 @@ pub(crate) struct CheckContext {
 /// Makes one check, which takes no longer than `timeout`.
 pub(crate) async fn run(probe: &Probe, context: &CheckContext, timeout: Duration) -> Outcome {
     let deadline = Deadline::after(timeout);
+    // Boxed what is large, so that the others do not carry its room from place to place.
     let done = match probe {
         Probe::Http { url, expect_status, expect_body, ca_file } => {
             let expected = Expected { status: expect_status, body: expect_body.as_ref() };
-            http(url, &expected, ca_file.as_deref(), deadline).await
+            Box::pin(http(url, &expected, ca_file.as_deref(), deadline)).await
         }
         Probe::Tcp { address } => tcp(address, deadline).await,
         Probe::Unix { path } => unix(path, deadline).await,
-        Probe::Command { argv } => command(argv, context, deadline).await,
+        Probe::Command { argv } => Box::pin(command(argv, context, deadline)).await,
     };
     done.unwrap_or_else(|error| outcome_of(&error))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::usage::{Resource, UsageLimit};
 use crate::config::PluginUse;
 
 /// What a check looks at.
@@ -10,6 +11,8 @@ use crate::config::PluginUse;
 pub enum CheckKind {
     /// The supervisor looks by itself.
     BuiltIn(Probe),
+    /// What the service uses is compared with a limit.
+    Usage(UsageLimit),
     /// A plugin is asked.
     Plugin(PluginUse),
 }
@@ -53,6 +56,8 @@ impl CheckKind {
             CheckKind::BuiltIn(Probe::Tcp { .. }) => "tcp",
             CheckKind::BuiltIn(Probe::Unix { .. }) => "unix",
             CheckKind::BuiltIn(Probe::Command { .. }) => "command",
+            CheckKind::Usage(UsageLimit { resource: Resource::Memory { .. }, .. }) => "memory_max",
+            CheckKind::Usage(UsageLimit { resource: Resource::Cpu { .. }, .. }) => "cpu_max",
             CheckKind::Plugin(_) => "plugin",
         }
     }

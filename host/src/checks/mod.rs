@@ -32,6 +32,7 @@ mod launcher;
 mod outcome;
 mod resolve;
 mod tls;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -47,3 +48,5 @@ pub use kind::{CheckKind, Pattern, PatternError, Probe};
 pub(crate) use launcher::Launcher;
 pub(crate) use outcome::Unresolved;
 pub use outcome::{Failure, Outcome};
+pub(crate) use usage::{Looked, Window};
+pub use usage::{Resource, UsageLimit};

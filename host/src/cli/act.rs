@@ -18,6 +18,13 @@ pub(super) struct ActArgs {
     /// Services, or instances such as web/0
     #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// Options of what can be waited for.
+#[derive(clap::Args, Debug)]
+pub(super) struct WaitArgs {
     /// Return at once instead of when it is so
     #[arg(long)]
     no_wait: bool,
@@ -35,7 +42,19 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 
 /// Carries out `verb`, called `word`.
 pub(super) fn act(global: &Global, verb: Verb, word: &str, args: &ActArgs) -> Outcome {
-    let ActArgs { services, no_wait, timeout, json } = args;
+    let ActArgs { services, wait } = args;
+    act_on(global, verb, word, services, wait)
+}
+
+/// Carries out `verb`, called `word`, on these services.
+pub(super) fn act_on(
+    global: &Global,
+    verb: Verb,
+    word: &str,
+    services: &[String],
+    args: &WaitArgs,
+) -> Outcome {
+    let WaitArgs { no_wait, timeout, json } = args;
     let client = client(global)?;
     let wait = if *no_wait { Wait::No } else { Wait::UpTo(*timeout) };
     let what = format!("{word} {}", services.join(", "));

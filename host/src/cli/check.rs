@@ -31,7 +31,8 @@ pub(super) fn check(global: &Global) -> Outcome {
 
 /// Has every plugin loaded, and look at its configurations.
 fn check_plugins(loaded: &Loaded) -> Result<(), super::Failure> {
-    let mut invalid = block_on(async { Ok(plugins::validate(&loaded.config).await) })?;
+    let mut invalid =
+        block_on(async { Ok(plugins::validate(&loaded.config, super::TRAPS).await) })?;
     if invalid.is_empty() {
         return Ok(());
     }

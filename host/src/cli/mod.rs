@@ -9,6 +9,7 @@ mod completions;
 mod connect;
 mod events;
 mod exit;
+mod graph;
 mod local_time;
 mod logs;
 mod man;
@@ -22,6 +23,7 @@ mod reload;
 mod reset;
 mod restart;
 mod run;
+mod scale;
 mod schema;
 mod shutdown;
 mod signal;
@@ -62,6 +64,10 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 the operation failed, 2 wrong usage or configuration,
 3 no supervisor can be reached, 4 a supervisor runs already.";
+
+/// How this program, whose signals are all its own, has plugins kept from what they must not
+/// do.
+const TRAPS: kennel_wasm::Traps = kennel_wasm::Traps::Signals;
 
 /// Over the options that every command has.
 const WHICH: &str = "Which supervisor";
@@ -109,7 +115,9 @@ enum Command {
     /// Stop services, those that require them first
     Stop(act::ActArgs),
     /// Replace what runs by new runs
-    Restart(act::ActArgs),
+    Restart(restart::RestartArgs),
+    /// Change how many instances of a service there are
+    Scale(scale::ScaleArgs),
     /// Send a signal to the main process of services
     Signal(signal::SignalArgs),
     /// Forget failures and restart counters; what has failed is tried again
@@ -120,10 +128,10 @@ enum Command {
     Events(events::EventsArgs),
     /// Tell what led to the present state of a service
     Why(why::WhyArgs),
-    /// Show what a reload would do
+    /// Show what a reload would do, or with --graph the order of start
     Plan(plan::PlanArgs),
     /// Read the configuration again and change what has changed
-    Reload(plan::PlanArgs),
+    Reload(plan::FormatArgs),
     /// Stop everything and end the supervisor
     Shutdown(shutdown::ShutdownArgs),
     /// Check a configuration; needs no supervisor
@@ -163,6 +171,7 @@ fn carry_out(global: &Global, command: Command) -> Outcome {
         Command::Start(args) => start::start(global, &args),
         Command::Stop(args) => stop::stop(global, &args),
         Command::Restart(args) => restart::restart(global, &args),
+        Command::Scale(args) => scale::scale(global, &args),
         Command::Signal(args) => signal::signal(global, args),
         Command::Reset(args) => reset::reset(global, &args),
         Command::Logs(args) => logs::logs(global, &args),

@@ -4,18 +4,39 @@ use std::io::Write as _;
 
 use super::connect::{block_on, client};
 use super::paint::{Colour, Paint};
-use super::{ExitKind, Failure, Global, Outcome};
+use super::{ExitKind, Failure, Global, Outcome, graph};
 use crate::api::wire::{Action, Change, Part, PartAction, PartChange, Plan, SupervisorChange};
 
-/// Options of `kennel plan` and `kennel reload`.
+/// Options of `kennel plan`.
 #[derive(clap::Args, Debug)]
 pub(super) struct PlanArgs {
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Print the order in which the services of FILE start, and what each waits for; needs
+    /// no supervisor. dot is for Graphviz
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text",
+        conflicts_with = "json"
+    )]
+    graph: Option<graph::Format>,
+}
+
+/// How a plan is printed.
+#[derive(clap::Args, Debug)]
+pub(super) struct FormatArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
 }
 
 pub(super) fn plan(global: &Global, args: &PlanArgs) -> Outcome {
+    if let Some(format) = args.graph {
+        return graph::graph(global, format);
+    }
     let client = client(global)?;
     // Only a file that was named: without one, the supervisor knows its own best.
     let file = global.config.as_deref().map(std::path::absolute).transpose()?;
@@ -23,7 +44,7 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Outcome {
         let plan = client.plan(file.as_deref()).await;
         plan.map_err(|error| Failure::of_reload(error, "plan a reload", ""))
     })?;
-    print(&plan, args.json)
+    print(&plan, args.format.json)
 }
 
 /// Prints what is, or would be, done.

@@ -61,6 +61,11 @@ pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
     })
 }
 
+/// How long a thread for blocking work waits for more. They are woken in turn, so those that
+/// a start of many services took would stay for ever where commands look at services: each
+/// is asked again before its time is over. Making a thread costs less than making a process.
+const IDLE_THREADS: Duration = Duration::from_millis(100);
+
 /// Supervises until told to stop; the exit code of the supervisor.
 fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i32, super::Failure> {
     let environment = Environment::current();
@@ -77,6 +82,7 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (lines, printed) = status_lines();
     builder = builder.status_lines(lines).console(Console { colour, ..Console::default() });
+    builder = builder.plugin_traps(super::TRAPS);
     if let Err(error) = os::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -86,6 +92,7 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("kennel")
+        .thread_keep_alive(IDLE_THREADS)
         .enable_all()
         .build()?;
     let code = runtime.block_on(serve(builder))?;

@@ -109,8 +109,16 @@ fn row(service: &Service, now: Timestamp, paint: Paint) -> Vec<Cell> {
         Cell::plain(coarse(age(&service.since, now))),
         Cell::plain(service.memory_bytes.map_or_else(none, size)),
         Cell::plain(service.cpu_ms.map_or_else(none, |ms| cpu(Duration::from_millis(ms)))),
-        Cell::plain(printable(&service.reason)),
+        Cell::plain(printable(reason(service))),
     ]
+}
+
+/// Why it is as it is; where there is nothing to say, what it says of itself.
+fn reason(service: &Service) -> &str {
+    match &service.status_text {
+        Some(text) if service.reason.is_empty() => text,
+        Some(_) | None => &service.reason,
+    }
 }
 
 /// A reason may quote what a service says: nothing in it may act on the terminal.
@@ -157,6 +165,7 @@ mod tests {
             since: "2026-11-21T07:57:00.000Z".into(),
             exit: None,
             reason: reason.into(),
+            status_text: None,
             next_restart_in_ms: None,
             memory_bytes: up.then_some(12_900_000),
             cpu_ms: up.then_some(310),
@@ -164,6 +173,7 @@ mod tests {
             service: name.into(),
             start_ms: None,
             logs_to: crate::api::wire::LogsTo::File,
+            sockets: Vec::new(),
         }
     }
 

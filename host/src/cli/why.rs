@@ -207,6 +207,7 @@ mod tests {
             since: "2026-11-21T07:59:50.000Z".into(),
             exit: None,
             reason: reason.into(),
+            status_text: None,
             next_restart_in_ms: None,
             memory_bytes: None,
             cpu_ms: None,
@@ -214,6 +215,7 @@ mod tests {
             service: "web".into(),
             start_ms: None,
             logs_to: crate::api::wire::LogsTo::File,
+            sockets: Vec::new(),
         }
     }
 

@@ -303,8 +303,11 @@ fn collect(
         depends_on,
         ready,
         health: checks,
+        watchdog,
+        attempts,
         restart,
         stop,
+        rolling,
     } = spec;
     let LaunchConfig {
         command,
@@ -316,6 +319,7 @@ fn collect(
         rlimits,
         nice,
         oom_score_adj,
+        sockets,
     } = launch;
     let LogConfig { to, max_size, keep, timestamps, rate_limit } = logs;
     let next = &new.launch;
@@ -329,6 +333,11 @@ fn collect(
     note(anew, "limits", *rlimits != next.rlimits);
     note(anew, "nice", *nice != next.nice);
     note(anew, "oom_score_adj", *oom_score_adj != next.oom_score_adj);
+    note(anew, "sockets", *sockets != next.sockets);
+    // Its environment tells it.
+    // What it tells by, too.
+    note(anew, "ready.notify", ready_when.notify() != new.ready.notify());
+    note(anew, "watchdog", *watchdog != new.spec.watchdog);
     // The descriptors that a process writes to were given to it at its start.
     note(anew, "logs.to", *to != new.logs.to);
 
@@ -336,11 +345,13 @@ fn collect(
     note(in_place, "depends_on", *depends_on != new.spec.depends_on);
     note(in_place, "ready", *ready != new.spec.ready || *ready_when != new.ready);
     note(in_place, "health", *checks != new.spec.health || *health != new.health);
+    note(in_place, "start", *attempts != new.spec.attempts);
     restart_keys(in_place, restart, &new.spec.restart);
     note(in_place, "restart.policy_plugin", *policy_plugin != new.policy_plugin);
     let Stop { command: _, steps } = stop;
     note(in_place, "stop.command", *stop_command != new.stop_command);
     note(in_place, "stop.steps", *steps != new.spec.stop.steps);
+    note(in_place, "rolling", *rolling != new.spec.rolling);
     note(in_place, "logs.max_size", *max_size != new.logs.max_size);
     note(in_place, "logs.keep", *keep != new.logs.keep);
     note(in_place, "logs.timestamps", *timestamps != new.logs.timestamps);

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use kennel_wasm::Grants;
-use kennel_wasm::grants::{GrantError, NetGrant, Origin};
+use kennel_wasm::grants::{GrantError, NetGrant, Origin, parse_path};
 
 use super::checker::Checker;
 use super::raw::RawGrants;
-use super::source::{Problem, quoted};
+use super::source::Problem;
 use super::tree::{Kind, Node};
 
 /// Checks `grants` of the plugin at `node`.
@@ -24,6 +24,7 @@ pub(super) fn check(raw: &RawGrants, node: &Node, checker: &mut Checker<'_>) -> 
         files: each(files, "files", node, checker, path),
         exec: exec.unwrap_or(false),
         give_up: give_up.unwrap_or(false),
+        folder: checker.sources.directory(node.span.file).to_owned(),
     }
 }
 
@@ -57,9 +58,6 @@ fn read<T>(result: Result<T, GrantError>, item: &Node, checker: &mut Checker<'_>
 }
 
 fn path(checker: &mut Checker<'_>, item: &Node, text: &str) -> Option<PathBuf> {
-    if text.is_empty() || text.contains('\0') {
-        checker.problems.error(Problem::at(item.span, format!("{} is no path", quoted(text))));
-        return None;
-    }
-    Some(checker.sources.resolve(item.span.file, text))
+    let path = parse_path(text, checker.sources.directory(item.span.file));
+    read(path, item, checker)
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use kennel_core::spec::{CheckSpec, OnUnhealthy, Ready};
 
-use crate::checks::{CheckKind, Pattern, Probe};
+use crate::checks::{CheckKind, Pattern, Probe, Resource, UsageLimit};
 
 use super::checker::Checker;
+use super::notify::{self, Notify};
 use super::plugin::{self, RawUse};
 use super::raw::{
-    RawCommand, RawDuration, RawExpect, RawHealth, RawHealthChecks, RawOnUnhealthy, RawReady,
-    RawStatus,
+    RawCommand, RawDuration, RawExpect, RawHealth, RawHealthChecks, RawOnUnhealthy, RawPercent,
+    RawReady, RawSize, RawStatus,
 };
 use super::source::{Problem, quoted};
 use super::supervisor::{MAX_SOCKET_PATH_BYTES, bad_name, is_valid_name};
@@ -31,12 +32,21 @@ pub enum ReadyWhen {
     Passes(CheckKind),
     /// A line of its output matches.
     Logs(Pattern),
+    /// It says so itself.
+    Notifies(Notify),
 }
 
 /// The keys of a kind of check; exactly one of them is needed.
 const KINDS: [&str; 5] = ["http", "tcp", "unix", "command", "plugin"];
 /// The kinds that only readiness has.
 const READY_KINDS: [&str; 2] = ["log", "notify"];
+/// The kinds that only health has.
+const USAGE_KINDS: [&str; 2] = ["memory_max", "cpu_max"];
+
+/// How long a service may use more than its limit, unless it says so.
+const LASTING: Duration = Duration::from_secs(60);
+/// How often use is looked at, at most: processor time is counted in hundredths of a second.
+const USAGE_EVERY_MIN: Duration = Duration::from_millis(100);
 
 /// How long one try of a readiness check may take; `timeout` there is for all together.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -61,7 +71,7 @@ pub(super) fn ready(
     let unready = (Ready::default(), ReadyWhen::Running);
     let (Some(raw), Some(node)) = (raw, service.get("ready")) else { return unready };
     let RawReady {
-        notify: _, // Refused as not available before it gets here.
+        notify,
         http,
         tcp,
         unix,
@@ -79,6 +89,15 @@ pub(super) fn ready(
     let interval = period(every.as_ref(), Duration::from_millis(250), node, checker);
     let Some(word) = word(node, "ready", &READY_KINDS, checker) else { return unready };
     only_with(node, word, checker);
+    if word == "notify" {
+        if every.is_some() {
+            let message = "\"every\" means nothing with \"notify\": the service says it by itself";
+            checker.warn(node, "every", message.to_owned(), None);
+        }
+        let notify = notify.as_ref().and_then(|raw| notify::notify(raw, node, service, checker));
+        let Some(notify) = notify else { return unready };
+        return (Ready::Reported { timeout }, ReadyWhen::Notifies(notify));
+    }
     if word == "log" {
         if every.is_some() {
             let message = "\"every\" means nothing with \"log\": lines are looked at as they come";
@@ -163,7 +182,7 @@ fn names(checks: &[(&RawHealth, &Node)], checker: &mut Checker<'_>) -> HashSet<S
 fn free_name(kind: &CheckKind, names: &mut HashSet<String>) -> Arc<str> {
     let base = match kind {
         CheckKind::Plugin(used) => &used.plugin,
-        CheckKind::BuiltIn(_) => kind.word(),
+        CheckKind::BuiltIn(_) | CheckKind::Usage(_) => kind.word(),
     };
     let mut name = base.to_owned();
     let mut number = 1;
@@ -181,6 +200,9 @@ fn one(raw: &RawHealth, node: &Node, checker: &mut Checker<'_>) -> Option<(Check
         tcp,
         unix,
         command,
+        memory_max,
+        cpu_max,
+        lasting,
         plugin,
         config,
         required,
@@ -194,7 +216,12 @@ fn one(raw: &RawHealth, node: &Node, checker: &mut Checker<'_>) -> Option<(Check
         grace,
         on_unhealthy,
     } = raw;
-    let default = CheckSpec::named("");
+    let mut default = CheckSpec::named("");
+    let word = word(node, "health", &USAGE_KINDS, checker);
+    if word.is_some_and(|word| USAGE_KINDS.contains(&word)) {
+        // Its "for" is the patience.
+        default.failures = 1;
+    }
     let mut counted = |key: &str, value: &Option<u32>, default| {
         checker.within(node, key, value.unwrap_or(default), 1..=1000)
     };
@@ -216,8 +243,29 @@ fn one(raw: &RawHealth, node: &Node, checker: &mut Checker<'_>) -> Option<(Check
         let hint = "a check waits for the one before it, so a slow one makes them rarer";
         checker.warn(node, "timeout", message, Some(hint));
     }
-    let word = word(node, "health", &[], checker)?;
+    let word = word?;
     only_with(node, word, checker);
+    let lasting = lasting.as_ref().map_or(LASTING, |RawDuration(lasting)| *lasting);
+    let resource = match (word, memory_max, cpu_max) {
+        ("memory_max", Some(RawSize(max_bytes)), _) => {
+            Some(Resource::Memory { max_bytes: *max_bytes })
+        }
+        ("cpu_max", _, Some(RawPercent(share))) => Some(Resource::Cpu { max_share: *share }),
+        // It could not be read.
+        ("memory_max" | "cpu_max", _, _) => return None,
+        (_, _, _) => None,
+    };
+    if let Some(resource) = resource {
+        let is_nothing = match resource {
+            Resource::Memory { max_bytes } => max_bytes == 0,
+            Resource::Cpu { max_share } => max_share <= 0.0,
+        };
+        if is_nothing {
+            checker.error(node, word, format!("\"{word}\" has to be more than nothing"), None);
+        }
+        usage_oddities(&spec, timeouts.is_some(), node, checker);
+        return Some((spec, CheckKind::Usage(UsageLimit { resource, lasting })));
+    }
     let raw = Raw {
         http: http.as_ref(),
         tcp: tcp.as_ref(),
@@ -228,6 +276,18 @@ fn one(raw: &RawHealth, node: &Node, checker: &mut Checker<'_>) -> Option<(Check
         expect: expect.as_ref(),
     };
     Some((spec, kind(word, raw, node, checker)?))
+}
+
+/// What cannot be meant of a limit on use.
+fn usage_oddities(spec: &CheckSpec, has_timeouts: bool, node: &Node, checker: &mut Checker<'_>) {
+    if spec.every < USAGE_EVERY_MIN {
+        let message = "\"every\" has to be at least 100ms where use is looked at".to_owned();
+        checker.error(node, "every", message, None);
+    }
+    if has_timeouts {
+        let message = "\"timeouts\" means nothing here: nobody is asked who could be late";
+        checker.warn(node, "timeouts", message.to_owned(), None);
+    }
 }
 
 /// A time between two tries. One that is hardly any would only burn the processor.
@@ -266,7 +326,8 @@ fn word<'n>(
             };
             // A key that nobody knows was meant to be it.
             if node.entries().iter().all(known) {
-                let kinds = more.first().copied().into_iter().chain(KINDS);
+                let more = if key == "health" { &USAGE_KINDS[..] } else { &READY_KINDS[..1] };
+                let kinds = KINDS.iter().chain(more).copied();
                 let message = format!("{what} does not say what is looked at");
                 let hint = format!("add one of {}", suggest::one_of(kinds));
                 checker.problems.error(Problem::at(node.span, message).hint(hint));
@@ -276,7 +337,7 @@ fn word<'n>(
         [one] => Some(&one.key),
         [first, second, ..] => {
             let message = format!("both \"{}\" and \"{}\" in {what}", first.key, second.key);
-            let hint = if more.is_empty() { "make it two checks" } else { "keep one of them" };
+            let hint = if key == "health" { "make it two checks" } else { "keep one of them" };
             checker.problems.error(Problem::at(second.key_span, message).hint(hint));
             None
         }
@@ -285,11 +346,16 @@ fn word<'n>(
 
 /// Keys that have a meaning with one kind only.
 fn only_with(node: &Node, word: &str, checker: &mut Checker<'_>) {
-    for (key, with) in
-        [("config", "plugin"), ("required", "plugin"), ("ca_file", "http"), ("expect", "http")]
-    {
+    for (key, with) in [
+        ("config", &["plugin"] as &[&str]),
+        ("required", &["plugin"]),
+        ("ca_file", &["http"]),
+        ("expect", &["http"]),
+        ("for", &USAGE_KINDS),
+    ] {
         let Some(entry) = node.entry(key) else { continue };
-        if word != with && !entry.value.is_null() {
+        if !with.contains(&word) && !entry.value.is_null() {
+            let with = with.join("\" or \"");
             let message = format!("\"{key}\" without \"{with}\"");
             let hint = format!("\"{word}\" takes none; take it out");
             checker.problems.error(Problem::at(entry.key_span, message).hint(hint));
@@ -330,7 +396,7 @@ fn kind(word: &str, raw: Raw<'_>, node: &Node, checker: &mut Checker<'_>) -> Opt
             Some(Probe::Command { argv })
         }
         "plugin" => return plugin::check_use(uses, node, checker).map(CheckKind::Plugin),
-        // "notify" is refused before it gets here, "log" is no check.
+        // "notify" and "log" are no checks.
         _ => None,
     };
     probe.map(CheckKind::BuiltIn)

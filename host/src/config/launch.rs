@@ -7,6 +7,7 @@ use crate::os::{Resource, Rlimit, UNLIMITED};
 
 use super::checker::Checker;
 use super::raw::{OneOrMany, RawCommand, RawLimits, RawRlimit, RawService, RlimitPair, Text};
+use super::sockets::{self, SocketConfig};
 use super::source::{Problem, Problems, Sources, quoted};
 use super::tree::{Kind, Node};
 use super::{env_file, files, suggest};
@@ -34,6 +35,8 @@ pub struct LaunchConfig {
     pub nice: Option<i32>,
     /// -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// What is opened for it and handed over as descriptors 3, 4 and so on.
+    pub sockets: Vec<SocketConfig>,
 }
 
 /// What a service runs.
@@ -201,6 +204,7 @@ pub(super) fn check(
         rlimits: raw.limits.as_ref().map(rlimits).unwrap_or_default(),
         nice: within(checker, "nice", raw.nice, -20, 19),
         oom_score_adj: within(checker, "oom_score_adj", raw.oom_score_adj, -1000, 1000),
+        sockets: sockets::check(raw.sockets.as_ref(), node, checker),
     }
 }
 

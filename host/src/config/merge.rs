@@ -13,6 +13,7 @@ const MERGED: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("cgroup", &[]),
     ("depends_on", &[]),
+    ("start", &["backoff"]),
     ("restart", &["backoff", "limit"]),
     ("stop", &[]),
     ("logs", &[]),

@@ -15,6 +15,7 @@
 //! complain; they are resolved when a process starts.
 
 mod binding;
+mod budget;
 mod check;
 mod checker;
 mod decode;
@@ -27,6 +28,7 @@ mod health;
 mod interpolate;
 mod launch;
 mod merge;
+mod notify;
 mod parse;
 mod places;
 mod plugin;
@@ -34,6 +36,7 @@ mod raw;
 mod schema;
 mod service;
 mod sink;
+mod sockets;
 mod source;
 mod suggest;
 mod supervisor;
@@ -55,11 +58,13 @@ pub use diff::{Action, Change, Part, PartAction, PartChange, Plan, SupervisorCha
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use health::ReadyWhen;
 pub use launch::{Command, LaunchConfig};
+pub use notify::Notify;
 pub use places::Places;
 pub use plugin::PluginUse;
 pub use schema::schema;
 pub use service::{LogConfig, LogTarget, ServiceConfig};
 pub use sink::SinkConfig;
+pub use sockets::SocketConfig;
 pub use supervisor::{
     DefaultPaths, Environment, MAX_SOCKET_PATH_BYTES, SupervisorSettings, client_socket,
     default_name, default_paths, is_valid_name,
@@ -206,6 +211,9 @@ impl Loader<'_> {
             .collect();
         let sinks = sink::check(raw.sinks.as_ref(), &root, &mut checker);
         checker.unused_plugins();
+        let held = services.iter().zip(&nodes);
+        let held = held.map(|(checked, (_, node))| (&*checked.config.launch.sockets, node));
+        sockets::unique(held, &mut checker);
         check::graph(&services, &mut self.problems);
         check::log_files(&services, &mut self.problems);
         let graph = check::assemble(&services, &mut self.problems)?;

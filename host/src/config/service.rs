@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Advice, Backoff, Condition, Dependency, Dependents, Enabled, GiveUp, Kind, Policy, Restart,
-    RestartLimit, Stop, StopCommand, StopStep, Strength,
+    Advice, Condition, Dependency, Dependents, Enabled, Kind, Policy, Restart, RestartLimit, Stop,
+    StopCommand, StopStep, Strength,
 };
 use kennel_core::{ServiceSpec, Signal};
 
 use crate::checks::CheckKind;
 
+use super::budget;
 use super::checker::Checker;
 use super::health::{self, ReadyWhen};
 use super::launch::{self, EnvFiles, LaunchConfig};
+use super::notify;
 use super::plugin::{self, PluginUse, RawUse};
 use super::raw::{
-    RawBackoff, RawCommand, RawCondition, RawDependency, RawDependencyLong, RawDependsOn,
-    RawDuration, RawGiveUpWord, RawKind, RawLimit, RawLogTarget, RawLogs, RawNone, RawOnGiveUp,
-    RawPercent, RawPolicy, RawPolicyPlugin, RawRate, RawRestart, RawRestartLimit, RawRetryAfter,
-    RawService, RawSignal, RawSize, RawStop, RawStopStep, Text,
+    RawCommand, RawCondition, RawDependency, RawDependencyLong, RawDependsOn, RawDuration, RawKind,
+    RawLimit, RawLogTarget, RawLogs, RawNone, RawPolicy, RawPolicyPlugin, RawRate, RawRestart,
+    RawRestartLimit, RawService, RawSignal, RawSize, RawStop, RawStopStep, Text,
 };
 use super::source::{Problem, Span, quoted};
 use super::tree::{self, Node};
@@ -119,8 +120,11 @@ pub(super) fn check(
         depends_on,
         ready,
         health: checks,
+        watchdog: notify::watchdog(raw.watchdog.as_ref(), &ready_when, node, checker),
+        attempts: budget::attempts(raw.start.as_ref(), node, checker),
         restart,
         stop,
+        rolling: budget::rolling(raw.rolling.as_ref(), node, checker),
     };
     let config = ServiceConfig {
         spec,
@@ -223,7 +227,7 @@ fn restart(
             Some(RawPolicy::Never) => Policy::Never,
         },
         success_exit_codes: codes,
-        backoff: backoff(raw_backoff.as_ref(), node, checker),
+        backoff: budget::backoff(raw_backoff.as_ref(), node, "restart", default.backoff, checker),
         limit: match limit {
             None => default.limit,
             Some(RawRestartLimit::Scalar(RawNone::None)) => None,
@@ -247,23 +251,7 @@ fn restart(
             reset_after.as_ref(),
             default.reset_after,
         ),
-        on_give_up: match on_give_up {
-            // Resigning is refused as not available before it gets here.
-            None | Some(RawOnGiveUp::Scalar(RawGiveUpWord::Stay | RawGiveUpWord::Resign)) => {
-                GiveUp::Stay
-            }
-            Some(RawOnGiveUp::Scalar(RawGiveUpWord::Exit)) => GiveUp::Exit,
-            Some(RawOnGiveUp::Mapping(RawRetryAfter { retry_after })) => {
-                let path = "restart.on_give_up.retry_after";
-                if node.find(path).is_none_or(Node::is_null) {
-                    let hint = Some("write { retry_after: 10m }");
-                    let message = "\"retry_after\" is missing".to_owned();
-                    checker.error(node, "restart.on_give_up", message, hint);
-                }
-                let default = Duration::from_secs(600);
-                GiveUp::RetryAfter(checker.positive(node, path, retry_after.as_ref(), default))
-            }
-        },
+        on_give_up: budget::on_give_up(on_give_up.as_ref(), node, "restart", checker),
         dependents: match restart_dependents {
             None | Some(false) => Dependents::Keep,
             Some(true) => Dependents::Restart,
@@ -287,36 +275,6 @@ fn policy_plugin(
     }
     let raw = RawUse { plugin: plugin.as_ref(), config: config.as_ref(), required: *required };
     plugin::check_use(raw, node, checker)
-}
-
-fn backoff(raw: Option<&RawBackoff>, node: &Node, checker: &mut Checker<'_>) -> Backoff {
-    let default = Backoff::default();
-    let Some(RawBackoff { initial, factor, max, jitter }) = raw else { return default };
-    let initial = initial.as_ref().map_or(default.initial, |RawDuration(initial)| *initial);
-    let max_given = max.is_some();
-    let max = checker.positive(node, "restart.backoff.max", max.as_ref(), default.max);
-    if max < initial {
-        let path = if max_given { "restart.backoff.max" } else { "restart.backoff.initial" };
-        let message = "\"restart.backoff.max\" is shorter than \"initial\"".to_owned();
-        let hint = (!max_given).then_some("max is 60s when it is not given");
-        checker.error(node, path, message, hint);
-    }
-    let factor = factor.unwrap_or(default.factor);
-    let jitter = match jitter {
-        Some(RawPercent(jitter)) if !(0.0..=1.0).contains(jitter) => {
-            let message = "\"restart.backoff.jitter\" has to be from 0% to 100%".to_owned();
-            checker.error(node, "restart.backoff.jitter", message, None);
-            default.jitter
-        }
-        Some(RawPercent(jitter)) => *jitter,
-        None => default.jitter,
-    };
-    Backoff {
-        initial,
-        factor: checker.within(node, "restart.backoff.factor", factor, 1.0..=1000.0),
-        max,
-        jitter,
-    }
 }
 
 fn stop(

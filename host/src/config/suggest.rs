@@ -120,6 +120,10 @@ fn elsewhere(key: &str, here: &str) -> Option<String> {
             let place = place.trim_start_matches("services.*.");
             Some(format!("\"{key}\" belongs under \"{place}\""))
         }
+        [one, other] => {
+            let [one, other] = [one, other].map(|place| place.trim_start_matches("services.*."));
+            Some(format!("\"{key}\" belongs under \"{one}\" or \"{other}\""))
+        }
         _ => None,
     }
 }
@@ -187,7 +191,7 @@ mod tests {
     #[test]
     fn a_key_of_another_place_is_sent_there() {
         for (key, here, expected) in [
-            ("backoff", "", Some("\"backoff\" belongs under \"restart\"")),
+            ("backoff", "", Some("\"backoff\" belongs under \"restart\" or \"start\"")),
             ("policy", "", Some("\"policy\" belongs under \"restart\"")),
             ("services", "kennel", Some("\"services\" stands at the top level of the file")),
             ("replicas", "restart", Some("\"replicas\" belongs to a service")),

@@ -22,11 +22,12 @@ const OF_FILE: &[Refused] = &[any("kennel.listen"), any("kennel.token_file"), an
 
 const OF_SERVICE: &[Refused] = &[
     any("cgroup"),
-    any("sockets"),
-    any("ready.notify"),
-    any("watchdog"),
-    Refused { path: "rolling", name: "rolling", when: is_other_rolling },
     Refused { path: "run_on", name: "run_on: leader", when: |node| node.text() == Some("leader") },
+    Refused {
+        path: "start.on_give_up",
+        name: "start.on_give_up: resign",
+        when: |node| node.text() == Some("resign"),
+    },
     Refused {
         path: "restart.on_give_up",
         name: "restart.on_give_up: resign",
@@ -41,18 +42,6 @@ fn is_given(node: &Node) -> bool {
         Kind::Sequence(items) => !items.is_empty(),
         Kind::Mapping(entries) => !entries.is_empty(),
     }
-}
-
-fn is_other_rolling(node: &Node) -> bool {
-    is_given(node)
-        && node.entries().iter().any(|entry| {
-            let default = match entry.key.as_str() {
-                "max_unavailable" => "1",
-                "wait_for" => "healthy",
-                _ => return false,
-            };
-            !entry.value.is_null() && entry.value.text() != Some(default)
-        })
 }
 
 /// Refuses keys of the whole file.

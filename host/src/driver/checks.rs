@@ -6,18 +6,28 @@
 //!
 //! A task a check, and it ends with the run: an answer that nobody waits for any more is
 //! not made. What a check costs in time is bounded by its timeout here, and by the core
-//! once more. A policy that is asked is a task too.
+//! once more. Where answers are late, [`progress`](super::progress) tells what the service
+//! did meanwhile. A policy that is asked is a task too.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kennel_core::{CheckAnswer, CheckId, Input, InstanceId, InstanceView, RunId};
+use kennel_core::{
+    CheckAnswer, CheckId, CheckOutcome, Human, Input, InstanceId, InstanceView, RunId,
+};
 use kennel_wasm::model::policy::PastRun;
 
+use super::progress::{Answer, Output, Watch};
+use super::runs::CheckMemory;
 use super::{Clock, Driver, Fact};
-use crate::checks::{self, CheckContext, CheckKind};
-use crate::config::{ReadyWhen, ServiceConfig};
+use crate::checks::{self, CheckContext, CheckKind, Looked, Unresolved, UsageLimit, Window};
+use crate::config::{LogTarget, ReadyWhen, ServiceConfig};
 use crate::plugins::{self, About, CheckQuestion, PolicyQuestion, Slot};
 use crate::tallies::Checked;
+
+/// How old a look at `/proc` may be that is compared with a limit, and never older than half
+/// a period: with many limits, one look a second serves all.
+const USAGE_AGE: Duration = Duration::from_secs(1);
 
 /// What the core wants to know.
 #[derive(Clone, Copy)]
@@ -34,39 +44,62 @@ impl Driver {
         let view = self.core.view();
         let Some(instance) = view.instance_of(run).and_then(|id| view.instance(id)) else { return };
         let Some(definition) = self.definitions.get(&instance.spec().name) else { return };
-        let Some((kind, slot)) = looks_at(definition, check) else { return };
+        let Some(Looks { kind, slot, name, every }) = looks_at(definition, check) else { return };
+        let Some(pid) = self.runs.pid(run) else { return };
         let checked = Checked {
             service: instance.spec().name.clone(),
             instance: instance.name().clone(),
-            check: match &slot {
-                Slot::Ready | Slot::Policy => "ready".into(),
-                Slot::Health(name) => name.clone(),
+            check: name,
+        };
+        let watch = Watch {
+            meter: self.meter.clone(),
+            capture: self.capture.clone(),
+            instance: instance.name().clone(),
+            sessions: self.runs.sessions(run),
+            messages: self.runs.said(run).map(|said| said.messages.clone()).unwrap_or_default(),
+            output: match definition.logs.to {
+                LogTarget::File | LogTarget::Inherit => Output::Seen,
+                LogTarget::None => Output::Unseen,
             },
         };
         let (facts, tallies, began) = (self.facts.clone(), self.checks.clone(), Instant::now());
-        let answer = move |outcome, reason, next| {
+        let answer = move |answer: Answer| {
+            let Answer { outcome, reason, next } = answer;
             tallies.count(&checked, outcome, began.elapsed());
             let answer = CheckAnswer { run, check, number, outcome, reason, next };
             // Without a receiver there is no supervisor any more.
             let _ = facts.send(Fact::Input(Input::Checked(answer)));
         };
+        let CheckMemory { unresolved, streak, window } = self.runs.memory(run, &slot);
         match kind {
             CheckKind::BuiltIn(probe) => {
                 let context = CheckContext { launcher: self.runs.launcher(run) };
-                let (probe, unresolved) = (probe.clone(), self.runs.unresolved(run, check));
-                self.runs.check(run, async move {
+                let probe = probe.clone();
+                let asking = async move {
                     let outcome = checks::run(&probe, &context, timeout).await;
-                    answer(unresolved.counted(&outcome), outcome.reason().to_owned(), None);
+                    let reason = outcome.reason().to_owned();
+                    Answer { outcome: unresolved.counted(&outcome), reason, next: None }
+                };
+                self.runs.check(run, async move {
+                    answer(watch.over(asking, timeout, &streak).await);
+                });
+            }
+            CheckKind::Usage(limit) => {
+                let (limit, age) = (*limit, USAGE_AGE.min(every / 2));
+                self.runs.check(run, async move {
+                    answer(used(&watch, &limit, &window, (age, timeout)).await);
                 });
             }
             CheckKind::Plugin(_) => {
-                let pid = self.runs.pid(run);
-                let about = about(instance, definition, pid, self.clock);
+                let about = about(instance, definition, Some(pid), self.clock);
                 let question = CheckQuestion { about, slot, sequence: u64::from(number), timeout };
                 let reply = self.plugins.check(question);
-                self.runs.check(run, async move {
+                let asking = async move {
                     let reply = reply.await;
-                    answer(reply.outcome, reply.reason, reply.next);
+                    Answer { outcome: reply.outcome, reason: reply.reason, next: reply.next }
+                };
+                self.runs.check(run, async move {
+                    answer(watch.over(asking, timeout, &streak).await);
                 });
             }
         }
@@ -95,17 +128,49 @@ impl Driver {
     }
 }
 
+/// Compares what a run uses with a limit.
+async fn used(
+    watch: &Watch,
+    limit: &UsageLimit,
+    window: &Mutex<Window>,
+    (age, timeout): (Duration, Duration),
+) -> Answer {
+    let seen = tokio::time::timeout(timeout, watch.meter.see(&watch.sessions, age)).await;
+    let Ok(seen) = seen else {
+        // It is /proc that is slow, not the service.
+        let reason = format!("/proc has not said within {} what it uses", Human(timeout));
+        return Answer { outcome: CheckOutcome::Impossible, reason, next: None };
+    };
+    let Looked { outcome, next } =
+        window.lock().unwrap_or_else(PoisonError::into_inner).look(limit, seen);
+    let reason = outcome.reason().to_owned();
+    Answer { outcome: Unresolved::default().counted(&outcome), reason, next }
+}
+
+/// What a check of a service looks at, and its names.
+struct Looks<'a> {
+    kind: &'a CheckKind,
+    slot: Slot,
+    name: Arc<str>,
+    every: Duration,
+}
+
 /// What a check of this number looks at, if the definition still has it.
-fn looks_at(definition: &ServiceConfig, check: CheckId) -> Option<(&CheckKind, Slot)> {
+fn looks_at(definition: &ServiceConfig, check: CheckId) -> Option<Looks<'_>> {
     match check {
         CheckId::Ready => match &definition.ready {
-            ReadyWhen::Passes(kind) => Some((kind, Slot::Ready)),
-            ReadyWhen::Running | ReadyWhen::Logs(_) => None,
+            ReadyWhen::Passes(kind) => {
+                let every = Duration::ZERO;
+                Some(Looks { kind, slot: Slot::Ready, name: "ready".into(), every })
+            }
+            ReadyWhen::Running | ReadyWhen::Logs(_) | ReadyWhen::Notifies(_) => None,
         },
         CheckId::Health(index) => {
             let index = index as usize;
-            let name = definition.spec.health.get(index)?.name.clone();
-            Some((definition.health.get(index)?, Slot::Health(name)))
+            let spec = definition.spec.health.get(index)?;
+            let (name, every) = (spec.name.clone(), spec.every);
+            let kind = definition.health.get(index)?;
+            Some(Looks { kind, slot: Slot::Health(name.clone()), name, every })
         }
     }
 }

@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kennel_core::{Input, RunId, Signal};
 use kennel_wasm::Subject;
 
+use super::notify::{self, Ears, Place};
+use super::sockets::{Company, Held};
 use super::{Fact, Facts};
 use crate::checks::Launcher;
-use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, ServiceConfig};
+use crate::config::{
+    Command, LaunchConfig, LogConfig, LogTarget, Notify, ReadyWhen, ServiceConfig,
+};
 use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{self, Cause, Credentials, Launch, Output, Process};
 
@@ -24,8 +28,20 @@ pub(super) struct Job {
     pub(super) index: u32,
     pub(super) run: RunId,
     pub(super) capture: Capture,
+    /// Where its notification socket goes.
+    pub(super) place: Arc<Place>,
     pub(super) facts: Facts,
 }
+
+impl Job {
+    /// What every process of the run is started with in its environment.
+    pub(super) fn mark(&self) -> String {
+        format!("{RUN}={}", self.run)
+    }
+}
+
+/// Names the run to its processes.
+const RUN: &str = "KENNEL_RUN";
 
 /// Starts commands that look at the run, as its own process was started.
 pub(super) struct CommandsOf(pub(super) Job);
@@ -39,6 +55,7 @@ impl Launcher for CommandsOf {
 /// A process and what it was made of.
 pub(crate) struct Made {
     pub(super) process: Process,
+    pub(super) ears: Ears,
     pub(super) job: Job,
 }
 
@@ -47,6 +64,11 @@ impl Made {
     pub(super) fn subject(&self) -> (Subject, Arc<str>) {
         let service = self.job.definition.spec.name.clone();
         (Subject { service, instance: self.job.index }, self.job.name.clone())
+    }
+
+    /// How it says that it is ready, if it does.
+    pub(super) fn notify(&self) -> Option<Notify> {
+        self.job.definition.ready.notify()
     }
 
     /// Ends a process that nobody will supervise.
@@ -68,14 +90,18 @@ const NOT_INHERITED: [&str; 7] = [
 ];
 
 /// Makes the process of a run. Blocks for as long as the file system takes.
-pub(super) fn make(job: Job) -> Result<Made, String> {
+pub(super) fn make(job: Job, sockets: Option<(Held, Company)>) -> Result<Made, String> {
     let mut launch = prepare(&job, argv(&job.definition.launch.command))?;
+    if let Some((held, company)) = sockets {
+        held.hand_over(&job.definition.launch.sockets, company, &mut launch)?;
+    }
     attach_output(&mut launch, &job)?;
+    let ears = notify::attach(&mut launch, &job)?;
     let process = os::spawn(launch).map_err(|error| match error.hint() {
         Some(hint) => format!("{error} ({hint})"),
         None => error.to_string(),
     })?;
-    Ok(Made { process, job })
+    Ok(Made { process, ears, job })
 }
 
 /// Makes the process of the stop command, which is told the main process as `MAINPID`.
@@ -107,6 +133,8 @@ fn prepare(job: &Job, argv: Vec<OsString>) -> Result<Launch, String> {
         rlimits,
         nice,
         oom_score_adj,
+        // For its own process only, not for commands that look at it.
+        sockets: _,
     } = &job.definition.launch;
     let credentials = match (user, group) {
         (None, None) => None,
@@ -142,7 +170,7 @@ fn environment(
     env.extend(configured.iter().map(|(name, value)| (name.into(), value.into())));
     env.insert("KENNEL_SERVICE".into(), (&*job.definition.spec.name).into());
     env.insert("KENNEL_INSTANCE".into(), job.index.to_string().into());
-    env.insert("KENNEL_RUN".into(), job.run.to_string().into());
+    env.insert(RUN.into(), job.run.to_string().into());
     env.into_iter().collect()
 }
 

@@ -22,9 +22,14 @@
 mod checks;
 mod launch;
 mod news;
+mod notify;
+mod processes;
+mod progress;
 mod reload;
 mod runs;
+mod scale;
 mod snapshot;
+mod sockets;
 mod waiters;
 
 use std::collections::HashMap;
@@ -43,13 +48,18 @@ use crate::logs::{Capture, LogFact};
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
+use crate::usage::Meter;
 
 use checks::Question;
 use launch::Made;
 use news::News;
+use notify::Heard;
+pub(crate) use notify::Place;
 use reload::{Loaded, Reads};
 use runs::Runs;
-use waiters::Waiters;
+use scale::Scaled;
+use sockets::Sockets;
+use waiters::{Goal, Waiters};
 
 /// How long event sinks may take for the last events; the rest comes at the next start.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
@@ -67,6 +77,11 @@ pub(crate) enum Fact {
     Loaded(Loaded),
     /// What a configuration wants of plugins is loaded and tried.
     Prepared(Loaded, crate::plugins::Prepared),
+    /// The run has said something of itself.
+    Notified(RunId, Heard),
+    /// The run has closed the descriptor of this number, on which it was to say that it is
+    /// ready.
+    WordClosed(RunId, i32),
     /// The log threads report.
     Log(LogFact),
     /// Something happened to a plugin.
@@ -88,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) plugins: Plugins,
     pub(crate) sinks: Sinks,
     pub(crate) checks: CheckTallies,
+    pub(crate) meter: Meter,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
     pub(crate) ended: watch::Sender<Option<i32>>,
@@ -115,13 +131,17 @@ pub(crate) struct Driver {
     source: Option<Source>,
     definitions: HashMap<Arc<str>, Arc<ServiceConfig>>,
     runs: Runs,
+    sockets: Sockets,
+    place: Arc<Place>,
     waiters: Waiters,
+    scaled: Scaled,
     reads: Reads,
     news: News,
     capture: Capture,
     plugins: Plugins,
     sinks: Sinks,
     checks: CheckTallies,
+    meter: Meter,
     requests: mpsc::Receiver<Request>,
     facts: Facts,
     incoming: mpsc::UnboundedReceiver<Fact>,
@@ -171,6 +191,7 @@ impl Driver {
             plugins,
             sinks,
             checks,
+            meter,
             requests,
             facts,
             ended,
@@ -186,7 +207,10 @@ impl Driver {
             clock: Clock::start(),
             definitions: HashMap::new(),
             runs: Runs::default(),
+            sockets: Sockets::default(),
+            place: Arc::new(Place::new(&config.supervisor.state_dir)),
             waiters: Waiters::default(),
+            scaled: Scaled::default(),
             reads: Reads::default(),
             news: News::new(journal, status_lines),
             source,
@@ -194,6 +218,7 @@ impl Driver {
             plugins,
             sinks,
             checks,
+            meter,
             requests,
             facts: facts.0,
             incoming: facts.1,
@@ -265,8 +290,10 @@ impl Driver {
             self.perform(effect);
         }
         while let Some(event) = self.core.poll_event() {
+            self.sockets.note(&event);
             self.news.publish(&event, &self.runs);
         }
+        self.sockets.close_unused(self.core.view());
         for name in self.news.status_lines(self.core.view(), &self.runs) {
             self.capture.remove(&name);
         }
@@ -308,10 +335,17 @@ impl Driver {
             let error = "its definition is gone".to_owned();
             return self.tell_core(Input::SpawnFailed(run, error));
         };
-        let (capture, facts) = (self.capture.clone(), self.facts.clone());
-        let job = launch::Job { definition, name, index, run, capture, facts: facts.clone() };
+        let given = &definition.launch.sockets;
+        let sockets = self.sockets.wanted(&service, given).map(|held| {
+            let company = sockets::company(self.core.view(), instance, &service);
+            (held, company)
+        });
+        let (capture, facts, place) =
+            (self.capture.clone(), self.facts.clone(), self.place.clone());
+        let job =
+            launch::Job { definition, name, index, run, capture, place, facts: facts.clone() };
         let make = move || {
-            let made = launch::make(job);
+            let made = launch::make(job, sockets);
             // Without a receiver there is no supervisor any more that could stop it.
             if let Err(mpsc::error::SendError(Fact::Made(_, Ok(made)))) =
                 facts.send(Fact::Made(run, made))
@@ -345,6 +379,7 @@ impl Driver {
         match fact {
             Fact::Made(run, Ok(made)) => {
                 let (subject, name) = made.subject();
+                self.waits_for_word(run, made.notify());
                 self.runs.add(run, made, &self.facts);
                 if let Some(launcher) = self.runs.launcher(run) {
                     self.plugins.run_began(run, subject, name, launcher);
@@ -355,6 +390,8 @@ impl Driver {
             Fact::Input(input) => self.tell_core(input),
             Fact::Loaded(loaded) => self.take_loaded(loaded),
             Fact::Prepared(loaded, prepared) => self.take_prepared(loaded, prepared),
+            Fact::Notified(run, heard) => self.take_notified(run, heard),
+            Fact::WordClosed(run, number) => self.take_closed(run, number),
             Fact::Log(fact) => self.news.log_fact(&fact),
             Fact::Plugin(fact) => self.news.plugin_fact(&fact),
             Fact::SinksReady(required) => self.begin_with_sinks(required),
@@ -371,11 +408,21 @@ impl Driver {
                     &self.definitions,
                     &self.runs,
                     &self.news,
+                    &self.sockets,
                 );
                 let _ = reply.send(status);
             }
             Request::Act { verb, names: _, wait: _, reply } if self.refuses(verb) => {
                 let _ = reply.send(Err(VerbError::ShuttingDown));
+            }
+            Request::Act { verb: Verb::Scale(to), names, wait, reply } => {
+                match self.scale(to, &names) {
+                    Err(error) => drop(reply.send(Err(error))),
+                    Ok(order) => {
+                        let now = self.clock.now();
+                        self.waiters.wait(order, wait, now, reply);
+                    }
+                }
             }
             Request::Act { verb, names, wait, reply } => {
                 match waiters::resolve(self.core.view(), &names) {
@@ -383,7 +430,8 @@ impl Driver {
                         let _ = reply.send(Err(error));
                     }
                     Ok(ids) => {
-                        let order = self.waiters.order(verb, &ids, self.core.view());
+                        let goal = Goal::Of(verb);
+                        let order = self.waiters.order(goal, &ids, self.core.view());
                         self.tell_policies(verb, &ids);
                         self.tell_core(waiters::input(verb, ids));
                         let now = self.clock.now();
@@ -406,8 +454,8 @@ impl Driver {
     /// Where counters are forgotten, policies forget too.
     fn tell_policies(&self, verb: Verb, ids: &[InstanceId]) {
         match verb {
-            Verb::Stop | Verb::Signal(_) => return,
-            Verb::Start | Verb::Restart | Verb::Reset => {}
+            Verb::Stop | Verb::Signal(_) | Verb::Scale(_) => return,
+            Verb::Start | Verb::Restart | Verb::RollingRestart | Verb::Reset => {}
         }
         for instance in ids.iter().filter_map(|id| self.core.view().instance(*id)) {
             self.plugins.operator_spoke(&instance.spec().name, instance.index());
@@ -417,7 +465,9 @@ impl Driver {
     /// Whether it is too late for this order: everything is on its way down.
     fn refuses(&self, verb: Verb) -> bool {
         let is_late = match verb {
-            Verb::Start | Verb::Restart | Verb::Reset => true,
+            Verb::Start | Verb::Restart | Verb::RollingRestart | Verb::Scale(_) | Verb::Reset => {
+                true
+            }
             Verb::Stop | Verb::Signal(_) => false,
         };
         is_late && self.core.view().course() == Course::ShuttingDown
@@ -435,6 +485,8 @@ impl Driver {
         })
         .await;
         self.take_last_facts();
+        let sockets = std::mem::take(&mut self.sockets);
+        aside(move || sockets.close_all()).await;
         self.news.supervisor_stopped(code);
         self.sinks.finish(LAST_EVENTS).await;
         let plugins = self.plugins.clone();
@@ -465,6 +517,8 @@ impl Driver {
                 Fact::Plugin(fact) => self.news.plugin_fact(&fact),
                 Fact::Made(_, Err(_))
                 | Fact::Input(_)
+                | Fact::Notified(..)
+                | Fact::WordClosed(..)
                 | Fact::Loaded(_)
                 | Fact::Prepared(..)
                 | Fact::SinksReady(_) => {}

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kennel_core::{
-    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Origin, State, StopReason,
-    View,
+    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Missed, Origin, State,
+    StopReason, View,
 };
 use kennel_wasm::model::Severity;
 use serde_json::{Map, Value, json};
 
+use super::notify::{Hearsay, Ignored};
 use super::runs::Runs;
 use super::{Source, StatusLines};
 use crate::config::{ConfigErrors, Plan};
@@ -42,6 +43,7 @@ struct Facts {
     /// How the last run ended, in words.
     last_end: String,
     restarts_by_cause: BTreeMap<&'static str, u64>,
+    hearsay: Hearsay,
 }
 
 impl News {
@@ -68,9 +70,48 @@ impl News {
         self.facts.get(&id).map(|facts| facts.restarts_by_cause.clone()).unwrap_or_default()
     }
 
+    /// What was heard of an instance.
+    pub(super) fn hearsay(&mut self, id: InstanceId) -> &mut Hearsay {
+        &mut self.facts.entry(id).or_default().hearsay
+    }
+
+    /// The same, if there is any.
+    pub(super) fn heard(&self, id: InstanceId) -> Option<&Hearsay> {
+        self.facts.get(&id).map(|facts| &facts.hearsay)
+    }
+
+    /// Messages to the notification socket of an instance did not count.
+    pub(super) fn ignored(&mut self, id: InstanceId, name: &str, ignored: &Ignored) {
+        let Some(count) = self.hearsay(id).ignore(ignored, Instant::now()) else { return };
+        let why = &ignored.why;
+        let message = match count {
+            1 => format!("a notification was ignored: {why}"),
+            many => format!("{many} notifications were ignored; of the last one: {why}"),
+        };
+        tracing::warn!("{name}: {message}");
+        let attributes = Attributes::from_iter([("count".to_owned(), Value::from(count))]);
+        self.append("service.notification_ignored", Some(name.to_owned()), message, attributes);
+    }
+
+    /// A service has said something of itself.
+    pub(super) fn said(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        message: String,
+        attributes: Value,
+    ) {
+        tracing::debug!("{name}: {message}");
+        let attributes = attributes.as_object().cloned().unwrap_or_default();
+        self.append(kind, Some(name.to_owned()), message, attributes);
+    }
+
     pub(super) fn publish(&mut self, event: &Event, runs: &Runs) {
         let service = event.name.as_ref().map(ToString::to_string);
-        let message = event.kind.to_string();
+        let mut message = event.kind.to_string();
+        if let (EventKind::Ended { run, cause, .. }, Some(id)) = (&event.kind, event.instance) {
+            message.extend(self.hearsay(id).ended(*run, cause).map(|hint| format!("; {hint}")));
+        }
         if let (Some(id), Some(name)) = (event.instance, &event.name) {
             self.touched.insert(id, name.clone());
             if let EventKind::Failed { .. } = event.kind {
@@ -79,7 +120,7 @@ impl News {
             self.count(id, &event.kind, &message);
             self.log(id, name, &event.kind, &message);
         } else {
-            tracing::info!("{message}");
+            self.log_service(event.name.as_deref(), &event.kind, &message);
         }
         self.append(event.kind.name(), service, message, attributes(&event.kind, runs));
     }
@@ -87,6 +128,7 @@ impl News {
     fn count(&mut self, id: InstanceId, kind: &EventKind, message: &str) {
         let facts = self.facts.entry(id).or_default();
         match kind {
+            EventKind::Started { .. } => facts.hearsay.began(),
             EventKind::Ready { after, .. } => facts.ready_after = Some(*after),
             EventKind::Ended { cause, .. } => {
                 facts.last_cause = Some(cause_word(cause));
@@ -99,7 +141,6 @@ impl News {
             }
             EventKind::Wanted(..)
             | EventKind::Waiting(_)
-            | EventKind::Started { .. }
             | EventKind::Stopping { .. }
             | EventKind::Escalated { .. }
             | EventKind::Stuck { .. }
@@ -110,8 +151,12 @@ impl News {
             | EventKind::Stable { .. }
             | EventKind::HealthChanged { .. }
             | EventKind::PolicyDecided { .. }
+            | EventKind::WatchdogMissed { .. }
             | EventKind::Signalled { .. }
             | EventKind::Reset
+            | EventKind::RollBegan { .. }
+            | EventKind::RollEnded { .. }
+            | EventKind::RollFailed { .. }
             | EventKind::ShuttingDown(_)
             | EventKind::LeftBehind(_) => {}
         }
@@ -124,7 +169,9 @@ impl News {
             EventKind::Backoff { .. } => tracing::warn!("{name} {last_end}; {message}"),
             EventKind::Failed { .. } => tracing::error!("{name} {last_end}; {message}"),
             EventKind::Stuck { .. } => tracing::error!("{name} is {message}"),
-            EventKind::Escalated { .. } | EventKind::Swept { .. } => {
+            EventKind::Escalated { .. }
+            | EventKind::Swept { .. }
+            | EventKind::WatchdogMissed { .. } => {
                 tracing::warn!("{name}: {message}");
             }
             EventKind::HealthChanged { .. } | EventKind::PolicyDecided { .. } => {
@@ -141,9 +188,32 @@ impl News {
             | EventKind::Stable { .. }
             | EventKind::Signalled { .. }
             | EventKind::Reset
+            | EventKind::RollBegan { .. }
+            | EventKind::RollEnded { .. }
+            | EventKind::RollFailed { .. }
             | EventKind::ShuttingDown(_)
             | EventKind::LeftBehind(_) => tracing::debug!("{name}: {message}"),
         }
+    }
+
+    /// What concerns a service as a whole, or the supervisor.
+    fn log_service(&self, name: Option<&str>, kind: &EventKind, message: &str) {
+        match (name, kind) {
+            (Some(name), EventKind::RollFailed { .. }) => tracing::error!("{name}: {message}"),
+            (Some(name), _) => tracing::info!("{name}: {message}"),
+            (None, _) => tracing::info!("{message}"),
+        }
+    }
+
+    pub(super) fn scaled(&mut self, service: &str, from: u32, to: u32) {
+        let message =
+            format!("scaled from {from} to {to}, until services.yaml says another number");
+        tracing::info!("{service}: {message}");
+        let attributes = Attributes::from_iter([
+            ("from".to_owned(), Value::from(from)),
+            ("to".to_owned(), Value::from(to)),
+        ]);
+        self.append("service.scaled", Some(service.to_owned()), message, attributes);
     }
 
     /// Prints the plain status line of each instance that events touched, where it is
@@ -262,6 +332,7 @@ fn cause_word(cause: &Cause) -> &'static str {
         Cause::StartFailed(_) => "start-failed",
         Cause::NotReady(..) => "not-ready",
         Cause::Unhealthy(_) => "unhealthy",
+        Cause::Watchdog(_) => "watchdog",
     }
 }
 
@@ -276,6 +347,8 @@ fn stop_word(reason: &StopReason) -> &'static str {
         StopReason::DependencyRestarted(_) => "dependency-restarted",
         StopReason::NotReady(..) => "not-ready",
         StopReason::Unhealthy(_) => "unhealthy",
+        StopReason::Watchdog(_) => "watchdog",
+        StopReason::Announced => "announced",
         StopReason::Remnants(_) => "remnants",
     }
 }
@@ -312,7 +385,8 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
                 Cause::Exited(ExitStatus::Unknown)
                 | Cause::StartFailed(_)
                 | Cause::NotReady(..)
-                | Cause::Unhealthy(_) => {}
+                | Cause::Unhealthy(_)
+                | Cause::Watchdog(_) => {}
             }
             value
         }
@@ -322,19 +396,26 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
         }
         EventKind::Stuck { run, after } => json!({"run": run.0, "after_ms": millis(*after)}),
         EventKind::Swept { run } | EventKind::Stable { run } => json!({"run": run.0}),
-        EventKind::Backoff { delay, rule, counted } => json!({
-            "delay_ms": millis(*delay),
-            "rule": match rule {
-                DelayRule::FirstAfterStable => "first-after-stable",
-                DelayRule::Backoff => "backoff",
-            },
-            "restart": counted.map(|counted| counted.number),
-            "limit": counted.map(|counted| counted.limit.max),
-            "within_ms": counted.map(|counted| millis(counted.limit.within)),
-        }),
+        EventKind::Backoff { delay, rule, counted } => {
+            let (rule, attempt, attempts) = match rule {
+                DelayRule::FirstAfterStable => ("first-after-stable", None, None),
+                DelayRule::Backoff => ("backoff", None, None),
+                DelayRule::Attempt { next, max } => ("attempt", Some(next), Some(max)),
+            };
+            json!({
+                "delay_ms": millis(*delay),
+                "rule": rule,
+                "attempt": attempt,
+                "attempts": attempts,
+                "restart": counted.map(|counted| counted.number),
+                "limit": counted.map(|counted| counted.limit.max),
+                "within_ms": counted.map(|counted| millis(counted.limit.within)),
+            })
+        }
         EventKind::Failed { reason, .. } => json!({
             "reason": match reason {
                 GaveUp::Limit(_) => "limit",
+                GaveUp::Attempts(_) => "attempts",
                 GaveUp::Policy => "policy",
                 GaveUp::Advice(_) => "policy-plugin",
             },
@@ -345,7 +426,21 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
         EventKind::HealthChanged { run, from, to, .. } => {
             json!({"run": run.0, "from": from.to_string(), "to": to.to_string()})
         }
+        EventKind::WatchdogMissed { run, missed } => json!({
+            "run": run.0,
+            "within_ms": match missed {
+                Missed::Sign(every) => Some(millis(*every)),
+                Missed::Nothing => None,
+            },
+        }),
         EventKind::Signalled { run, signal } => json!({"run": run.0, "signal": signal.to_string()}),
+        EventKind::RollBegan { instances, max_unavailable } => {
+            json!({"instances": instances, "max_unavailable": max_unavailable})
+        }
+        EventKind::RollEnded { done } => json!({"done": done}),
+        EventKind::RollFailed { at, why: _, kept } => {
+            json!({"instance": &**at, "not_restarted": kept})
+        }
         EventKind::ShuttingDown(how) => json!({"how": match how {
             kennel_core::Shutdown::Orderly => "orderly",
             kennel_core::Shutdown::GaveUp => "gave-up",

@@ -87,7 +87,10 @@ impl Driver {
                 self.news.config_rejected(&source, &errors);
                 Err(ReloadError::Invalid(errors))
             }
-            (Ok(new), Purpose::Plan) => Ok(config::plan(&self.config, &new)),
+            (Ok(mut new), Purpose::Plan) => {
+                self.scaled.hold_in(&mut new);
+                Ok(config::plan(&self.config, &new))
+            }
             // Read before what is in force: a later reload was faster.
             (Ok(_), Purpose::Reload) if number < self.reads.taken => Ok(Plan::default()),
             (Ok(new), Purpose::Reload) => {
@@ -127,8 +130,10 @@ impl Driver {
                 Err(ReloadError::ShuttingDown)
             }
             Ok(_) if number < self.reads.taken => Ok(Plan::default()),
-            Ok(new) => {
+            Ok(mut new) => {
                 self.reads.taken = number;
+                self.scaled.hold_in(&mut new);
+                self.scaled.forget(&new);
                 let mut plan = config::plan(&self.config, &new);
                 if let Some(prepared) = prepared {
                     plan.refused = prepared.refusals();
@@ -167,6 +172,7 @@ impl Driver {
         self.core.set_limits(limits(&self.config.supervisor));
         let graph = self.config.graph.clone();
         self.tell_core(Input::Configure { graph, restart });
+        self.sockets.forget(&configured);
         self.checks.forget(|checked| !configured.contains(&checked.service));
     }
 

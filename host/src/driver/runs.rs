@@ -4,17 +4,21 @@
 //! exists and leaves when the core releases it; a task per run waits for the exit.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kennel_core::{CheckId, ExitStatus, Group, Input, RunId, Signal};
+use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::launch::{Job, Made};
+use super::notify::{self, Flush, Said};
+use super::processes::Processes;
+use super::progress::Streak;
 use super::{Fact, Facts, launch};
-use crate::checks::{Launcher, Unresolved};
+use crate::checks::{Launcher, Unresolved, Window};
 use crate::lookup::Lookup;
 use crate::os::{Process, proc};
+use crate::plugins::Slot;
 
 /// How often a group is looked at whose main process has ended: soon at first, since
 /// most are gone within a moment.
@@ -39,24 +43,50 @@ impl Default for Runs {
 }
 
 struct Run {
-    process: Arc<Process>,
+    processes: Arc<Processes>,
     job: Job,
+    said: Said,
+    /// Keeps the listener of its notification socket at work.
+    _flush: Option<Flush>,
     group_watch: Option<JoinHandle<()>>,
     stop_command: Option<JoinHandle<()>>,
     /// Its checks that are being made; they end with it.
     checks: JoinSet<()>,
-    /// Of each of them, how often the name it asks for was not resolved.
-    unresolved: Vec<(CheckId, Unresolved)>,
+    /// What is remembered of each of them from one to the next.
+    memories: HashMap<Slot, CheckMemory>,
+}
+
+/// What is remembered of one check, for as long as the run lasts. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct CheckMemory {
+    /// How often the name it asks for was not resolved.
+    pub(super) unresolved: Unresolved,
+    /// What had been done when its answers began to be late.
+    pub(super) streak: Streak,
+    /// Since when the service has used too much.
+    pub(super) window: Arc<Mutex<Window>>,
 }
 
 impl Runs {
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
-        let Made { process, job } = made;
-        let process = Arc::new(process);
-        tokio::spawn(wait_for_exit(run, process.clone(), self.groups.clone(), facts.clone()));
+        let Made { process, ears, job } = made;
+        let flush = notify::listen(&job, process.pid(), ears);
+        let processes = Arc::new(Processes::new(process, job.mark()));
+        let watched = Watched { processes: processes.clone(), flush: flush.clone() };
+        tokio::spawn(wait_for_exit(run, watched, self.groups.clone(), facts.clone()));
+        let said = Said::default();
         let (group_watch, stop_command) = (None, None);
-        let (checks, unresolved) = (JoinSet::new(), Vec::new());
-        let entry = Run { process, job, group_watch, stop_command, checks, unresolved };
+        let (checks, memories) = (JoinSet::new(), HashMap::new());
+        let entry = Run {
+            processes,
+            job,
+            said,
+            _flush: flush,
+            group_watch,
+            stop_command,
+            checks,
+            memories,
+        };
         self.runs.insert(run, entry);
     }
 
@@ -74,40 +104,56 @@ impl Runs {
         }
     }
 
-    /// The count of unresolved names of a check, for as long as the run lasts.
-    pub(super) fn unresolved(&mut self, run: RunId, check: CheckId) -> Unresolved {
-        let Some(run) = self.runs.get_mut(&run) else { return Unresolved::default() };
-        if let Some((_, known)) = run.unresolved.iter().find(|(id, _)| *id == check) {
-            return known.clone();
-        }
-        let new = Unresolved::default();
-        run.unresolved.push((check, new.clone()));
-        new
+    /// What is remembered of a check of the run.
+    pub(super) fn memory(&mut self, run: RunId, slot: &Slot) -> CheckMemory {
+        let Some(run) = self.runs.get_mut(&run) else { return CheckMemory::default() };
+        run.memories.entry(slot.clone()).or_default().clone()
     }
 
     /// The main process of the run, to be shown.
     pub(super) fn pid(&self, run: RunId) -> Option<i32> {
-        self.runs.get(&run).map(|run| run.process.pid())
+        self.runs.get(&run).map(|run| run.processes.main().pid())
+    }
+
+    /// The sessions that its processes are in.
+    pub(super) fn sessions(&self, run: RunId) -> Vec<i32> {
+        self.runs.get(&run).map(|run| run.processes.sessions()).unwrap_or_default()
+    }
+
+    /// What the run says of itself.
+    pub(super) fn said(&mut self, run: RunId) -> Option<&mut Said> {
+        Some(&mut self.runs.get_mut(&run)?.said)
+    }
+
+    /// The same in one line, to be shown.
+    pub(super) fn status_text(&self, run: RunId) -> Option<String> {
+        self.runs.get(&run)?.said.text()
+    }
+
+    /// Another process is the main one from now on; none: the one that was spawned. False:
+    /// it cannot be.
+    pub(super) fn name_main(&self, run: RunId, main: Option<Arc<Process>>) -> bool {
+        self.runs.get(&run).is_some_and(|run| run.processes.name_main(main))
     }
 
     pub(super) fn signal(&self, run: RunId, signal: Signal) {
         if let Some(run) = self.runs.get(&run) {
-            report(run, signal, run.process.signal(signal.number()));
+            report(run, signal, run.processes.signal(signal.number()));
         }
     }
 
     pub(super) fn signal_group(&self, run: RunId, signal: Signal) {
         if let Some(run) = self.runs.get(&run) {
-            report(run, signal, run.process.signal_group(signal.number()));
+            report(run, signal, run.processes.signal_group(signal.number()));
         }
     }
 
     pub(super) fn watch_group(&mut self, id: RunId, facts: &Facts) {
         if let Some(run) = self.runs.get_mut(&id) {
-            let (process, facts) = (run.process.clone(), facts.clone());
+            let (processes, facts) = (run.processes.clone(), facts.clone());
             let groups = self.groups.clone();
             run.group_watch = Some(tokio::spawn(async move {
-                wait_for_group(&process, &groups).await;
+                wait_for_group(&processes, &groups).await;
                 let _ = facts.send(Fact::Input(Input::GroupEnded(id)));
             }));
         }
@@ -115,7 +161,8 @@ impl Runs {
 
     pub(super) fn run_stop_command(&mut self, id: RunId, timeout: Duration, facts: &Facts) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let (job, pid, facts) = (run.job.clone(), run.process.pid(), facts.clone());
+        let pid = run.processes.main().pid();
+        let (job, facts) = (run.job.clone(), facts.clone());
         run.stop_command = Some(tokio::spawn(async move {
             stop_command(job, pid, timeout).await;
             let _ = facts.send(Fact::Input(Input::StopCommandEnded(id)));
@@ -136,7 +183,7 @@ impl Runs {
             if let Some(watch) = run.group_watch {
                 watch.abort();
             }
-            run.process.release();
+            run.processes.release();
         }
     }
 }
@@ -151,13 +198,66 @@ fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
     }
 }
 
-async fn wait_for_exit(run: RunId, process: Arc<Process>, groups: Groups, facts: Facts) {
-    let status = exit_status(run, &process).await;
+/// What is known of a run whose end is waited for.
+struct Watched {
+    processes: Arc<Processes>,
+    flush: Option<Flush>,
+}
+
+async fn wait_for_exit(run: RunId, watched: Watched, groups: Groups, facts: Facts) {
+    let status = watched.main_exit(run).await;
+    let processes = &watched.processes;
     // Most groups are empty by now, and the kernel says so without a look at /proc.
-    let empty = process.signal_group(0).is_err_and(|e| e.raw_os_error() == Some(libc::ESRCH));
-    let group =
-        if empty || !group_alive(&process, &groups).await { Group::Empty } else { Group::Left };
+    let is_empty = processes.are_gone() || !group_alive(processes, &groups).await;
+    let group = if is_empty { Group::Empty } else { Group::Left };
     let _ = facts.send(Fact::Input(Input::Exited { run, status, group }));
+}
+
+impl Watched {
+    /// How the main process ended, when there is no other one by then. A spawned process
+    /// that has named another may end with success before that one.
+    async fn main_exit(&self, run: RunId) -> ExitStatus {
+        let spawned = self.processes.spawned();
+        let mut named = self.processes.watch();
+        let mut is_handed_over = false;
+        loop {
+            let main = named.borrow_and_update().main.clone();
+            let waits_for_spawned = !(is_handed_over && main.is_some());
+            let (who, status) = tokio::select! {
+                status = exit_of(run, main.as_deref()) => (Ended::Named, status),
+                status = exit_of(run, Some(spawned)), if waits_for_spawned => {
+                    (Ended::Spawned, status)
+                }
+                _ = named.changed() => continue,
+            };
+            // What it said last may name another process.
+            if let Some(flush) = &self.flush {
+                flush.flush().await;
+            }
+            match (who, status) {
+                (Ended::Spawned, ExitStatus::Code(0)) if self.processes.has_named() => {
+                    is_handed_over = true;
+                }
+                (Ended::Named, _) if named.has_changed().unwrap_or(false) => {}
+                (Ended::Spawned | Ended::Named, status) => return status,
+            }
+        }
+    }
+}
+
+/// Which process of a run has ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    Spawned,
+    Named,
+}
+
+/// Nobody never ends.
+async fn exit_of(run: RunId, process: Option<&Process>) -> ExitStatus {
+    match process {
+        Some(process) => exit_status(run, process).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Only `ECHILD` says that the process has ended and how is not known. Other errors come
@@ -182,17 +282,17 @@ async fn exit_status(run: RunId, process: &Process) -> ExitStatus {
     }
 }
 
-async fn wait_for_group(process: &Process, groups: &Groups) {
+async fn wait_for_group(processes: &Processes, groups: &Groups) {
     let mut pause = GROUP_POLL_FIRST;
-    while group_alive(process, groups).await {
+    while group_alive(processes, groups).await {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(GROUP_POLL_MAX);
     }
 }
 
 /// All that wait for their groups look through `/proc` together.
-async fn group_alive(process: &Process, groups: &Groups) -> bool {
-    process.group_alive_among(groups.ask().await.as_ref().as_ref())
+async fn group_alive(processes: &Processes, groups: &Groups) -> bool {
+    processes.alive_among(groups.ask().await.as_ref().as_ref())
 }
 
 /// Kills the group of a stop command that is not let finish.

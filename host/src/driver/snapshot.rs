@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kennel_core::{InstanceView, State, View};
+use kennel_core::{InstanceView, State, Time, View};
 
 use super::Clock;
 use super::news::News;
 use super::runs::Runs;
+use super::sockets::Sockets;
 use crate::config::{Config, LogTarget, ServiceConfig};
 use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
 
@@ -18,9 +19,15 @@ pub(super) fn status(
     definitions: &HashMap<Arc<str>, Arc<ServiceConfig>>,
     runs: &Runs,
     news: &News,
+    sockets: &Sockets,
 ) -> Status {
     let services = view.instances().map(|instance| {
-        service(instance, clock, runs, news, definitions.get(&instance.spec().name))
+        let definition = definitions.get(&instance.spec().name);
+        let mut status = service(instance, clock, runs, news, definition);
+        if let Some(definition) = definition {
+            status.sockets = sockets.status(&status.service, &definition.launch.sockets);
+        }
+        status
     });
     Status {
         services: services.collect(),
@@ -49,18 +56,36 @@ fn service(
         state: instance.state(),
         wanted: instance.wanted(),
         pid: instance.run().and_then(|run| runs.pid(run)),
+        sessions: instance.run().map(|run| runs.sessions(run)).unwrap_or_default(),
         ready: instance.state() == State::Up,
         health: instance.health(),
         restarts: instance.restarts(),
         since: clock.wall(instance.since()),
         exit: instance.last_exit().map(|(status, at)| (status, clock.wall(at))),
-        reason: instance.reason(now),
+        reason: reason(instance, now, news),
+        status_text: instance.run().and_then(|run| runs.status_text(run)),
+        ignored_notifications: news.heard(instance.id()).map_or(0, |heard| heard.ignored()),
         next_restart_in: instance.next_restart().map(|at| at.since(now)),
         memory_bytes: None,
         cpu: None,
         start_time: news.ready_after(instance.id()),
         restarts_by_cause: news.restarts_by_cause(instance.id()),
         labels: definition.map(|definition| definition.labels.clone()).unwrap_or_default(),
+        sockets: Vec::new(),
         logs_to: definition.map_or(LogTarget::File, |definition| definition.logs.to),
     }
+}
+
+/// Why it is as it is; of one that is not ready, or has failed, with what it says of that.
+fn reason(instance: InstanceView<'_>, now: Time, news: &News) -> String {
+    let mut reason = instance.reason(now);
+    let heard = news.heard(instance.id());
+    let hint = match (instance.state(), instance.run()) {
+        (State::Starting, Some(run)) => heard.and_then(|heard| heard.why_unready(run)),
+        (State::Backoff | State::Failed, _) => heard.and_then(|heard| heard.last()),
+        (State::Starting, None)
+        | (State::Down | State::Waiting | State::Up | State::Stopping | State::Done, _) => None,
+    };
+    reason.extend(hint.map(|hint| format!("; {hint}")));
+    reason
 }

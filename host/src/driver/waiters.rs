@@ -16,6 +16,9 @@ use crate::suggest;
 /// How many names a wrong one is answered with.
 const NEAR_NAMES: usize = 3;
 
+/// What becomes of the rest when a rolling restart stops.
+const NOT_ITS_TURN: &str = "not restarted, the rolling restart stopped before";
+
 type Reply = oneshot::Sender<Result<Vec<Outcome>, VerbError>>;
 
 #[derive(Default)]
@@ -33,13 +36,23 @@ struct Waiter {
 }
 
 /// What was asked for, and how things stood then.
+#[derive(Default)]
 pub(super) struct Order {
-    verb: Verb,
     before: Vec<Before>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// What this verb wants.
+    Of(Verb),
+    /// That it is no more.
+    Gone,
 }
 
 struct Before {
     id: InstanceId,
+    goal: Goal,
     name: String,
     state: State,
     run: Option<RunId>,
@@ -51,7 +64,10 @@ pub(super) fn resolve(view: View<'_>, names: &[String]) -> Result<Vec<InstanceId
     for name in names {
         let found = view.find(name);
         if found.is_empty() {
-            let known: Vec<&str> = view.instances().map(|i| &**i.name()).collect();
+            let mut known: Vec<&str> = view.instances().map(|i| &**i.name()).collect();
+            known.extend(view.instances().map(|i| &*i.spec().name));
+            known.sort_unstable();
+            known.dedup();
             let near = suggest::near(name, known.into_iter(), NEAR_NAMES);
             return Err(VerbError::UnknownService { name: name.clone(), near });
         }
@@ -65,24 +81,36 @@ pub(super) fn input(verb: Verb, ids: Vec<InstanceId>) -> Input {
         Verb::Start => Input::Start(ids),
         Verb::Stop => Input::Stop(ids),
         Verb::Restart => Input::Restart(ids),
+        Verb::RollingRestart => Input::Roll(ids),
+        // The driver configures what this needs before it wants all of them up.
+        Verb::Scale(_) => Input::Start(ids),
         Verb::Reset => Input::Reset(ids),
         Verb::Signal(signal) => Input::Signal(ids, signal),
     }
 }
 
+impl Order {
+    /// This and that.
+    pub(super) fn and(mut self, other: Order) -> Order {
+        self.before.extend(other.before);
+        self
+    }
+}
+
 impl Waiters {
     /// Notes how things stand before the core is told.
-    pub(super) fn order(&self, verb: Verb, ids: &[InstanceId], view: View<'_>) -> Order {
+    pub(super) fn order(&self, goal: Goal, ids: &[InstanceId], view: View<'_>) -> Order {
         let before = ids.iter().filter_map(|&id| {
             let instance = view.instance(id)?;
             Some(Before {
                 id,
+                goal,
                 name: instance.name().to_string(),
                 state: instance.state(),
                 run: instance.run(),
             })
         });
-        Order { verb, before: before.collect() }
+        Order { before: before.collect() }
     }
 
     pub(super) fn wait(&mut self, order: Order, wait: Wait, begun: Time, reply: Reply) {
@@ -109,12 +137,8 @@ impl Waiters {
             let took = now.since(waiter.begun);
             let outlook = Outlook { view, now, took, runs };
             let out_of_time = waiter.gives_up.is_some_and(|at| at <= wall);
-            let outcomes: Vec<Option<Outcome>> = waiter
-                .order
-                .before
-                .iter()
-                .map(|before| outlook.settled(waiter.order.verb, before))
-                .collect();
+            let outcomes: Vec<Option<Outcome>> =
+                waiter.order.before.iter().map(|before| outlook.settled(before)).collect();
             if outcomes.iter().any(Option::is_none) && !out_of_time {
                 if !waiter.reply.is_closed() {
                     still_waiting.push(waiter);
@@ -125,9 +149,7 @@ impl Waiters {
                 .into_iter()
                 .zip(&waiter.order.before)
                 .map(|(outcome, before)| {
-                    outcome.unwrap_or_else(|| {
-                        outlook.unsettled(waiter.order.verb, before, waiter.wait)
-                    })
+                    outcome.unwrap_or_else(|| outlook.unsettled(before, waiter.wait))
                 })
                 .collect();
             let _ = waiter.reply.send(Ok(outcomes));
@@ -153,9 +175,9 @@ struct Outlook<'a> {
 
 impl Outlook<'_> {
     /// What became of an instance, once that is certain.
-    fn settled(&self, verb: Verb, before: &Before) -> Option<Outcome> {
+    fn settled(&self, before: &Before) -> Option<Outcome> {
         let Some(instance) = self.view.instance(before.id) else {
-            let success = verb == Verb::Stop;
+            let success = [Goal::Gone, Goal::Of(Verb::Stop)].contains(&before.goal);
             return Some(self.outcome(before, success, State::Down, "removed".into()));
         };
         let (state, took) = (instance.state(), Human(self.took));
@@ -165,6 +187,10 @@ impl Outlook<'_> {
             None => sentence,
         };
         let told = |success, message| Some(self.outcome(before, success, state, message));
+        let verb = match before.goal {
+            Goal::Of(verb) => verb,
+            Goal::Gone => return None,
+        };
         match verb {
             Verb::Reset => told(true, "failures forgotten".into()),
             Verb::Signal(signal) => match pid {
@@ -190,10 +216,14 @@ impl Outlook<'_> {
                 | State::Failed
                 | State::Done => None,
             },
-            Verb::Start | Verb::Restart => {
+            Verb::RollingRestart if self.view.is_rolling(&instance.spec().name) => None,
+            Verb::Start | Verb::Restart | Verb::RollingRestart | Verb::Scale(_) => {
                 let same_run = before.run.is_some() && instance.run() == before.run;
                 if verb == Verb::Restart && same_run {
                     return None;
+                }
+                if verb == Verb::RollingRestart && same_run {
+                    return told(false, with_pid(NOT_ITS_TURN.into()));
                 }
                 match state {
                     State::Up if same_run && before.state == State::Up => {
@@ -203,6 +233,12 @@ impl Outlook<'_> {
                     State::Done => told(true, format!("done in {took}")),
                     State::Backoff | State::Failed => told(false, instance.reason(self.now)),
                     State::Down => told(false, "stopped meanwhile".into()),
+                    // A roll that is over waits for nothing any more.
+                    State::Waiting | State::Starting | State::Stopping
+                        if verb == Verb::RollingRestart =>
+                    {
+                        told(false, format!("{state}: {}", instance.reason(self.now)))
+                    }
                     State::Waiting | State::Starting | State::Stopping => None,
                 }
             }
@@ -210,7 +246,7 @@ impl Outlook<'_> {
     }
 
     /// What is to be said of an instance that is not there yet.
-    fn unsettled(&self, verb: Verb, before: &Before, wait: Wait) -> Outcome {
+    fn unsettled(&self, before: &Before, wait: Wait) -> Outcome {
         let Some(instance) = self.view.instance(before.id) else {
             return self.outcome(before, false, State::Down, "removed".into());
         };
@@ -218,11 +254,13 @@ impl Outlook<'_> {
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         match wait {
             Wait::No => {
-                let what = match verb {
-                    Verb::Start => "started",
-                    Verb::Stop => "stopped",
-                    Verb::Restart => "restarted",
-                    Verb::Reset | Verb::Signal(_) => "done",
+                let what = match before.goal {
+                    Goal::Of(Verb::Start | Verb::Scale(_)) => "started",
+                    Goal::Of(Verb::Stop) => "stopped",
+                    Goal::Of(Verb::Restart) => "restarted",
+                    Goal::Of(Verb::RollingRestart) => "restarted in its turn",
+                    Goal::Of(Verb::Reset | Verb::Signal(_)) => "done",
+                    Goal::Gone => "stopped and removed",
                 };
                 let message = format!("to be {what}, {state} now");
                 self.outcome(before, true, state, message)

@@ -201,6 +201,11 @@ impl Capture {
         self.registry.counters()
     }
 
+    /// What was captured of one service.
+    pub fn counters_of(&self, service: &Arc<str>) -> LogCounters {
+        self.registry.counters_of(service)
+    }
+
     /// A number that changes whenever there may be more to read in the file of `service`.
     pub fn changes(&self, service: &Arc<str>) -> watch::Receiver<u64> {
         self.registry.subscribe(service)

@@ -80,6 +80,10 @@ impl Registry {
         self.lock().remove(service);
     }
 
+    pub(crate) fn counters_of(&self, service: &str) -> LogCounters {
+        self.lock().get(service).map(|entry| entry.counters()).unwrap_or_default()
+    }
+
     pub(crate) fn counters(&self) -> Vec<(Arc<str>, LogCounters)> {
         self.lock().iter().map(|(name, entry)| (Arc::clone(name), entry.counters())).collect()
     }

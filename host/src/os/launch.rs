@@ -23,9 +23,10 @@ pub struct Launch {
     pub argv: Vec<OsString>,
     /// The complete environment; nothing is inherited.
     pub env: Vec<(OsString, OsString)>,
-    /// Name of a variable that is set to the process's own pid, which nobody knows
-    /// earlier: `LISTEN_PID` of `sd_listen_fds(3)`.
-    pub pid_variable: Option<OsString>,
+    /// Names of variables that are set to the process's own pid, which nobody knows
+    /// earlier: `LISTEN_PID` of `sd_listen_fds(3)`, `WATCHDOG_PID` of
+    /// `sd_watchdog_enabled(3)`. They replace those of the same name in [`env`](Self::env).
+    pub pid_variables: Vec<OsString>,
     /// Where the process starts, entered with its own rights; `None`: as the supervisor.
     pub working_dir: Option<PathBuf>,
     /// Who it runs as; `None`: as the supervisor.
@@ -53,7 +54,7 @@ impl Launch {
         Self {
             argv: argv.into_iter().map(Into::into).collect(),
             env: Vec::new(),
-            pid_variable: None,
+            pid_variables: Vec::new(),
             working_dir: None,
             credentials: None,
             umask: None,

@@ -8,7 +8,7 @@
 //!    │         │        │          └─ pidfd, group signals
 //!    │         │        └─ children: the runs that an orphan sweep leaves alone
 //!    │         └─ program: the file to execute, or what was meant
-//!    └─ credentials, rlimits, output pipe
+//!    └─ credentials, rlimits, output pipe, held sockets, notification socket
 //! ```
 //!
 //! Nothing here changes anything global in an embedding program, with three exceptions
@@ -21,8 +21,10 @@ mod cause;
 mod children;
 mod credentials;
 mod fds;
+mod held_socket;
 mod launch;
 mod lock;
+mod notify;
 mod orphans;
 mod pidfd;
 mod pipe;
@@ -30,6 +32,7 @@ mod plan;
 mod process;
 mod program;
 mod rlimit;
+mod socket_file;
 mod spawn;
 mod spawn_error;
 mod wait;
@@ -40,13 +43,16 @@ mod tests;
 pub use cause::Cause;
 pub use credentials::{Credentials, CredentialsError};
 pub use fds::{open_count, original_nofile, raise_nofile};
+pub use held_socket::{HeldSocket, ListenError, SocketAddress, SocketOptions};
 pub use launch::{Inherited, Launch, Output};
 pub use lock::{LockError, StateLock};
+pub use notify::{Datagram, NotifyName, NotifySocket};
 pub use orphans::{Orphan, become_subreaper, reap_orphans};
-pub use pipe::{OutputPipe, output_pipe, reopen_output};
-pub use process::{GroupSignals, Process};
+pub use pipe::{OutputPipe, output_pipe, ready_pipe, reopen_output};
+pub use process::{GroupSignals, Process, signal_exactly};
 pub use program::{ProgramError, find as find_program, near_names};
 pub use rlimit::{Resource, Rlimit, UNLIMITED};
+pub(crate) use socket_file::{InTheWay, SocketFile, clear as clear_socket};
 pub use spawn::{spawn, spawn_with};
 pub use spawn_error::{SpawnError, Step};
 pub use wait::ExitStatus;

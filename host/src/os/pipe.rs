@@ -55,6 +55,17 @@ pub fn output_pipe() -> io::Result<OutputPipe> {
     Ok(OutputPipe { reader, service })
 }
 
+/// Makes a pipe for a service to tell something: our end, which does not block, and the
+/// service's, both close-on-exec. Drop the second one, or EOF never arrives.
+///
+/// # Errors
+/// `EMFILE` or `ENFILE`.
+pub fn ready_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((reader, writer))
+}
+
 /// Opens the pipe again that process `pid` writes to as descriptor `number`, to go on
 /// where an earlier supervisor left off. The caller has checked who `pid` is.
 ///

@@ -29,7 +29,8 @@ pub(super) struct Plan {
     pub(super) program: CString,
     pub(super) argv: Strings,
     pub(super) env: Strings,
-    pub(super) pid_digits: Option<PidDigits>,
+    /// Variables that the child completes.
+    pub(super) pid_digits: Vec<PidDigits>,
     pub(super) working_dir: Option<CString>,
     pub(super) umask: Option<u32>,
     pub(super) rlimits: Vec<Limit>,
@@ -109,7 +110,7 @@ impl Plan {
     pub(super) fn prepare(launch: &Launch) -> Result<Self, SpawnError> {
         let name = launch.argv.first().ok_or(SpawnError::EmptyCommand)?;
         let argv = launch.argv.iter().map(|argument| text(argument, || "an argument".into()));
-        let argv = Strings::new(argv.collect::<Result<_, _>>()?, None);
+        let argv = Strings::new(argv.collect::<Result<_, _>>()?, &[]);
         let (env, pid_digits) = environment(launch)?;
         let path = launch.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| &**path);
         let program = program::find(name, path, launch.working_dir.as_deref())?;
@@ -180,9 +181,9 @@ impl Plan {
 }
 
 impl Strings {
-    fn new(owned: Vec<CString>, extra: Option<&PidDigits>) -> Self {
+    fn new(owned: Vec<CString>, extra: &[PidDigits]) -> Self {
         let pointers = owned.iter().map(|text| text.as_ptr());
-        let extra = extra.map(|digits| digits.text.as_ptr().cast::<c_char>());
+        let extra = extra.iter().map(|digits| digits.text.as_ptr().cast::<c_char>());
         let pointers = pointers.chain(extra).chain([std::ptr::null()]).collect();
         Self { pointers, _owned: owned }
     }
@@ -192,21 +193,21 @@ fn text(value: &OsStr, what: impl FnOnce() -> String) -> Result<CString, SpawnEr
     CString::new(value.as_bytes()).map_err(|_| SpawnError::Nul { what: what() })
 }
 
-fn environment(launch: &Launch) -> Result<(Strings, Option<PidDigits>), SpawnError> {
-    let mut variables = Vec::with_capacity(launch.env.len() + 1);
-    let pid_variable = launch.pid_variable.as_deref();
+fn environment(launch: &Launch) -> Result<(Strings, Vec<PidDigits>), SpawnError> {
+    let mut variables = Vec::with_capacity(launch.env.len());
     for (name, value) in &launch.env {
-        if Some(&**name) != pid_variable {
+        if !launch.pid_variables.contains(name) {
             let joined: Vec<u8> = [name.as_bytes(), b"=", value.as_bytes()].concat();
             let what = || format!("the variable \"{}\"", name.display());
             variables.push(text(OsStr::from_bytes(&joined), what)?);
         }
     }
-    if let Some(name) = pid_variable {
+    let mut digits = Vec::with_capacity(launch.pid_variables.len());
+    for name in &launch.pid_variables {
         text(name, || "the name of a variable".into())?;
+        digits.push(PidDigits::new(name));
     }
-    let digits = pid_variable.map(PidDigits::new);
-    Ok((Strings::new(variables, digits.as_ref()), digits))
+    Ok((Strings::new(variables, &digits), digits))
 }
 
 /// The limits to set: those asked for, and the undoing of our own raise of `nofile`.

@@ -1,6 +1,6 @@
 //! What `/proc` says about processes (`proc_pid_stat(5)`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Stat {
     }
 }
 
-/// What the processes of one session use together.
+/// What the processes of one session use together, with the sessions that they began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processes, zombies not counted.
@@ -109,18 +109,55 @@ pub fn living_groups() -> io::Result<HashSet<i32>> {
     Ok(living.map(|process| process.group).collect())
 }
 
-/// What each session uses, by session number: a service is the session of its pid.
+/// What each session uses, by session number: a service is the session of its pid. A
+/// session that some process of another one began, as each backend of PostgreSQL does,
+/// counts to that other one; only those of our own children, and of orphans, stand alone.
 ///
 /// # Errors
 /// When `/proc` cannot be listed.
 pub fn usage_by_session() -> io::Result<BTreeMap<i32, Usage>> {
     let units = Units::of_this_machine();
-    let mut sessions: BTreeMap<i32, Usage> = BTreeMap::new();
-    for process in processes()? {
-        units.add(sessions.entry(process.session).or_default(), &process);
+    let processes = processes()?;
+    let sessions = Sessions::among(&processes, i32::try_from(std::process::id()).unwrap_or(-1));
+    let mut used: BTreeMap<i32, Usage> = BTreeMap::new();
+    for process in &processes {
+        units.add(used.entry(sessions.topmost(process.session)).or_default(), process);
     }
-    Ok(sessions)
+    Ok(used)
 }
+
+/// Which session began which.
+struct Sessions(HashMap<i32, i32>);
+
+impl Sessions {
+    /// `root` is the process whose children lead sessions that stand alone.
+    fn among(processes: &[Stat], root: i32) -> Sessions {
+        let session_of: HashMap<i32, i32> =
+            processes.iter().map(|process| (process.pid, process.session)).collect();
+        let leaders = processes.iter().filter(|process| process.pid == process.session);
+        let began = leaders.filter(|leader| leader.parent != root && leader.parent > 1);
+        Sessions(
+            began
+                .filter_map(|leader| Some((leader.session, *session_of.get(&leader.parent)?)))
+                .collect(),
+        )
+    }
+
+    fn topmost(&self, session: i32) -> i32 {
+        // Bounded, because processes come and go while they are looked at.
+        let mut topmost = session;
+        for _ in 0..SESSION_DEPTH_MAX {
+            match self.0.get(&topmost) {
+                Some(above) => topmost = *above,
+                None => break,
+            }
+        }
+        topmost
+    }
+}
+
+/// How deep sessions within sessions are followed.
+const SESSION_DEPTH_MAX: usize = 32;
 
 /// What one process uses by itself.
 ///
@@ -164,6 +201,14 @@ impl Units {
 /// As [`stat`].
 pub fn start_time(pid: i32) -> io::Result<u64> {
     stat(pid).map(|stat| stat.start_time)
+}
+
+/// Whether a process was executed with this assignment in its environment
+/// (`proc_pid_environ(5)`); false where that cannot be read.
+#[must_use]
+pub fn was_started_with(pid: i32, assignment: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == assignment.as_bytes())
 }
 
 /// The id of this boot of the machine (`random(4)`).
@@ -214,11 +259,32 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let stat = stat(own).unwrap();
         assert!(stat.runs() && stat.start_time > 0);
-        let usage = usage_by_session().unwrap()[&stat.session];
+        let used = usage_by_session().unwrap();
+        let sessions = Sessions::among(&processes().unwrap(), own);
+        let usage = used[&sessions.topmost(stat.session)];
         assert!(usage.processes >= 1 && usage.threads >= 1 && usage.memory_bytes > 100_000);
         let alone = usage_of(own).unwrap();
         assert!(alone.processes == 1 && alone.threads >= 1 && alone.memory_bytes > 100_000);
         assert!(usage_of(-1).is_err());
+    }
+
+    #[test]
+    fn a_session_counts_to_the_one_that_began_it_up_to_a_child_of_ours() {
+        let process = |pid, parent, session| {
+            let text = format!(
+                "{pid} (x) S {parent} {session} {session} 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 9 1 1"
+            );
+            Stat::parse(&text).unwrap()
+        };
+        let (init, ours) = (process(1, 0, 1), process(10, 1, 7));
+        let (service, worker) = (process(20, 10, 20), process(21, 20, 20));
+        let (backend, of_backend) = (process(30, 21, 30), process(40, 30, 40));
+        let (orphan, other) = (process(50, 1, 50), process(60, 10, 60));
+        let all = [init, ours, service, worker, backend, of_backend, orphan, other];
+        let sessions = Sessions::among(&all, 10);
+        for (session, topmost) in [(20, 20), (30, 20), (40, 20), (50, 50), (60, 60), (99, 99)] {
+            assert_eq!(sessions.topmost(session), topmost, "{session}");
+        }
     }
 
     #[test]

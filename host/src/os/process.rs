@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getsid};
 use tokio::io::unix::AsyncFd;
 
 use super::children::{self, Known};
@@ -146,6 +146,27 @@ impl Process {
         self.start_time
     }
 
+    /// The process group that it is in, unless it has ended.
+    #[must_use]
+    pub fn group(&self) -> Option<i32> {
+        self.asked(getpgid)
+    }
+
+    /// The session that it is in, unless it has ended.
+    #[must_use]
+    pub fn session(&self) -> Option<i32> {
+        self.asked(getsid)
+    }
+
+    fn asked(&self, ask: fn(Option<Pid>) -> Result<Pid, Errno>) -> Option<i32> {
+        let answer = ask(Some(Pid::from_raw(self.pid))).ok()?;
+        // Asked by the number, so the pidfd must show that the number still was its own.
+        match pidfd::send(self.pidfd.as_fd(), 0, Scope::Process) {
+            Ok(()) | Err(Errno::EPERM) => Some(answer.as_raw()),
+            Err(_) => None,
+        }
+    }
+
     /// Waits until the process has ended. May be called again and gives the same answer.
     ///
     /// Needs a tokio runtime with I/O enabled. Cancel safe.
@@ -199,6 +220,19 @@ impl Process {
     pub fn signal_group(&self, signal: i32) -> io::Result<()> {
         let state = self.lock();
         Ok(self.send_to_group(&state, signal)?)
+    }
+
+    /// Sends a signal to every member of the group that it is in, whoever leads that.
+    ///
+    /// # Errors
+    /// `ESRCH` when it has ended; as [`signal_group`](Self::signal_group).
+    pub fn signal_present_group(&self, signal: i32) -> io::Result<()> {
+        match self.group() {
+            Some(group) if group == self.pid => self.signal_group(signal),
+            // A member that lives keeps the number from being given to another group.
+            Some(group) => Ok(pidfd::kill_group(group, signal)?),
+            None => Err(Errno::ESRCH.into()),
+        }
     }
 
     /// Whether a member of the process group still runs. Zombies do not count: they wait
@@ -309,6 +343,20 @@ impl Process {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a signal to the process `pid` that began at `start_time`, and to no later one of
+/// that number.
+///
+/// # Errors
+/// `ESRCH` when it has ended; `EPERM`; `EINVAL`.
+pub fn signal_exactly(pid: i32, start_time: u64, signal: i32) -> io::Result<()> {
+    let pidfd = pidfd::open(pid)?;
+    // Read after the pidfd was opened, and that must be able to signal afterwards.
+    match proc::start_time(pid) {
+        Ok(found) if found == start_time => Ok(pidfd::send(pidfd.as_fd(), signal, Scope::Process)?),
+        Ok(_) | Err(_) => Err(Errno::ESRCH.into()),
     }
 }
 

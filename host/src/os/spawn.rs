@@ -223,8 +223,9 @@ fn set_up_and_execute(plan: &Plan) -> Result<Infallible, Refusal> {
         let directory = directory.as_ptr().expose_provenance();
         call(At::WorkingDir, libc::SYS_chdir, directory, 0, 0, 0)?;
     }
-    if let Some(pid) = &plan.pid_digits {
-        pid.write(call(At::Execute, libc::SYS_getpid, 0, 0, 0, 0)?);
+    let own_pid = call(At::Execute, libc::SYS_getpid, 0, 0, 0, 0)?;
+    for variable in &plan.pid_digits {
+        variable.write(own_pid);
     }
     let (how, empty) = (libc::SIG_SETMASK as usize, ptr::from_ref(&0_u64).expose_provenance());
     call(At::Execute, libc::SYS_rt_sigprocmask, how, empty, 0, SIGNAL_SET_BYTES)?;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::{CheckOutcome, PolicyAnswer, RunId};
-use kennel_wasm::Subject;
 use kennel_wasm::model::sink;
+use kennel_wasm::{Subject, Traps};
 
 use super::question::{CheckQuestion, CheckReply, PolicyQuestion, PolicyReply, Requirer};
 use super::samples::Samples;
@@ -37,7 +37,7 @@ impl Prepared {
 
 impl Plugins {
     /// A handle on nothing.
-    pub(crate) fn new(_: PathBuf, _: Tell) -> Plugins {
+    pub(crate) fn new(_: PathBuf, _: Traps, _: Tell) -> Plugins {
         Plugins::default()
     }
 
@@ -118,6 +118,6 @@ impl Plugins {
 }
 
 /// Finds nothing wrong.
-pub(crate) async fn validate(_: &Config) -> Vec<Invalid> {
+pub(crate) async fn validate(_: &Config, _: Traps) -> Vec<Invalid> {
     Vec::new()
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kennel_wasm::model::{Attributes, Severity};
 use kennel_wasm::probe::{
@@ -157,7 +157,7 @@ impl Host for Probes {
     fn denied(&self, plugin: &str, subject: Option<&Subject>, grant: &str) {
         if let Some(shared) = self.shared.upgrade() {
             let service = subject.map(|subject| self.launchers.name(subject));
-            shared.reports.denied(plugin, service, grant);
+            shared.reports.denied(plugin, service, grant, Instant::now());
         }
     }
 }

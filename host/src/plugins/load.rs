@@ -129,7 +129,7 @@ impl Load<'_> {
                 match bindings.get(&of.wanted) {
                     Some(Err(refused)) if worked => return Err(refused.clone()),
                     Some(Ok(binding)) if tried.len() < TRIALS && tried.insert(&of.wanted) => {
-                        self.ask_once(of, binding).await?;
+                        ask_once(self.shared, self.config.limits.time, of, binding).await?;
                     }
                     Some(Ok(_) | Err(_)) | None => {}
                 }
@@ -143,42 +143,6 @@ impl Load<'_> {
                 Err(Refused::new(format!("it was not ready to be asked within {seconds} s")))
             }
         }
-    }
-
-    /// A plugin that fails at the first question is not let near a service. What it
-    /// answers does not matter, nor is it remembered.
-    async fn ask_once(&self, of: &Use, binding: &Binding) -> Result<(), Refused> {
-        let Asker::Service(service, slot) = &of.asker else {
-            // To give a sink an event that never happened is no trial.
-            return Ok(());
-        };
-        let subject = Subject { service: service.clone(), instance: 0 };
-        let target = Target {
-            service: service.to_string(),
-            instance: 0,
-            pid: None,
-            uptime: Duration::ZERO,
-            restarts: 0,
-            usage: None,
-            labels: Vec::new(),
-        };
-        let state = self.shared.saved(&Key {
-            plugin: of.plugin.clone(),
-            kind: of.wanted.kind,
-            service: service.clone(),
-            instance: 0,
-            slot: slot.word(),
-        });
-        let asked = match slot {
-            Slot::Ready | Slot::Health(_) => {
-                let now_unix_ms = unix_ms(SystemTime::now());
-                let input = check::Input { target, now_unix_ms, sequence: 1, state };
-                let patience = self.config.limits.time;
-                binding.check(subject, input, patience).await.map(drop)
-            }
-            Slot::Policy => binding.decide(subject, policy_trial(target, state)).await.map(drop),
-        };
-        asked.map_err(|fault| Refused::new(format!("asked once, it failed: {fault}")))
     }
 
     /// Binds each configuration that is wanted, or takes it from `known`.
@@ -329,6 +293,46 @@ fn named(askers: &[&Asker]) -> String {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
+}
+
+/// A plugin that fails at the first question is not let near a service. What it
+/// answers does not matter, nor is it remembered.
+pub(super) async fn ask_once(
+    shared: &Shared,
+    patience: Duration,
+    of: &Use,
+    binding: &Binding,
+) -> Result<(), Refused> {
+    let Asker::Service(service, slot) = &of.asker else {
+        // To give a sink an event that never happened is no trial.
+        return Ok(());
+    };
+    let subject = Subject { service: service.clone(), instance: 0 };
+    let target = Target {
+        service: service.to_string(),
+        instance: 0,
+        pid: None,
+        uptime: Duration::ZERO,
+        restarts: 0,
+        usage: None,
+        labels: Vec::new(),
+    };
+    let state = shared.saved(&Key {
+        plugin: of.plugin.clone(),
+        kind: of.wanted.kind,
+        service: service.clone(),
+        instance: 0,
+        slot: slot.word(),
+    });
+    let asked = match slot {
+        Slot::Ready | Slot::Health(_) => {
+            let now_unix_ms = unix_ms(SystemTime::now());
+            let input = check::Input { target, now_unix_ms, sequence: 1, state };
+            binding.check(subject, input, patience).await.map(drop)
+        }
+        Slot::Policy => binding.decide(subject, policy_trial(target, state)).await.map(drop),
+    };
+    asked.map_err(|fault| Refused::new(format!("asked once, it failed: {fault}")))
 }
 
 fn policy_trial(target: Target, state: Option<SavedState>) -> policy::Input {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kennel_core::RunId;
 use kennel_wasm::model::{Kind, SavedState};
-use kennel_wasm::{Host, Runtime, Settings, Subject};
+use kennel_wasm::{Host, Runtime, Settings, Subject, Traps};
 use tokio::sync::watch;
 
 use super::Tell;
@@ -17,6 +17,7 @@ use super::launchers::Launchers;
 use super::load::{Before, Load, Outcome};
 use super::observer::Reports;
 use super::question::Requirer;
+use super::rehearsal::Rehearsal;
 use super::samples::{Measurer, Samples};
 use super::source::{self, COMPONENT_MAX};
 use super::status::{PluginState, PluginStatus, UseStatus, add, is_resting};
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     cache: Option<PathBuf>,
     /// Where their state is.
     dir: PathBuf,
+    traps: Traps,
     pub(super) reports: Reports,
     pub(super) samples: Samples,
     launchers: Arc<Launchers>,
@@ -54,24 +56,34 @@ pub(super) struct Shared {
     changed: watch::Sender<u64>,
     runtime: tokio::sync::Mutex<Option<Runtime>>,
     saved: OnceLock<SavedStates>,
+    /// Does the work that plugins ask for where they are only looked at: none.
+    pub(super) rehearsal: Option<Rehearsal>,
 }
 
 impl Plugins {
     /// A handle on no plugins yet; what they keep is kept below `state_dir`.
-    pub(crate) fn new(state_dir: PathBuf, tell: Tell) -> Plugins {
+    pub(crate) fn new(state_dir: PathBuf, traps: Traps, tell: Tell) -> Plugins {
         let dir = state_dir.join("plugins");
-        Plugins::with(Some(dir.join("cache")), dir, tell)
+        Plugins::with(Some(dir.join("cache")), dir, traps, tell, None)
     }
 
     /// One that is only there to look whether plugins would work.
-    pub(super) fn for_validation(state_dir: PathBuf) -> Plugins {
-        Plugins::with(known_cache(&state_dir), state_dir.join("plugins"), Arc::new(drop))
+    pub(super) fn for_validation(state_dir: PathBuf, traps: Traps) -> Plugins {
+        let (cache, dir) = (known_cache(&state_dir), state_dir.join("plugins"));
+        Plugins::with(cache, dir, traps, Arc::new(drop), Some(Rehearsal::default()))
     }
 
-    fn with(cache: Option<PathBuf>, dir: PathBuf, tell: Tell) -> Plugins {
+    fn with(
+        cache: Option<PathBuf>,
+        dir: PathBuf,
+        traps: Traps,
+        tell: Tell,
+        rehearsal: Option<Rehearsal>,
+    ) -> Plugins {
         let shared = Shared {
             cache,
             dir,
+            traps,
             reports: Reports::new(tell),
             samples: Samples::default(),
             launchers: Arc::default(),
@@ -79,6 +91,7 @@ impl Plugins {
             changed: watch::Sender::new(0),
             runtime: tokio::sync::Mutex::new(None),
             saved: OnceLock::new(),
+            rehearsal,
         };
         Plugins { shared: Arc::new(shared) }
     }
@@ -286,6 +299,7 @@ impl Shared {
             cache_dir: self.cache.clone(),
             workers: WORKERS,
             max_component_bytes: COMPONENT_MAX,
+            traps: self.traps,
             ..Settings::default()
         };
         let started = tokio::task::spawn_blocking(move || Runtime::new(settings)).await;
@@ -306,7 +320,10 @@ impl Shared {
 
     /// What does the work that plugins ask for.
     pub(super) fn host(self: &Arc<Shared>) -> Arc<dyn Host> {
-        Arc::new(Probes::new(Arc::downgrade(self), Arc::clone(&self.launchers)))
+        match &self.rehearsal {
+            Some(rehearsal) => Arc::new(rehearsal.clone()),
+            None => Arc::new(Probes::new(Arc::downgrade(self), Arc::clone(&self.launchers))),
+        }
     }
 
     /// Reads what plugins remember, once. Without it they remember while this supervisor

@@ -46,6 +46,8 @@ mod manager;
 #[cfg(feature = "plugins")]
 mod observer;
 #[cfg(feature = "plugins")]
+mod rehearsal;
+#[cfg(feature = "plugins")]
 mod reload;
 #[cfg(feature = "plugins")]
 mod source;

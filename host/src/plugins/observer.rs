@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use kennel_wasm::model::Kind;
 use kennel_wasm::{Fault, Observer};
@@ -16,13 +16,20 @@ use super::status::LastFault;
 /// What is told of plugins that are asked.
 pub(super) struct Reports {
     tell: Tell,
-    limiter: Limiter,
+    faults: Limiter,
+    /// Apart: who asks for everything does not hide that it fails.
+    denials: Limiter,
     last: Mutex<HashMap<Arc<str>, LastFault>>,
 }
 
 impl Reports {
     pub(super) fn new(tell: Tell) -> Reports {
-        Reports { tell, limiter: Limiter::default(), last: Mutex::default() }
+        Reports {
+            tell,
+            faults: Limiter::default(),
+            denials: Limiter::default(),
+            last: Mutex::default(),
+        }
     }
 
     pub(super) fn tell(&self, fact: PluginFact) {
@@ -38,7 +45,7 @@ impl Reports {
         let mut faults = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         faults.insert(plugin.into(), last);
         drop(faults);
-        if let Some(untold) = self.limiter.ask(plugin, &format!("{kind} {word}")) {
+        if let Some(untold) = self.faults.ask(plugin, &format!("{kind} {word}"), Instant::now()) {
             let service = service.map(str::to_owned);
             self.tell(PluginFact::Faulted {
                 plugin: plugin.into(),
@@ -51,8 +58,10 @@ impl Reports {
         }
     }
 
-    pub(super) fn denied(&self, plugin: &str, service: Option<String>, grant: &str) {
-        if let Some(untold) = self.limiter.ask(plugin, &format!("grant {grant}")) {
+    /// A plugin asked `now` for what it is not granted. That is told once a minute for each
+    /// plugin and missing grant, and no more than 20 times a minute for each plugin.
+    pub(super) fn denied(&self, plugin: &str, service: Option<String>, grant: &str, now: Instant) {
+        if let Some(untold) = self.denials.ask(plugin, grant, now) {
             let (plugin, grant) = (plugin.into(), grant.to_owned());
             self.tell(PluginFact::Denied { plugin, service, grant, untold });
         }
@@ -61,14 +70,14 @@ impl Reports {
     fn disabled(&self, plugin: &str, kind: Kind, pause: Duration, fault: &Fault) {
         // Each configuration of a plugin rests by itself.
         let what = format!("{kind} disabled {}", pause.as_secs());
-        if let Some(untold) = self.limiter.ask(plugin, &what) {
+        if let Some(untold) = self.faults.ask(plugin, &what, Instant::now()) {
             let reason = fault.to_string();
             self.tell(PluginFact::Disabled { plugin: plugin.into(), kind, pause, reason, untold });
         }
     }
 
     fn enabled(&self, plugin: &str, kind: Kind) {
-        if let Some(untold) = self.limiter.ask(plugin, &format!("{kind} enabled")) {
+        if let Some(untold) = self.faults.ask(plugin, &format!("{kind} enabled"), Instant::now()) {
             self.tell(PluginFact::Enabled { plugin: plugin.into(), kind, untold });
         }
     }
@@ -83,7 +92,8 @@ impl Reports {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|plugin, _| is_there(plugin));
-        self.limiter.retain(is_there);
+        self.faults.retain(&is_there);
+        self.denials.retain(is_there);
     }
 }
 

@@ -115,6 +115,7 @@ pub(crate) fn cause(cause: &Cause) -> policy::Cause {
         Cause::StartFailed(_) => ("start-failed", None, None),
         Cause::NotReady(..) => ("not-ready", None, None),
         Cause::Unhealthy(_) => ("unhealthy", None, None),
+        Cause::Watchdog(_) => ("watchdog", None, None),
     };
     policy::Cause { kind: kind.to_owned(), exit_code, signal, detail: cause.to_string() }
 }

@@ -72,7 +72,8 @@ fn of_service(service: &ServiceConfig, uses: &mut Vec<Use>) {
             let path = format!("services.{name}.ready");
             uses.push(one(asker(Slot::Ready), Kind::HealthCheck, with, path));
         }
-        ReadyWhen::Passes(_) | ReadyWhen::Running | ReadyWhen::Logs(_) => {}
+        ReadyWhen::Passes(_) | ReadyWhen::Running | ReadyWhen::Logs(_) | ReadyWhen::Notifies(_) => {
+        }
     }
     for (index, (spec, kind)) in service.spec.health.iter().zip(&service.health).enumerate() {
         if let CheckKind::Plugin(with) = kind {

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use kennel_wasm::Traps;
+use kennel_wasm::grants::Denied;
+
 use super::Invalid;
 use super::load::{Before, Load};
 use super::manager::{Plugins, Shared, by_plugin};
@@ -11,13 +14,14 @@ use super::table::{Refused, Stage, To};
 use super::uses::{Asker, Use, uses};
 use crate::config::{Config, PluginConfig};
 
-/// Loads every plugin and has it look at each of its configurations. Nothing is asked, and
-/// nothing is kept but what was compiled, where there is a place for that already.
-pub(crate) async fn validate(config: &Config) -> Vec<Invalid> {
+/// Loads every plugin, has it look at each of its configurations and asks it once, which tells
+/// whether the first thing it wants is granted; what it wants is not done. Nothing is kept but
+/// what was compiled, where there is a place for that already.
+pub(crate) async fn validate(config: &Config, traps: Traps) -> Vec<Invalid> {
     if config.plugins.is_empty() {
         return Vec::new();
     }
-    let plugins = Plugins::for_validation(config.supervisor.state_dir.clone());
+    let plugins = Plugins::for_validation(config.supervisor.state_dir.clone(), traps);
     let mut by_plugin = by_plugin(uses(config));
     let mut invalid = Vec::new();
     for config in &config.plugins {
@@ -47,6 +51,11 @@ async fn one(shared: &Arc<Shared>, config: &PluginConfig, uses: Vec<Use>) -> Vec
             // The same of many services is one thing to correct.
             Some(To::Nobody(refused)) if told.insert(&of.wanted) => {
                 invalid.extend(of_use(of, refused));
+            }
+            Some(To::Binding { binding, outdated: _ }) if told.insert(&of.wanted) => {
+                let Some(rehearsal) = &shared.rehearsal else { continue };
+                let missing = rehearsal.of(shared, config.limits.time, of, binding).await;
+                invalid.extend(missing.map(|denied| of_grant(of, &denied)));
             }
             Some(To::Nobody(_) | To::Loading | To::Binding { .. }) | None => {}
         }
@@ -84,6 +93,17 @@ fn of_use(of: &Use, refused: &Refused) -> Vec<Invalid> {
         hint: None,
     });
     each.collect()
+}
+
+/// The first thing it would ask for is not granted.
+fn of_grant(of: &Use, denied: &Denied) -> Invalid {
+    let Use { asker: _, plugin, wanted: _, is_required: _, path } = of;
+    let Denied { grant } = denied;
+    Invalid {
+        path: format!("{path}.plugin"),
+        message: format!("plugin \"{plugin}\" asks for what it is not granted"),
+        hint: Some(format!("write into plugins.{plugin}: grants: {{ {grant} }}")),
+    }
 }
 
 /// The directory of compiled plugins, when it is there already: a look at a configuration

@@ -35,6 +35,7 @@ pub(super) fn of(record: &Record) -> Severity {
         | "service.backoff"
         | "service.escalated"
         | "service.swept"
+        | "service.notification_ignored"
         | "watchdog.missed"
         | "config.rejected"
         | "logs.stalled"

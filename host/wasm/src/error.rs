@@ -1,5 +1,7 @@
 //! Why a plugin was not loaded, not bound or not configured.
 
+use std::time::Duration;
+
 use crate::fault::Fault;
 use crate::model::{Kind, Problem};
 
@@ -90,6 +92,18 @@ pub enum LoadError {
     /// It could not be compiled, for a reason that is not in it.
     #[error("cannot compile the component: {0}")]
     Compile(String),
+    /// Compiling it takes longer than is waited for. It goes on.
+    #[error("compiling the component takes longer than {} s", limit.as_secs_f64())]
+    Slow {
+        /// How long is waited.
+        limit: Duration,
+    },
+    /// It was not compiled, since others take so long.
+    #[error("compiling {components} other components takes too long already")]
+    Busy {
+        /// How many.
+        components: usize,
+    },
     /// The runtime has ended.
     #[error("the plugin runtime has ended")]
     Gone,
@@ -108,6 +122,9 @@ impl LoadError {
             ),
             Self::Sha256 { expected: _, found: _ } => {
                 Some("if the file was changed on purpose, change sha256: too")
+            }
+            Self::Slow { limit: _ } | Self::Busy { components: _ } => {
+                Some("it goes on in the background: load it again later, or use a smaller one")
             }
             Self::Invalid(why) if why.contains("async feature") => {
                 Some("build it without asynchronous exports: this host speaks WASI 0.2, not 0.3")

@@ -56,6 +56,9 @@ pub struct Grants {
     pub exec: bool,
     /// A restart policy may declare a service failed.
     pub give_up: bool,
+    /// What relative paths of the plugin are relative to; absolute. Empty: to nothing, so that
+    /// they mean no path.
+    pub folder: PathBuf,
 }
 
 /// Why a text is no grant.
@@ -212,20 +215,20 @@ impl Grants {
         Denied::item("net", format_args!("{host}:{}", address.port()))
     }
 
-    /// The Unix socket that `path` means.
+    /// The Unix socket that `path` means; a relative one is relative to the folder.
     ///
     /// # Errors
     /// It is not granted.
     pub fn unix(&self, path: &str) -> Result<PathBuf, Denied> {
-        among(&self.unix, path).ok_or_else(|| Denied::item("unix", path))
+        self.among(&self.unix, path).ok_or_else(|| Denied::item("unix", path))
     }
 
-    /// The file that `path` means.
+    /// The file that `path` means; a relative one is relative to the folder.
     ///
     /// # Errors
     /// It is not granted.
     pub fn file(&self, path: &str) -> Result<PathBuf, Denied> {
-        among(&self.files, path).ok_or_else(|| Denied::item("files", path))
+        self.among(&self.files, path).ok_or_else(|| Denied::item("files", path))
     }
 
     /// Whether commands may be run.
@@ -242,6 +245,12 @@ impl Grants {
     /// It may not.
     pub fn give_up(&self) -> Result<(), Denied> {
         self.give_up.then_some(()).ok_or_else(|| Denied::flag("give_up"))
+    }
+
+    /// The path among those granted that a plugin means.
+    fn among(&self, granted: &[PathBuf], asked: &str) -> Option<PathBuf> {
+        let asked = plain_path(&self.folder.join(asked))?;
+        granted.iter().find(|path| plain_path(path).as_ref() == Some(&asked)).cloned()
     }
 }
 
@@ -267,12 +276,6 @@ pub fn parse_path(text: &str, folder: &Path) -> Result<PathBuf, GrantError> {
     }
     plain_path(&folder.join(text))
         .ok_or_else(|| GrantError::new(format!("{text:?} leads above the root of the file system")))
-}
-
-/// The path among those granted that a plugin means.
-fn among(granted: &[PathBuf], asked: &str) -> Option<PathBuf> {
-    let asked = plain_path(Path::new(asked))?;
-    granted.iter().find(|path| plain_path(path).as_ref() == Some(&asked)).cloned()
 }
 
 /// An absolute path without `.` and `..`, by its text alone: what a plugin sees of the

@@ -27,6 +27,7 @@ pub mod limits;
 pub mod model;
 pub mod probe;
 pub mod stats;
+pub mod traps;
 
 #[cfg(feature = "engine")]
 mod engine;
@@ -38,9 +39,9 @@ pub use limits::CallLimits;
 pub use model::{Kind, Problem};
 pub use probe::{CallContext, Host, ProbeError, Subject};
 pub use stats::{BindingStats, PluginStats, RuntimeStats};
+pub use traps::Traps;
 
 #[cfg(feature = "engine")]
 pub use engine::{
-    Binding, BreakerSettings, Inspection, Plugin, PluginOptions, Runtime, Settings, Traps,
-    WarmSettings,
+    Binding, BreakerSettings, Inspection, Plugin, PluginOptions, Runtime, Settings, WarmSettings,
 };

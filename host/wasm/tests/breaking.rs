@@ -6,8 +6,9 @@ use kennel_wasm::model::check::Input;
 use kennel_wasm::stats::BreakerState;
 use kennel_wasm::{BreakerSettings, Fault, Settings};
 
-use crate::hostile::counting;
-use crate::support::{Guest, LONG, World, bounded, fault, input, subject, until, verdict};
+use crate::support::{
+    Guest, LONG, World, bounded, counting, fault, input, subject, until, verdict,
+};
 
 fn world(rest: Duration) -> World {
     let breaker = BreakerSettings { rest, ..BreakerSettings::default() };

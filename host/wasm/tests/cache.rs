@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use kennel_wasm::{Kind, Settings, Traps};
+use kennel_wasm::{Kind, LoadError, Settings, Traps};
 
-use crate::support::{Guest, World, verdict};
+use crate::support::{Guest, World, bounded, verdict};
 
 fn world(folder: &Path) -> World {
     let cache_dir = Some(folder.to_owned());
@@ -108,6 +109,43 @@ async fn without_a_place_for_the_cache_plugins_load_all_the_same() {
 }
 
 #[tokio::test]
+async fn what_an_interrupted_write_left_behind_is_harmless() {
+    let folder = tempfile::tempdir().expect("folder");
+    cached(folder.path(), &Guest::healthy()).await;
+    let entry = entries(folder.path()).remove(0);
+    let whole = fs::read(&entry).expect("readable");
+    fs::remove_file(&entry).expect("removed");
+    // Of this process and the numbers that it is about to use, and of another one.
+    for number in 0..500 {
+        let left = entry.with_extension(format!("{}-{number}.new", std::process::id()));
+        fs::write(left, &whole[..whole.len() / 2]).expect("written");
+    }
+    let foreign = entry.with_extension("1-0.new");
+    fs::write(&foreign, &whole[..whole.len() / 2]).expect("written");
+    assert!(!cached(folder.path(), &Guest::healthy()).await, "half an entry is none");
+    assert!(cached(folder.path(), &Guest::healthy()).await);
+    assert!(foreign.exists(), "another supervisor may be writing it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runtimes_that_write_the_same_entry_at_once_leave_one_that_is_whole() {
+    let folder = tempfile::tempdir().expect("folder");
+    let guest = Guest::healthy();
+    let mut loading = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (folder, guest) = (folder.path().to_owned(), guest.clone());
+        loading.spawn(async move { cached(&folder, &guest).await });
+    }
+    while let Some(loaded) = loading.join_next().await {
+        loaded.expect("it answered");
+    }
+    let entries = entries(folder.path());
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert!(entries[0].extension().is_some_and(|end| end == "code"), "{entries:?}");
+    assert!(cached(folder.path(), &guest).await);
+}
+
+#[tokio::test]
 async fn the_same_bytes_are_compiled_once_for_all_who_ask() {
     let world = World::new();
     let guest = Guest::healthy();
@@ -116,4 +154,51 @@ async fn the_same_bytes_are_compiled_once_for_all_who_ask() {
     let took = one.inspection().compile;
     assert!(!took.is_zero());
     assert_eq!((two.inspection().compile, three.inspection().compile), (took, took));
+}
+
+/// Compiling it takes long: hundreds of functions with thousands of steps each.
+fn slow_to_compile() -> Guest {
+    let steps = "(local.set 0 (i32.rotl (i32.mul (local.get 0) (local.get 1)) (local.get 0)))
+                 (local.set 1 (i32.xor (local.get 0) (local.get 1)))"
+        .repeat(1000);
+    let functions: String = (0..200)
+        .map(|number| {
+            format!(
+                "(func $f{number} (param i32 i32) (result i32) {steps} (local.get {}))",
+                number % 2
+            )
+        })
+        .collect();
+    Guest::healthy().items(&functions)
+}
+
+#[tokio::test]
+async fn a_compile_that_takes_too_long_is_refused_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().expect("folder");
+    let limit = Duration::from_millis(100);
+    let world = World::with(Settings {
+        workers: 1,
+        cache_dir: Some(folder.path().to_owned()),
+        compile_time: limit,
+        ..Settings::default()
+    });
+    let slow = slow_to_compile().build();
+    let refused = bounded(world.try_load(slow.clone())).await.err().expect("refused");
+    assert_eq!(refused, LoadError::Slow { limit });
+    assert_eq!(refused.to_string(), "compiling the component takes longer than 0.1 s");
+    assert!(refused.hint().expect("a hint").contains("later"));
+    let loads = async |bytes: &[u8]| loop {
+        match world.try_load(bytes.to_vec()).await {
+            Ok(plugin) => return plugin,
+            // This machine may be slow for the quick one, too.
+            Err(LoadError::Slow { .. } | LoadError::Busy { .. }) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    bounded(loads(&Guest::healthy().build())).await;
+    // It went on, and what came of it is kept.
+    let plugin = bounded(loads(&slow)).await;
+    assert!(plugin.inspection().cached);
 }

@@ -3,8 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use wit_component::{OutputToString, WitPrinter};
 use wit_parser::{PackageId, Resolve};
+
+/// SHA-256 of each frozen file. What was released never changes, so a line here only ever
+/// comes with a new version and its new folder. Until 0.1.0 is released, and not after that,
+/// its lines are changed deliberately, together with the contract.
+const FROZEN: [(&str, &str); 3] = [
+    ("0.1.0/host.wit", "ae407ebf97c5b5ce48010639791924cb53ab1c85025a6f0d6b090f182fa502d8"),
+    ("0.1.0/kinds.wit", "449a5b76ec5ca0521b2c1609edcb6b2ba9e95ccc9e596249bec7fa4cde729163"),
+    ("0.1.0/types.wit", "969a9c2b153bee824607f8b544252210af1330e8dfe47a9bab3278cf5d7dc978"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -82,6 +92,28 @@ fn what_is_frozen_stands_in_the_contract_as_it_was() {
             assert_eq!(names(&items_now), names(&items_then), "new interfaces need a new version");
         }
     }
+}
+
+#[test]
+fn the_frozen_files_are_byte_by_byte_what_they_were() {
+    let mut files = Vec::new();
+    for folder in frozen() {
+        let version = folder.file_name().and_then(|name| name.to_str()).expect("a version");
+        for file in fs::read_dir(&folder).expect("there").flatten() {
+            let bytes = fs::read(file.path()).expect("readable");
+            let sum: String =
+                Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            files.push((format!("{version}/{}", file.file_name().to_string_lossy()), sum));
+        }
+    }
+    files.sort();
+    let expected: Vec<_> =
+        FROZEN.iter().map(|(file, sum)| ((*file).to_owned(), (*sum).to_owned())).collect();
+    assert_eq!(
+        files, expected,
+        "a frozen version of the contract is not edited: undo that, raise the version in \
+         wit/*.wit, copy them to the new folder wit/frozen/VERSION/, and add its files to FROZEN"
+    );
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use kennel_wasm::{Fault, Kind, Settings};
+use kennel_wasm::{Binding, Fault, Kind, Settings};
 
-use crate::support::{Guest, World, bounded, check, fault, input, subject, until, verdict};
+use crate::support::{
+    Guest, World, batch, bounded, check, decide, fault, input, question, subject, until, verdict,
+};
 
 const LOOP: &str = "(loop $for_ever (br $for_ever)) (i32.const 0)";
 
@@ -82,6 +84,35 @@ async fn a_full_queue_refuses_at_once_and_counts() {
     assert_eq!(world.host.told(), Vec::<String>::new(), "the plugin is not to blame");
     drop(running);
     until("there is place", || plugin.stats().pending == 0).await;
+}
+
+/// Asks a policy or a sink: the fault, or none.
+async fn asked(binding: &Binding) -> Option<Fault> {
+    match binding.kind() {
+        Kind::HealthCheck => check(binding).await.err(),
+        Kind::RestartPolicy => bounded(binding.decide(subject(), question())).await.err(),
+        Kind::EventSink => bounded(binding.deliver(batch(1))).await.err(),
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_policies_and_sinks_at_once_too() {
+    for kind in [Kind::RestartPolicy, Kind::EventSink] {
+        let world = World::with(Settings { workers: 1, queue: 0, ..Settings::default() });
+        let plugin = world.load(&Guest::new(kind, LOOP)).await;
+        let binding = plugin.bind(kind, "{}").expect("binds");
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let binding = binding.clone();
+            running.spawn(async move { asked(&binding).await });
+        }
+        until("all are under way", || plugin.stats().pending == 64).await;
+        assert_eq!(asked(&binding).await, Some(Fault::Busy), "{kind}");
+        assert_eq!((plugin.stats().skipped, plugin.stats().pending), (1, 64), "{kind}");
+        assert_eq!(world.host.told(), Vec::<String>::new(), "the plugin is not to blame");
+        drop(running);
+        until("there is place", || plugin.stats().pending == 0).await;
+    }
 }
 
 #[tokio::test]
@@ -168,4 +199,28 @@ async fn two_hundred_bindings_of_a_hostile_plugin_and_one_honest_plugin() {
         stopped += 1;
     }
     assert_eq!(stopped, 200);
+}
+
+#[tokio::test]
+async fn a_plugin_runs_on_threads_that_run_nothing_else() {
+    let world = World::with(Settings { workers: 2, ..Settings::default() });
+    let speaks =
+        "(call $log (i32.const 2) (i32.const 64) (i32.const 4) (i32.const 0) (i32.const 0))";
+    for kind in Kind::ALL {
+        let answer = match kind {
+            Kind::HealthCheck => "(call $verdict (i32.const 0))",
+            Kind::RestartPolicy => "(call $decision (i64.const 1))",
+            Kind::EventSink => "(call $taken (i32.const 1))",
+        };
+        let guest = Guest::new(kind, &format!("{speaks} {answer}")).with_log();
+        let binding = world.bind(&guest).await;
+        match kind {
+            Kind::HealthCheck => drop(verdict(&binding).await),
+            Kind::RestartPolicy => drop(decide(&binding).await),
+            Kind::EventSink => drop(bounded(binding.deliver(batch(1))).await.expect("taken")),
+        }
+    }
+    let threads = world.host.threads.lock().expect("sound").clone();
+    assert!(!threads.is_empty());
+    assert!(threads.iter().all(|name| name.starts_with("kennel-plugin-")), "{threads:?}");
 }

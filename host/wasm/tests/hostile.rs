@@ -1,32 +1,25 @@
-//! Plugins that do what they must not: each is stopped, and the next call works.
+//! Plugins that do what they must not: each is stopped, and the next call works. All of it
+//! holds however the engine notices: these tests stand here once for each way, `super::TRAPS`.
 
 use std::time::Duration;
 
-use kennel_wasm::{ConfigureError, Fault, Kind};
+use kennel_wasm::{ConfigureError, Fault, Kind, Settings};
 
 use crate::support::{
-    Guest, LONG, World, bounded, check, fault, input, question, subject, verdict,
+    Guest, LONG, World, bounded, check, counting, fault, input, question, subject, verdict,
 };
 
 const LOOP: &str = "(loop $for_ever (br $for_ever)) (i32.const 0)";
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Traps at the thirteenth check, and counts its calls: the digit is the reason.
-pub(crate) fn counting(at_thirteen: &str) -> Guest {
-    Guest::check(&format!(
-        "(if (i64.eq (i64.load offset=88 (local.get $input)) (i64.const 13))
-           (then {at_thirteen}))
-         (local.set $i (call $verdict (i32.const 0)))
-         (call $reason (i32.add (i32.const 512) (global.get $calls)) (i32.const 1))
-         (local.get $i)"
-    ))
-    .items("(data (i32.const 512) \"0123456789\")")
+fn place() -> World {
+    World::with(Settings { workers: 1, traps: super::TRAPS, ..Settings::default() })
 }
 
 #[tokio::test]
 async fn an_endless_loop_ends_at_the_deadline() {
     for kind in Kind::ALL {
-        let mut world = World::new();
+        let mut world = place();
         world.limits.time = SHORT;
         let binding = world.bind(&Guest::new(kind, LOOP)).await;
         let fault = match kind {
@@ -45,7 +38,7 @@ async fn an_endless_loop_ends_at_the_deadline() {
 
 #[tokio::test]
 async fn patience_shortens_the_time_of_a_check() {
-    let world = World::new();
+    let world = place();
     let binding = world.bind(&Guest::check(LOOP)).await;
     let checked = bounded(binding.check(subject(), input(), SHORT)).await;
     assert_eq!(checked, Err(Fault::Deadline));
@@ -53,7 +46,7 @@ async fn patience_shortens_the_time_of_a_check() {
 
 #[tokio::test]
 async fn an_endless_loop_ends_when_its_processor_time_is_used_up() {
-    let mut world = World::new();
+    let mut world = place();
     world.limits.cpu = Duration::from_millis(30);
     let binding = world.bind(&Guest::check(LOOP)).await;
     assert_eq!(fault(&binding).await, Fault::Cpu);
@@ -61,7 +54,7 @@ async fn an_endless_loop_ends_when_its_processor_time_is_used_up() {
 
 #[tokio::test]
 async fn waiting_uses_no_processor_time() {
-    let mut world = World::new();
+    let mut world = place();
     world.limits.cpu = Duration::from_millis(50);
     world.limits.time = Duration::from_millis(400);
     // Waits until just before the deadline, and then has time for an answer.
@@ -75,7 +68,7 @@ async fn waiting_uses_no_processor_time() {
 
 #[tokio::test]
 async fn a_memory_bomb_is_stopped() {
-    let world = World::new();
+    let world = place();
     let bomb = "(loop $more (if (i32.ne (memory.grow (i32.const 16)) (i32.const -1))
                   (then (br $more)))) unreachable";
     let binding = world.bind(&Guest::check(bomb)).await;
@@ -84,7 +77,7 @@ async fn a_memory_bomb_is_stopped() {
 
 #[tokio::test]
 async fn tables_count_as_memory() {
-    let world = World::new();
+    let world = place();
     let bomb = "(loop $more (if (i32.ne (table.grow $t (ref.null func) (i32.const 100000))
                   (i32.const -1)) (then (br $more)))) unreachable";
     let guest = Guest::check(bomb).items("(table $t 1 funcref)");
@@ -94,7 +87,7 @@ async fn tables_count_as_memory() {
 
 #[tokio::test]
 async fn an_instance_that_was_refused_memory_is_not_asked_again() {
-    let world = World::new();
+    let world = place();
     let binding = world.bind(&counting("(drop (memory.grow (i32.const 1000)))")).await;
     assert_eq!(verdict(&binding).await.reason, "1");
     let greedy = kennel_wasm::model::check::Input { sequence: 13, ..input() };
@@ -105,7 +98,7 @@ async fn an_instance_that_was_refused_memory_is_not_asked_again() {
 
 #[tokio::test]
 async fn a_plugin_that_needs_more_memory_than_it_may_have_does_not_start() {
-    let mut world = World::new();
+    let mut world = place();
     world.limits.memory = 64 * 1024;
     let binding = world.bind(&Guest::healthy()).await;
     assert_eq!(binding.configure().await, Err(ConfigureError::Fault(Fault::Memory)));
@@ -113,7 +106,7 @@ async fn a_plugin_that_needs_more_memory_than_it_may_have_does_not_start() {
 
 #[tokio::test]
 async fn a_plugin_has_a_limit_over_all_its_instances() {
-    let world = World::new();
+    let world = place();
     // Takes most of what one may have, says so, and waits.
     let guest = Guest::check(
         "(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable))
@@ -146,7 +139,7 @@ async fn a_plugin_has_a_limit_over_all_its_instances() {
 
 #[tokio::test]
 async fn a_stack_overflow_is_a_trap() {
-    let world = World::new();
+    let world = place();
     let guest = Guest::check("(call $deeper (i32.const 0))").items(
         "(func $deeper (param i32) (result i32)
                   (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))",
@@ -158,7 +151,7 @@ async fn a_stack_overflow_is_a_trap() {
 
 #[tokio::test]
 async fn after_a_trap_the_instance_is_gone_and_the_next_call_works() {
-    let world = World::new();
+    let world = place();
     let binding = world.bind(&counting("unreachable")).await;
     assert_eq!(verdict(&binding).await.reason, "1");
     assert_eq!(verdict(&binding).await.reason, "2");
@@ -169,9 +162,33 @@ async fn after_a_trap_the_instance_is_gone_and_the_next_call_works() {
     assert_eq!(verdict(&binding).await.reason, "1");
 }
 
+/// A guest that counts its calls and loops at the thirteenth check: what that ends with.
+async fn loops_at_thirteen(world: &World, patience: Duration) -> Fault {
+    let binding = world.bind(&counting("(loop $for_ever (br $for_ever))")).await;
+    assert_eq!(verdict(&binding).await.reason, "1");
+    assert_eq!(verdict(&binding).await.reason, "2");
+    let thirteenth = kennel_wasm::model::check::Input { sequence: 13, ..input() };
+    let looped = bounded(binding.check(subject(), thirteenth, patience)).await;
+    assert_eq!(binding.stats().warm_instances, 0, "it is not kept");
+    assert_eq!(verdict(&binding).await.reason, "1", "the next call has a new one");
+    looped.expect_err("a fault")
+}
+
+#[tokio::test]
+async fn after_a_deadline_the_instance_is_gone_and_the_next_call_works() {
+    assert_eq!(loops_at_thirteen(&place(), SHORT).await, Fault::Deadline);
+}
+
+#[tokio::test]
+async fn after_too_much_processor_time_the_instance_is_gone_and_the_next_call_works() {
+    let mut world = place();
+    world.limits.cpu = Duration::from_millis(200);
+    assert_eq!(loops_at_thirteen(&world, LONG).await, Fault::Cpu);
+}
+
 #[tokio::test]
 async fn text_that_is_no_utf_8_is_a_trap() {
-    let world = World::new();
+    let world = place();
     let guest = Guest::check(
         "(local.set $i (call $verdict (i32.const 0)))
          (call $reason (i32.const 700) (i32.const 4)) (local.get $i)",
@@ -184,7 +201,7 @@ async fn text_that_is_no_utf_8_is_a_trap() {
 
 #[tokio::test]
 async fn an_answer_of_a_hundred_megabytes_is_not_taken() {
-    let world = World::new();
+    let world = place();
     // A list of four thousand texts, each the same 32 KiB of memory.
     let guest = Guest::check(
         "(local.set $i (i32.const 4095))
@@ -204,7 +221,7 @@ async fn an_answer_of_a_hundred_megabytes_is_not_taken() {
 
 #[tokio::test]
 async fn a_long_reason_and_absurd_numbers_are_cut() {
-    let world = World::new();
+    let world = place();
     let guest = Guest::check(
         "(memory.fill (i32.const 4096) (i32.const 120) (i32.const 20000))
          (local.set $i (call $verdict (i32.const 0)))
@@ -221,7 +238,7 @@ async fn a_long_reason_and_absurd_numbers_are_cut() {
 
 #[tokio::test]
 async fn a_state_that_is_too_large_is_not_kept_and_that_is_said() {
-    let world = World::new();
+    let world = place();
     let guest = Guest::check(
         "(local.set $i (call $verdict (i32.const 0)))
          (i32.store8 (i32.const 1048) (i32.const 1))
@@ -238,7 +255,7 @@ async fn a_state_that_is_too_large_is_not_kept_and_that_is_said() {
 
 #[tokio::test]
 async fn a_flood_of_messages_is_cut_and_counted() {
-    let world = World::new();
+    let world = place();
     let guest = Guest::check(
         "(local.set $i (i32.const 10000))
          (loop $next
@@ -259,7 +276,7 @@ async fn a_flood_of_messages_is_cut_and_counted() {
 
 #[tokio::test]
 async fn endless_requests_to_the_host_are_refused_and_then_stopped() {
-    let world = World::new();
+    let world = place();
     let guest = Guest::check(
         "(loop $next (call $tcp (i32.const 700) (i32.const 4)) (br $next)) (i32.const 0)",
     )
@@ -273,13 +290,13 @@ async fn endless_requests_to_the_host_are_refused_and_then_stopped() {
 
 #[tokio::test]
 async fn a_plugin_may_fail_over_its_configuration() {
-    let world = World::new();
+    let world = place();
     let traps = world.bind(&Guest::healthy().configure("unreachable")).await;
     let refused = traps.configure().await.expect_err("refused");
     assert!(matches!(&refused, ConfigureError::Fault(Fault::Trap(_))), "{refused}");
     assert!(matches!(fault(&traps).await, Fault::Trap(_)));
 
-    let mut world = World::new();
+    let mut world = place();
     world.limits.time = SHORT;
     let loops = world.bind(&Guest::healthy().configure(LOOP)).await;
     let refused = loops.configure().await.expect_err("refused");
@@ -288,7 +305,7 @@ async fn a_plugin_may_fail_over_its_configuration() {
 
 #[tokio::test]
 async fn problems_of_a_configuration_come_with_their_places() {
-    let world = World::new();
+    let world = place();
     // One problem, (path, message), at 3000.
     let guest = Guest::healthy()
         .configure(

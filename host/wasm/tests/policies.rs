@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use kennel_wasm::Grants;
+use kennel_wasm::grants::NetGrant;
 use kennel_wasm::model::policy::{Action, Decision};
 
+use crate::support::guest::RESULT;
 use crate::support::{Guest, World, bounded, decide, question, subject};
 
 const CLOCKS: &str = "package wasi:clocks@0.2.0;
@@ -61,6 +63,25 @@ async fn its_random_numbers_follow_from_the_input() {
     later.now_unix_ms += 1;
     let other = bounded(binding.decide(subject(), later)).await.expect("no fault");
     assert_ne!(other.expect("a decision").action, first);
+}
+
+#[tokio::test]
+async fn it_has_no_network_whatever_is_granted() {
+    let mut world = World::new();
+    let all = NetGrant::parse("127.0.0.0/8:*").expect("a grant");
+    world.grants = Grants { net: vec![all], ..Grants::default() };
+    // The result of the probe, an error or not, as the delay.
+    let asks = Guest::policy(&format!(
+        "(call $tcp (i32.const 700) (i32.const 4))
+         (call $decision (i64.extend_i32_u (i32.load8_u (i32.const {RESULT}))))"
+    ))
+    .with_tcp()
+    // Beyond what the contract has for a policy.
+    .foreign("kennel:plugin/probe@0.1.0", "")
+    .items("(data (i32.const 700) \"ok:1\")");
+    let refused = Action::RestartAfter(Duration::from_millis(1));
+    assert_eq!(decide(&world.bind(&asks).await).await.action, refused);
+    assert_eq!(world.host.asked(), 0);
 }
 
 #[tokio::test]

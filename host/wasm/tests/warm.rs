@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use kennel_wasm::{Kind, Settings, WarmSettings};
 
-use crate::hostile::counting;
-use crate::support::{Guest, World, batch, bounded, verdict};
+use crate::support::{Guest, World, batch, bounded, counting, verdict};
 
 fn world(warm: WarmSettings) -> World {
     World::with(Settings { workers: 1, warm, ..Settings::default() })

@@ -6,9 +6,10 @@ use std::time::Duration;
 use kennel_wasm::grants::NetGrant;
 use kennel_wasm::model::Severity;
 use kennel_wasm::model::check::Status;
+use kennel_wasm::model::policy::Action;
 use kennel_wasm::{Fault, Grants};
 
-use crate::support::{Guest, World, fault, verdict};
+use crate::support::{Guest, World, decide, fault, verdict};
 
 const IO: &str = "package wasi:io@0.2.0;
     interface poll { resource pollable { block: func(); } }
@@ -69,6 +70,17 @@ const SOCKETS: &str = "package wasi:sockets@0.2.0;
         use tcp.{tcp-socket};
         create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
     }
+    interface udp {
+        use network.{network, error-code, ip-socket-address};
+        resource udp-socket {
+            start-bind: func(network: borrow<network>, local-address: ip-socket-address) -> result<_, error-code>;
+        }
+    }
+    interface udp-create-socket {
+        use network.{error-code, ip-address-family};
+        use udp.{udp-socket};
+        create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, error-code>;
+    }
     interface ip-name-lookup {
         use network.{network, error-code};
         resource resolve-address-stream {}
@@ -117,6 +129,54 @@ async fn there_is_no_environment_and_there_are_no_arguments() {
     .foreign("wasi:cli/environment@0.2.0", IO)
     .foreign("wasi:io/poll@0.2.0", CLI);
     verdict(&world.bind(&guest).await).await;
+}
+
+#[tokio::test]
+async fn there_are_no_files() {
+    let world = World::new();
+    let guest = Guest::check(
+        "(call $directories (i32.const 2048))
+         (if (i32.load (i32.const 2052)) (then unreachable))
+         (call $verdict (i32.const 0))",
+    )
+    .import("wasi:filesystem/preopens@0.2.0", "get-directories", "$directories (param i32)")
+    .foreign(
+        "wasi:filesystem/preopens@0.2.0",
+        "package wasi:filesystem@0.2.0;
+         interface types { resource descriptor {} }
+         interface preopens {
+             use types.{descriptor};
+             get-directories: func() -> list<tuple<descriptor, string>>;
+         }",
+    );
+    verdict(&world.bind(&guest).await).await;
+}
+
+#[tokio::test]
+async fn a_policy_has_no_sockets_whatever_is_granted() {
+    let mut world = World::new();
+    let all = NetGrant::parse("127.0.0.0/8:*").expect("a grant");
+    world.grants = Grants { net: vec![all], ..Grants::default() };
+    let creates = |of: fn(&str) -> Guest, answer: &str| {
+        of(&format!(
+            "(call $create (i32.const 0) (i32.const 2048))
+             (if (i32.load8_u (i32.const 2048)) (then (return {answer})))
+             (unreachable)"
+        ))
+        .import(
+            "wasi:sockets/tcp-create-socket@0.2.0",
+            "create-tcp-socket",
+            "$create (param i32 i32)",
+        )
+        .foreign("wasi:io/poll@0.2.0", IO)
+        .foreign("wasi:sockets/tcp-create-socket@0.2.0", SOCKETS)
+    };
+    let policy = creates(Guest::policy, "(call $decision (i64.const 7))");
+    let decision = decide(&world.bind(&policy).await).await;
+    assert_eq!(decision.action, Action::RestartAfter(Duration::from_millis(7)));
+    // A check with the same grant gets one.
+    let check = creates(Guest::check, "(call $verdict (i32.const 0))");
+    assert!(matches!(fault(&world.bind(&check).await).await, Fault::Trap(_)));
 }
 
 #[tokio::test]
@@ -222,6 +282,37 @@ async fn nobody_listens() {
     world.grants = Grants { net: vec![all], ..Grants::default() };
     let guest = connecting(0, "bind");
     assert_eq!(verdict(&world.bind(&guest).await).await.status, Status::Unhealthy);
+}
+
+#[tokio::test]
+async fn there_is_no_udp_whatever_is_granted() {
+    let mut world = World::new();
+    // Healthy if a socket has an address, unhealthy if not: it can do nothing without.
+    let guest = Guest::check(
+        "(call $create (i32.const 0) (i32.const 2048))
+         (if (i32.load8_u (i32.const 2048)) (then (return (call $verdict (i32.const 2)))))
+         (call $bind (i32.load (i32.const 2052)) (call $network)
+           (i32.const 0) (i32.const 0) (i32.const 127) (i32.const 0) (i32.const 0)
+           (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+           (i32.const 0) (i32.const 0) (i32.const 2048))
+         (if (i32.load8_u (i32.const 2048)) (then (return (call $verdict (i32.const 2)))))
+         (call $verdict (i32.const 0))",
+    )
+    .import("wasi:sockets/instance-network@0.2.0", "instance-network", "$network (result i32)")
+    .import("wasi:sockets/udp-create-socket@0.2.0", "create-udp-socket", "$create (param i32 i32)")
+    .import(
+        "wasi:sockets/udp@0.2.0",
+        "[method]udp-socket.start-bind",
+        "$bind (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)",
+    )
+    .foreign("wasi:io/poll@0.2.0", IO)
+    .foreign("wasi:sockets/udp@0.2.0", SOCKETS)
+    .foreign("wasi:sockets/instance-network@0.2.0", "")
+    .foreign("wasi:sockets/udp-create-socket@0.2.0", "");
+    assert_eq!(verdict(&world.bind(&guest).await).await.status, Status::Unhealthy, "no grant");
+    let all = NetGrant::parse("127.0.0.0/8:*").expect("a grant");
+    world.grants = Grants { net: vec![all], ..Grants::default() };
+    assert_eq!(verdict(&world.bind(&guest).await).await.status, Status::Unhealthy, "TCP only");
 }
 
 #[tokio::test]

@@ -331,7 +331,8 @@ pub mod kennel {
                 /// How many bytes of the body of the response to keep; the host has a limit of
                 /// its own below that.
                 pub max_body: ::core::option::Option<u32>,
-                /// Options: `tls.ca-file`, `http.follow`, …
+                /// Options: `http.redirects` (how many are followed, none by default),
+                /// `http.version` (`1.1` or `2`), `tls.ca-file`, …
                 pub ext: Attributes,
             }
             impl ::core::fmt::Debug for HttpRequest {
@@ -1002,7 +1003,8 @@ pub mod kennel {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The same over a Unix socket.
+            /// The same over a Unix socket. A relative path is relative to the folder of the
+            /// configuration, as in the grant.
             #[allow(async_fn_in_trait)]
             pub fn unix(
                 path: &str,
@@ -2124,7 +2126,8 @@ pub mod kennel {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Connects to a Unix socket.
+            /// Connects to a Unix socket. A relative path is relative to the folder of the
+            /// configuration, as in the grant.
             #[allow(async_fn_in_trait)]
             pub fn unix(
                 path: &str,
@@ -2597,7 +2600,8 @@ pub mod kennel {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Appends to a file, all of it or nothing, and creates the file where there is none.
+            /// Appends to a file, all of it or nothing, and creates the file where there is none. A
+            /// relative path is relative to the folder of the configuration, as in the grant.
             #[allow(async_fn_in_trait)]
             pub fn append(
                 path: &str,

@@ -6,14 +6,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 pub use channel::Channel;
 
 use crate::address::Address;
 use crate::backend::Backend;
+use crate::json;
 use crate::target::{Attributes, find};
-use crate::{base64, json};
 
 /// The kind of plugin that may run commands.
 #[derive(Debug)]
@@ -185,8 +187,13 @@ impl Request {
     }
 
     /// A POST request with `body` as JSON, and the header that says so.
+    ///
+    /// # Panics
+    ///
+    /// Where `body` cannot be JSON: a map whose keys are no texts.
     pub fn post_json(url: impl Into<String>, body: &impl Serialize) -> Request {
-        Request::post(url, json::to_string(body)).header("content-type", "application/json")
+        let body = json::to_vec(body).expect("a body can be written as JSON");
+        Request::post(url, body).header("content-type", "application/json")
     }
 
     /// Adds a header.
@@ -199,7 +206,7 @@ impl Request {
     /// Says who asks (RFC 7617). `username` has no `:`.
     #[must_use]
     pub fn basic_auth(self, username: &str, password: &str) -> Request {
-        let both = base64::encode(format!("{username}:{password}").as_bytes());
+        let both = BASE64.encode(format!("{username}:{password}"));
         self.header("authorization", format!("Basic {both}"))
     }
 
@@ -254,7 +261,7 @@ impl Response {
 
     /// The body as JSON.
     pub fn json(&self) -> Result<json::Value, json::Error> {
-        json::parse(&self.body)
+        json::from_slice(&self.body)
     }
 
     /// What this host says under `key` beyond the contract.

@@ -8,12 +8,13 @@ use serde::de::DeserializeOwned;
 use super::script::{LogLine, Script, take_log};
 use crate::backend::Backend;
 use crate::check::{CheckError, CheckInput, HealthCheck, Verdict};
-use crate::config::{self, Problem, Problems};
+use crate::config::{Problem, Problems};
 use crate::host::Host;
 use crate::policy::{Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 use crate::sink::{Batch, Event, EventSink, Failure, Taken};
 use crate::state::Saved;
 use crate::target::{Severity, Target};
+use crate::typed;
 
 /// When every test begins: 2027-01-15T08:00:00Z.
 const BEGIN_UNIX_MS: u64 = 1_800_000_000_000;
@@ -28,14 +29,14 @@ pub fn problems<C: DeserializeOwned, P>(
     new: impl Fn(C) -> Result<P, Problems>,
     config: &str,
 ) -> Vec<Problem> {
-    match config::read(config).and_then(new) {
+    match typed::read(config).and_then(new) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.into_iter().collect(),
     }
 }
 
 fn create<C: DeserializeOwned, P>(new: impl Fn(C) -> Result<P, Problems>, config: &str) -> P {
-    match config::read(config).and_then(new) {
+    match typed::read(config).and_then(new) {
         Ok(plugin) => plugin,
         Err(problems) => panic!("the configuration is refused: {problems:?}"),
     }

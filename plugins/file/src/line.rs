@@ -17,7 +17,7 @@ pub(crate) enum Format {
 impl Format {
     pub(crate) fn line(self, event: &Event) -> String {
         match self {
-            Format::Json => json::to_string(event) + "\n",
+            Format::Json => json::to_string(event).expect("an event can be written as JSON") + "\n",
             Format::Text => text(event) + "\n",
         }
     }

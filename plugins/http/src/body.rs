@@ -69,19 +69,22 @@ pub(crate) fn look<'a>(
             }
             BodyRule::Contains(_) | BodyRule::Lacks(_) | BodyRule::Matches(_) => {}
             BodyRule::Json(rule) => {
-                let document = document.get_or_insert_with(|| match json::parse(&answer.body) {
-                    Ok(document) => Some(document),
-                    Err(_) if !whole => {
-                        let reason = "the body is longer than max_body, so its JSON is not whole";
-                        findings.push(Finding::unhealthy(reason.to_owned()));
-                        None
-                    }
-                    Err(error) => {
-                        let reason = format!("the body is {error}: {}", quoted(&text));
-                        findings.push(Finding::unhealthy(reason));
-                        None
-                    }
-                });
+                let document =
+                    document.get_or_insert_with(|| match json::from_slice(&answer.body) {
+                        Ok(document) => Some(document),
+                        Err(_) if !whole => {
+                            let reason =
+                                "the body is longer than max_body, so its JSON is not whole";
+                            findings.push(Finding::unhealthy(reason.to_owned()));
+                            None
+                        }
+                        Err(error) => {
+                            let reason =
+                                format!("the body is not JSON: {error}: {}", quoted(&text));
+                            findings.push(Finding::unhealthy(reason));
+                            None
+                        }
+                    });
                 if let Some(document) = document {
                     rule.look(document, findings, samples);
                 }
@@ -116,16 +119,25 @@ impl JsonRule {
 /// Numbers, and truth values as 1 and 0.
 fn number(value: &Value) -> Option<f64> {
     match value {
-        Value::Number(number) => Some(number.as_f64()),
+        Value::Number(number) => number.as_f64(),
         Value::Bool(value) => Some(if *value { 1.0 } else { 0.0 }),
         Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whether they are the same; numbers are, however they are written.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        (Some(_) | None, _) => a == b,
     }
 }
 
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
-        Value::Array(_) | Value::Object(_) => value.noun().to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a mapping".to_owned(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
@@ -134,7 +146,9 @@ impl Wanted {
     fn holds(&self, found: Option<&Value>) -> bool {
         let number = || found.and_then(Value::as_f64);
         match self {
-            Wanted::OneOf(values) => found.is_some_and(|found| values.contains(found)),
+            Wanted::OneOf(values) => {
+                found.is_some_and(|found| values.iter().any(|value| equal(value, found)))
+            }
             Wanted::AtLeast(least) => number().is_some_and(|number| number >= *least),
             Wanted::AtMost(most) => number().is_some_and(|number| number <= *most),
             Wanted::There(there) => found.is_some() == *there,

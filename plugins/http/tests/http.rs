@@ -154,7 +154,7 @@ fn the_worst_of_what_is_wrong_is_said() {
     let reason = "GET http://127.0.0.1:8080/health: queue.length is 0, expected 0.5 or more";
     check(JSON, answer(200, body), Status::Degraded, reason);
     let reason = "GET http://127.0.0.1:8080/health: the body is not JSON: \
-                  'o' at byte 0 where a value is expected: \"oops\"";
+                  expected value at line 1 column 1: \"oops\"";
     check(JSON, answer(200, "oops"), Status::Unhealthy, reason);
     let reason = "GET http://127.0.0.1:8080/health: 500 Internal Server Error, expected 200-399";
     check(JSON, answer(500, "oops"), Status::Unhealthy, reason);

@@ -1,6 +1,5 @@
 //! From what the server said to how it is.
 
-use kennel_plugin::decimal::Tenths;
 use kennel_plugin::prelude::*;
 
 use crate::config::{Config, Role, Wrong};
@@ -35,7 +34,7 @@ fn judge_facts(config: &Config, facts: &Facts) -> Verdict {
     if let (Some(max), Some(lag_s)) = (config.max_lag, facts.lag_s)
         && lag_s > max.as_secs_f64()
     {
-        concerns.push(format!("is {} s behind its primary", Tenths(lag_s)));
+        concerns.push(format!("is {lag_s:.1} s behind its primary"));
     }
     if concerns.is_empty() {
         let role = match facts.primary {

@@ -20,7 +20,8 @@ pub mod message;
 mod scram;
 pub mod talk;
 
-use kennel_plugin::base64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use kennel_plugin::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -52,7 +53,7 @@ fn nonce(input: &CheckInput) -> String {
         "{} {} {:?} {:?} {now_unix_ms} {sequence} {budget:?}",
         target.service, target.instance, target.pid, target.uptime
     );
-    base64::encode(&Sha256::digest(text.as_bytes())[..24])
+    BASE64.encode(&Sha256::digest(text.as_bytes())[..24])
 }
 
 impl HealthCheck for Postgres {

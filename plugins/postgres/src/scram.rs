@@ -8,8 +8,9 @@
 //!  server  v=SIGNATURE                            so it knows the password too
 //! ```
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use kennel_plugin::base64;
 use sha2::{Digest as _, Sha256};
 
 /// What a check may spend on one login. PostgreSQL's default is 4096.
@@ -74,7 +75,7 @@ impl Begun {
         let server_key = mac(&salted, &[b"Server Key"]);
         let signature = mac(&server_key, &[signed.as_bytes()]);
 
-        let proof = base64::encode(&xor(client_key, client_signature));
+        let proof = BASE64.encode(xor(client_key, client_signature));
         Ok((format!("{without_proof},p={proof}"), Proven { signature }))
     }
 }
@@ -85,7 +86,7 @@ impl Proven {
         let value = std::str::from_utf8(server_final)
             .ok()
             .and_then(|text| text.split(',').next()?.strip_prefix("v="))
-            .and_then(base64::decode)
+            .and_then(|text| BASE64.decode(text).ok())
             .ok_or(Trouble::Protocol("does not end with a signature"))?;
         if value == self.signature { Ok(()) } else { Err(Trouble::Impostor) }
     }
@@ -106,7 +107,7 @@ impl<'a> Challenge<'a> {
             .filter(|nonce| nonce.len() > ours.len() && nonce.starts_with(ours))
             .ok_or(Trouble::Protocol("does not go on with our nonce"))?;
         let salt = field("s=")
-            .and_then(base64::decode)
+            .and_then(|text| BASE64.decode(text).ok())
             .filter(|salt| !salt.is_empty())
             .ok_or(Trouble::Protocol("gives no salt"))?;
         let iterations = field("i=")

@@ -5,7 +5,6 @@
 //!                                        └─ password, md5 or SCRAM-SHA-256
 //! ```
 
-use kennel_plugin::decimal;
 use kennel_plugin::prelude::*;
 
 use crate::config::Config;
@@ -100,7 +99,9 @@ pub fn talk(config: &Config, nonce: String, wire: &mut dyn Wire) -> Result<Found
     }
     // Whoever is no PostgreSQL, or an old one, has no figures.
     if let Ok(row) = session.ask(ASK_FIGURES)? {
-        let number = |at: usize| -> Option<f64> { decimal::parse(row.get(at)?.as_deref()?) };
+        let number = |at: usize| -> Option<f64> {
+            row.get(at)?.as_deref()?.parse().ok().filter(|number: &f64| number.is_finite())
+        };
         facts.connections = number(0);
         facts.connections_max = number(1);
         facts.standbys = number(2);

@@ -51,7 +51,7 @@ const LOGIN: &str = ",\"user\":\"probe\",\"password\":\"s3cret\"";
 
 fn postgres(config: &str) -> Postgres {
     let config = format!("{{\"address\":\"127.0.0.1:5432\"{config}}}");
-    Postgres::new(json::read(config.as_bytes()).unwrap()).unwrap()
+    Postgres::new(json::from_slice(config.as_bytes()).unwrap()).unwrap()
 }
 
 fn told(answer: Result<Verdict, CheckError>) -> Verdict {

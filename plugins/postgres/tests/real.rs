@@ -137,7 +137,7 @@ fn run(command: &mut Command) {
 
 fn check(address: &str, config: &str) -> Verdict {
     let text = format!("{{\"address\":\"{address}\"{config}}}");
-    let postgres = Postgres::new(json::read(text.as_bytes()).unwrap()).unwrap();
+    let postgres = Postgres::new(json::from_slice(text.as_bytes()).unwrap()).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let input = CheckInput { now_unix_ms: now.as_millis() as u64, ..CheckInput::default() };
     let answer = Socket::open(&Address::parse(address).unwrap())

@@ -4,7 +4,7 @@ use kennel_plugin::OneOrMany;
 use kennel_plugin::prelude::*;
 
 use crate::names;
-use crate::week::{Days, Hours, Week, time_of_day};
+use crate::week::{self, Days, Hours, Week, time_of_day};
 use crate::zone::Zone;
 
 /// When restarts wait.
@@ -94,7 +94,7 @@ fn read_one(path: &str, raw: RawHours, problems: &mut Problems) -> Option<Hours>
     let from = problems.take(&format!("{path}.from"), time_of_day(&from));
     let to = problems.take(&format!("{path}.to"), time_of_day(&to));
     let hours = Hours { days: days?, from: from?, to: to? };
-    if hours.from == crate::civil::DAY {
+    if hours.from == week::DAY {
         problems.add(format!("{path}.from"), "24:00 is an end; write 00:00 of the next day");
         return None;
     }

@@ -3,10 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-mod civil;
 mod config;
 mod names;
-mod posix;
 #[cfg(test)]
 mod tests;
 mod week;

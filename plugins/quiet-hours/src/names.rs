@@ -2,7 +2,6 @@
 
 use kennel_plugin::nearest;
 
-use crate::posix;
 use crate::zone::Zone;
 
 /// The zones of the IANA database, each line a rule and the zones that follow it.
@@ -21,9 +20,9 @@ pub(crate) fn zone(text: &str) -> Result<Zone, String> {
         return Err("no time zone is described by so long a text".to_owned());
     }
     if let Some(rule) = rule_of(text) {
-        return posix::zone(rule);
+        return Zone::posix(rule);
     }
-    if let Some(zone) = posix::offset(text) {
+    if let Some(zone) = Zone::offset(text) {
         return Ok(zone);
     }
     let upper = text.to_ascii_uppercase();
@@ -44,7 +43,7 @@ pub(crate) fn zone(text: &str) -> Result<Zone, String> {
     let looks_like_a_rule =
         text.contains([',', '<']) || text.contains(|c: char| c.is_ascii_digit());
     if looks_like_a_rule {
-        return posix::zone(text);
+        return Zone::posix(text);
     }
     Err(match near(text) {
         Some(name) => format!("\"{text}\" is no time zone: did you mean \"{name}\"?"),

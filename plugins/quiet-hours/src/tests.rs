@@ -1,4 +1,4 @@
-//! The policy as a whole, and its zones beside those of jiff.
+//! The policy as a whole, and its zones beside those of the time zone database.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kennel_plugin::prelude::*;
 use kennel_plugin::testing::{self, Deciding};
 
 use crate::zone::Zone;
-use crate::{QuietHours, names, posix};
+use crate::{QuietHours, names};
 
 /// Every hour of the years from 2026 to 2036, by which all rules have been at work.
 fn hours() -> impl Iterator<Item = Timestamp> {
@@ -25,61 +25,13 @@ fn check_offsets(zone: &Zone, theirs: &TimeZone, what: &str, at: impl Iterator<I
     }
 }
 
-#[test]
-fn rules_give_the_same_offsets_as_jiff_at_every_hour() {
-    for rule in [
-        "CET-1CEST,M3.5.0,M10.5.0/3",
-        "EST5EDT,M3.2.0,M11.1.0",
-        "IST-1GMT0,M10.5.0,M3.5.0/1",
-        "AEST-10AEDT,M10.1.0,M4.1.0/3",
-        "<-02>2<-01>,M3.5.0/-1,M10.5.0/0",
-        "EET-2EEST,M3.4.4/50,M10.4.4/50",
-        "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
-        "XST3XDT,J60,J300/0:30",
-        "XST3XDT,59/1,300/1",
-        "NST3:30NDT,M3.2.0,M11.1.0",
-        "XST0",
-    ] {
-        let theirs = TimeZone::posix(rule).unwrap();
-        check_offsets(&posix::zone(rule).unwrap(), &theirs, rule, hours());
-    }
-}
-
-/// The example of RFC 9636. Others, among them the C library, look at the year of UTC only and
-/// see some hours of winter at its turn.
-#[test]
-fn summer_may_last_all_year() {
-    let zone = posix::zone("XXX3EDT4,0/0,J365/23").unwrap();
-    for at in hours() {
-        assert_eq!(zone.clock(at.as_second()).name, "EDT", "{at}");
-    }
-}
-
-#[test]
-fn the_moments_of_change_are_those_of_jiff() {
-    for rule in ["CET-1CEST,M3.5.0,M10.5.0/3", "<-02>2<-01>,M3.5.0/-1,M10.5.0/0"] {
-        let (ours, theirs) = (posix::zone(rule).unwrap(), TimeZone::posix(rule).unwrap());
-        let mut at = 1_767_225_600;
-        for change in theirs.following(Timestamp::from_second(at).unwrap()).take(40) {
-            at = ours.next_change(at).unwrap();
-            assert_eq!(at, change.timestamp().as_second(), "{rule}");
-            check_offsets(
-                &ours,
-                &theirs,
-                rule,
-                [at - 1, at, at + 1].map(|at| Timestamp::from_second(at).unwrap()).into_iter(),
-            );
-        }
-    }
-}
-
 /// The table of names was made of the time zone database; here it is held against the one
 /// of this machine. A difference is a country that has changed its mind since.
 #[test]
 fn names_have_the_offsets_of_the_time_zone_database() {
     let mut compared = 0;
     for (name, rule) in names::all() {
-        let zone = posix::zone(rule).unwrap();
+        let zone = Zone::posix(rule).unwrap();
         let Ok(theirs) = TimeZone::get(name) else { continue };
         check_offsets(&zone, &theirs, name, hours().step_by(7));
         compared += 1;
@@ -115,21 +67,21 @@ fn what_is_no_zone_says_what_to_write() {
         ("UTC+2", "write the offset alone"),
         ("GMT-03:00", "write the offset alone"),
         ("Africa/Casablanca", "lunar calendar"),
-        ("CET-1CEST", "does not say when CEST begins and ends"),
-        ("CET-1CEST,M13.5.0,M10.5.0", "a month from 1 to 12"),
-        ("CET-1CEST,M3.6.0,M10.5.0", "a week from 1 to 5"),
-        ("CET-1CEST,M3.5.7,M10.5.0", "a weekday from 0"),
-        ("CET-1CEST,M3.5.0", "ends where a comma"),
-        ("CET-1CEST,M3.5.0,M10.5.0/3x", "the end is expected at \"x\", character 27"),
-        ("CET-1CEST,M3.5.0,M10.5.0/168", "up to 167"),
-        ("CET-1CEST,J0,J366", "a day from 1 to 365"),
-        ("CET25", "up to 24"),
-        ("CE-1", "a name of three letters"),
-        ("<+01-1", "a name of three letters"),
-        ("+99:00", "a name of three letters"),
-        ("12345678901234567890", "a name of three letters"),
-        ("😀1", "a name of three letters"),
-        ("CET-1,\u{0}", "a name of three letters"),
+        ("CET-1CEST", "no transition rule"),
+        ("CET-1CEST,M13.5.0,M10.5.0", "`1..=12`"),
+        ("CET-1CEST,M3.6.0,M10.5.0", "`1..=5`"),
+        ("CET-1CEST,M3.5.7,M10.5.0", "`0..=6`"),
+        ("CET-1CEST,M3.5.0", "expected end of DST rule"),
+        ("CET-1CEST,M3.5.0,M10.5.0/3x", "found data after"),
+        ("CET-1CEST,M3.5.0,M10.5.0/168", "`-167..=167`"),
+        ("CET-1CEST,J0,J366", "`1..=365`"),
+        ("CET25", "`0..=24`"),
+        ("CE-1", "3 or more"),
+        ("<+01-1", "`>`"),
+        ("+99:00", "3 or more"),
+        ("12345678901234567890", "3 or more"),
+        ("😀1", "3 or more"),
+        ("CET-1,\u{0}", "\\0\" is no time zone"),
         (&"A".repeat(10_000), "so long a text"),
     ] {
         let error = names::zone(text).unwrap_err();
@@ -215,12 +167,12 @@ fn restarts_wait_for_the_maintenance_window() {
     check(
         &mut policy,
         "2026-11-28T04:00:00-05:00[-05:00]",
-        "outside of the maintenance windows: restarts Sun 02:00 -05:00, in 22 h",
+        "outside of the maintenance windows: restarts Sun 02:00 -0500, in 22 h",
     );
     check(
         &mut policy,
         "2026-11-29T04:00:00-05:00[-05:00]",
-        "outside of the maintenance windows: restarts Sat 02:00 -05:00, in 5 d 22 h",
+        "outside of the maintenance windows: restarts Sat 02:00 -0500, in 5 d 22 h",
     );
 }
 

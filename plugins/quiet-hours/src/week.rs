@@ -4,8 +4,12 @@
 //! autumn, hours within it are quiet twice, and where one is missing, in spring, they end
 //! (or begin) as the clock jumps over it.
 
-use crate::civil::{DAY, HOUR, MINUTE, WEEK, week_second};
 use crate::zone::Zone;
+
+pub(crate) const MINUTE: i64 = 60;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
+const WEEK: i64 = 7 * DAY;
 
 /// Quiet stretches of the week in seconds since Monday 00:00: in order, apart from each
 /// other, none empty, each ends by the end of the week.
@@ -165,6 +169,11 @@ pub(crate) fn time_of_day(text: &str) -> Result<i64, String> {
     if number(minutes)? < 60 && seconds <= DAY { Ok(seconds) } else { Err(fault()) }
 }
 
+/// Seconds since Monday 00:00 of what a local clock shows. 1970-01-01 was a Thursday.
+fn week_second(local: i64) -> i64 {
+    (local + 3 * DAY).rem_euclid(WEEK)
+}
+
 /// `Mon 06:00`, as a local clock shows it.
 pub(crate) fn shown(local: i64) -> String {
     let second = week_second(local);
@@ -247,7 +256,7 @@ mod tests {
     /// Asked for every minute of a week, it says what looking at every minute says.
     #[test]
     fn the_end_of_quiet_is_the_first_moment_that_is_not() {
-        let zone = crate::posix::zone("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let zone = Zone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let week = Week::quiet_in(&[
             hours("sun", "01:30", "02:30"),
             hours("sat", "22:00", "01:00"),
@@ -268,6 +277,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_week_begins_on_monday() {
+        // 2026-11-23 was a Monday.
+        let monday = 1_795_392_000;
+        assert_eq!(week_second(monday), 0);
+        assert_eq!(week_second(monday - 1), WEEK - 1);
+        assert_eq!(week_second(0), 3 * DAY);
     }
 
     #[test]

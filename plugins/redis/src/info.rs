@@ -1,7 +1,5 @@
 //! What redis says of itself in answer to `INFO`: lines `key:value`.
 
-use kennel_plugin::decimal;
-
 /// The answer to `INFO`. Whatever is not there is none: fields differ from version to version.
 #[derive(Debug, Clone, Default)]
 pub struct Info<'a> {
@@ -21,7 +19,8 @@ impl<'a> Info<'a> {
 
     /// A number that is one.
     pub fn number(&self, key: &str) -> Option<f64> {
-        decimal::parse(self.text(key)?.trim_end_matches('%'))
+        let number: f64 = self.text(key)?.trim_end_matches('%').parse().ok()?;
+        number.is_finite().then_some(number)
     }
 
     /// Whether a field is `1`.

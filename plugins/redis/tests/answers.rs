@@ -40,7 +40,7 @@ impl Wire for Script {
 }
 
 fn redis(config: &str) -> Redis {
-    let config = json::read(format!("{{\"address\":\"127.0.0.1:6379\"{config}}}").as_bytes());
+    let config = json::from_slice(format!("{{\"address\":\"127.0.0.1:6379\"{config}}}").as_bytes());
     Redis::new(config.unwrap()).unwrap()
 }
 

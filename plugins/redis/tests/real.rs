@@ -30,7 +30,7 @@ impl Wire for Plain {
 
 fn check(address: &str, config: &str) -> Verdict {
     let text = format!("{{\"address\":\"{address}\"{config}}}");
-    let redis = Redis::new(json::read(text.as_bytes()).unwrap()).unwrap();
+    let redis = Redis::new(json::from_slice(text.as_bytes()).unwrap()).unwrap();
     let answer = Socket::open(&Address::parse(address).unwrap())
         .map_err(CheckError::from)
         .and_then(|socket| redis.check_over(&mut Plain(socket)));

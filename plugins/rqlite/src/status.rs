@@ -1,7 +1,6 @@
 //! What a node says of itself at `/status`. Fields differ from version to version; what is
 //! not there is none.
 
-use kennel_plugin::decimal;
 use kennel_plugin::json::Value;
 
 /// The part of it that a check is interested in.
@@ -54,8 +53,8 @@ impl Facts {
 /// A number; older nodes write some of them as text.
 fn number(value: Option<&Value>) -> Option<f64> {
     match value? {
-        Value::Number(number) => decimal::parse(number.as_str()),
-        Value::String(text) => decimal::parse(text),
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -66,7 +65,7 @@ mod tests {
     use kennel_plugin::json;
 
     fn facts(text: &str) -> Facts {
-        Facts::read(&json::parse(text.as_bytes()).unwrap())
+        Facts::read(&json::from_str(text).unwrap())
     }
 
     #[test]

@@ -28,7 +28,8 @@ fn text(config: &str, batch: &Batch) -> String {
     assert_eq!(sink.deliver_batch(batch), Ok(Taken::All));
     let calls = sink.host.calls();
     let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
-    let payload = kennel_plugin::json::parse(&request.body).expect("JSON");
+    let payload: kennel_plugin::json::Value =
+        kennel_plugin::json::from_slice(&request.body).expect("JSON");
     assert_eq!(payload.get("unfurl_links").and_then(|value| value.as_bool()), Some(false));
     payload.get("text").and_then(|text| text.as_str()).expect("a text").to_owned()
 }

@@ -55,7 +55,7 @@ impl Webhook {
         let mut bytes = 0;
         let mut events = Vec::new();
         for event in batch.events.iter().take(count_max) {
-            let event = json::to_string(event);
+            let event = json::to_string(event).expect("an event can be written as JSON");
             bytes += event.len() + 1;
             if bytes > self.max_bytes && !events.is_empty() {
                 break;
@@ -68,9 +68,7 @@ impl Webhook {
     fn json(&self, events: &[String], dropped: u64) -> String {
         let mut body = String::from("{");
         if let Some(source) = &self.source {
-            body.push_str("\"source\":");
-            body.push_str(&json::to_string(source));
-            body.push(',');
+            body.push_str(&format!("\"source\":{},", json::Value::from(source.as_str())));
         }
         body.push_str(&format!("\"dropped\":{dropped},\"events\":["));
         body.push_str(&events.join(","));

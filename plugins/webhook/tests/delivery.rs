@@ -209,7 +209,7 @@ fn secrets_appear_in_no_reason_and_no_description() {
     sink.host.on_http(POST, ProbeError::Other(format!("cannot reach {URL}")));
     let shown = format!("{:?}", sink.deliver(&events(1..=1)));
     assert!(!shown.contains("hunter2"), "{shown}");
-    let config = kennel_plugin::json::read(CONFIG.as_bytes()).unwrap();
+    let config = kennel_plugin::json::from_slice(CONFIG.as_bytes()).unwrap();
     let shown = format!("{:?}", Webhook::new(config).unwrap());
     for secret in ["hunter2", "horse", "battery"] {
         assert!(!shown.contains(secret), "{shown}");

@@ -84,7 +84,13 @@ pub(crate) fn examples(args: &Args) -> Result<()> {
     for language in languages {
         step(language.name());
         match tools::install(language)? {
-            Ok(tools) => rows.push(example(&kennel, language, &tools)?),
+            Ok(tools) => {
+                rows.push(example(&kennel, language, &tools)?);
+                if language == Language::Rust {
+                    for_wasip2(&kennel)?;
+                }
+                fresh(&kennel, language, &tools)?;
+            }
             Err(reason) => {
                 println!("skipped: {reason}");
                 skipped.push(format!("{}: {reason}", language.name()));
@@ -107,6 +113,53 @@ fn built_kennel() -> Result<PathBuf> {
     run(cargo().args(["build", "--release", "--package=kennel"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     Ok(std::path::absolute(Path::new(&target).join("release/kennel"))?)
+}
+
+/// Builds and tries a new project of each kind, as somebody does who begins. Most of what it
+/// takes is there from the example.
+fn fresh(kennel: &Path, language: Language, tools: &Tools) -> Result<()> {
+    for kind in ["health-check", "restart-policy", "event-sink"] {
+        let folder = Path::new(MADE).join("new").join(format!("{}-{kind}", language.folder()));
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        let name = folder.to_str().context("its name is UTF-8")?;
+        let component = folder.join("made.wasm");
+        step(&format!("a new {kind} in {}", language.name()));
+        std::fs::create_dir_all(Path::new(MADE).join("new"))?;
+        let language = language.folder();
+        run(Command::new(kennel).args(["plugin", "new", "--kind", kind, "--lang", language, name]))?;
+        let mut build = tools.command(kennel);
+        run(build.args(["plugin", "build", name, "--output"]).arg(&component))?;
+        let scenario = folder.join("scenario.yaml");
+        run(Command::new(kennel).args(["plugin", "test"]).arg(&component).arg(scenario))?;
+    }
+    Ok(())
+}
+
+/// The SDK is for this target too. It is not what `kennel plugin build` uses, so a machine
+/// need not have it.
+fn for_wasip2(kennel: &Path) -> Result<()> {
+    const TARGET: &str = "wasm32-wasip2";
+    step(&format!("Rust for {TARGET}"));
+    let library = Command::new("rustc")
+        .args(["--print=target-libdir", "--target", TARGET])
+        .output()
+        .context("cannot run rustc")?;
+    if !Path::new(String::from_utf8_lossy(&library.stdout).trim()).is_dir() {
+        println!("skipped: it is not installed, as by \"rustup target add {TARGET}\"");
+        return Ok(());
+    }
+    let folder = Path::new(EXAMPLES).join("rust");
+    let target = std::path::absolute(Path::new(MADE).join("wasip2"))?;
+    run(cargo()
+        .args(["build", "--release", "--quiet", "--target", TARGET, "--manifest-path"])
+        .arg(folder.join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target))?;
+    let component = target.join(TARGET).join("release/depth.wasm");
+    let scenario = folder.join("scenario.yaml");
+    run(Command::new(kennel).args(["plugin", "test"]).arg(&component).arg(scenario))?;
+    live::run(kennel, &folder, &component).context("the real supervisor")
 }
 
 /// Builds, tries, runs and measures one example.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kennel_core::{
     CheckAnswer, CheckId, Core, Effect, ExitStatus, Graph, Group, Health, Input, InstanceId,
-    Limits, PolicyAnswer, Recipient, RunId, ServiceSpec, Signal, Time,
+    Limits, Notice, PolicyAnswer, Recipient, RunId, ServiceSpec, Signal, Time,
 };
 
 use crate::script::{self, Assumption, Line};
@@ -231,6 +231,7 @@ impl Stage {
             | Input::Start(_)
             | Input::Stop(_)
             | Input::Restart(_)
+            | Input::Roll(_)
             | Input::Reset(_)
             | Input::Signal(..)
             | Input::Shutdown
@@ -239,6 +240,7 @@ impl Stage {
             | Input::HealthChanged(..)
             | Input::PolicyDecided { .. }
             | Input::GroupEnded(_)
+            | Input::Notified(..)
             | Input::StopCommandEnded(_) => unreachable!("no assumption brings about {input:?}"),
         };
         self.facts += 1;
@@ -286,6 +288,7 @@ impl Stage {
             ["stop", "command", "ended", run] => Input::StopCommandEnded(self.run(run)),
             ["stop", names @ ..] => Input::Stop(self.ids(names)),
             ["restart", names @ ..] => Input::Restart(self.ids(names)),
+            ["roll", names @ ..] => Input::Roll(self.ids(names)),
             ["reset", names @ ..] => Input::Reset(self.ids(names)),
             ["signal", signal, names @ ..] => {
                 Input::Signal(self.ids(names), script::signal(signal))
@@ -295,6 +298,15 @@ impl Stage {
             ["spawned", run] => Input::Spawned(self.run(run)),
             ["spawn", "failed", run, ..] => Input::SpawnFailed(self.run(run), reason),
             ["ready", run] => Input::Ready(self.run(run)),
+            ["extends", run, "by", time] => {
+                Input::Notified(self.run(run), Notice::Extend(script::duration(time)))
+            }
+            ["alive", run] => Input::Notified(self.run(run), Notice::Alive),
+            ["stuck", run] => Input::Notified(self.run(run), Notice::Stuck),
+            ["watchdog", run, "every", time] => {
+                Input::Notified(self.run(run), Notice::WatchdogEvery(script::duration(time)))
+            }
+            ["stopping", run] => Input::Notified(self.run(run), Notice::Stopping),
             ["unknown", run, ..] => Input::HealthChanged(self.run(run), Health::Unknown, reason),
             ["healthy", run, ..] => Input::HealthChanged(self.run(run), Health::Healthy, reason),
             ["degraded", run, ..] => Input::HealthChanged(self.run(run), Health::Degraded, reason),
@@ -416,6 +428,7 @@ fn about(input: &Input) -> Option<RunId> {
         Input::Spawned(run)
         | Input::SpawnFailed(run, _)
         | Input::Ready(run)
+        | Input::Notified(run, _)
         | Input::HealthChanged(run, _, _)
         | Input::Checked(CheckAnswer { run, .. })
         | Input::PolicyDecided { run, .. }
@@ -427,6 +440,7 @@ fn about(input: &Input) -> Option<RunId> {
         | Input::Start(_)
         | Input::Stop(_)
         | Input::Restart(_)
+        | Input::Roll(_)
         | Input::Reset(_)
         | Input::Signal(..)
         | Input::Shutdown

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Advice, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp, OnUnhealthy,
-    Policy, Ready, RestartLimit, StopCommand, StopStep, Strength,
+    Advice, Attempts, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp,
+    OnUnhealthy, Policy, Ready, RestartLimit, StopCommand, StopStep, Strength, WaitFor,
 };
 use kennel_core::{CheckOutcome, Limits, ServiceSpec, Signal};
 
@@ -109,6 +109,22 @@ fn apply(spec: &mut ServiceSpec, option: &str) {
             };
         }
         ["check", name, options @ ..] => spec.health.push(check(name, options)),
+        ["watchdog", every] => spec.watchdog = Some(duration(every)),
+        ["attempts", max, "backoff", initial, factor, "max", most, rest @ ..] => {
+            let on_give_up = match rest {
+                [] => GiveUp::Stay,
+                ["then", "exit"] => GiveUp::Exit,
+                ["then", "retry", "after", delay] => GiveUp::RetryAfter(duration(delay)),
+                other => panic!("nothing follows like {other:?}"),
+            };
+            let backoff = Backoff {
+                initial: duration(initial),
+                factor: factor.trim_start_matches('x').parse().expect("a factor like x2"),
+                max: duration(most),
+                jitter: 0.0,
+            };
+            spec.attempts = Some(Attempts { max: number(max), backoff, on_give_up });
+        }
         ["asks", "a", "policy"] => spec.restart.advice = Advice::Ask,
         ["policy", "always"] => spec.restart.policy = Policy::Always,
         ["policy", "on_failure"] => spec.restart.policy = Policy::OnFailure,
@@ -150,6 +166,17 @@ fn apply(spec: &mut ServiceSpec, option: &str) {
                 _ => panic!("a stop step is a signal and a wait, not {step:?}"),
             });
             spec.stop.steps = steps.collect();
+        }
+        ["rolling", max, "wait", "for", what, rest @ ..] => {
+            spec.rolling.max_unavailable = number(max);
+            spec.rolling.wait_for = match *what {
+                "ready" => WaitFor::Ready,
+                "healthy" => WaitFor::Healthy,
+                other => panic!("nothing is {other:?}"),
+            };
+            if let ["within", time] = rest {
+                spec.rolling.timeout = duration(time);
+            }
         }
         ["replicas", count] => spec.replicas = number(count),
         ["disabled"] => spec.enabled = Enabled::No,

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::spec::{Condition, Enabled, GiveUp, Kind, Policy, Strength};
-use kennel_core::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, StopReason, Time, Wanted};
+use kennel_core::spec::{Backoff, Condition, Enabled, GiveUp, Kind, Policy, Strength};
+use kennel_core::{
+    Cause, ExitStatus, Health, InstanceId, RunId, ServiceSpec, StopReason, Time, Wanted,
+};
 
 use crate::checks::{Counts, Question};
+use crate::notices::Notices;
 use crate::processes::Key;
 
 /// One edge of the dependency graph, seen from the dependent.
@@ -31,6 +34,10 @@ pub(crate) struct Account {
     pub(crate) done: bool,
     /// Failures that waited in the backoff.
     pub(crate) streak: u32,
+    /// Runs in a row that ended before they were ready.
+    pub(crate) attempts: u32,
+    /// The next run is another attempt to get up: the restart limit does not count it.
+    pub(crate) is_attempt: bool,
     /// Automatic restarts since the last time that the counters forgot.
     pub(crate) restarts: VecDeque<Time>,
     pub(crate) edges: Vec<Edge>,
@@ -52,6 +59,7 @@ pub(crate) struct Run {
     pub(crate) check_says_restart: bool,
     /// The looks whether it is ready.
     pub(crate) looks: Question,
+    pub(crate) notices: Notices,
     /// When it will have been healthy for long enough.
     pub(crate) stable_at: Option<Time>,
     pub(crate) stable: bool,
@@ -89,6 +97,7 @@ impl Account {
 
     pub(crate) fn forget(&mut self) {
         self.streak = 0;
+        self.attempts = 0;
         self.restarts.clear();
     }
 
@@ -98,36 +107,67 @@ impl Account {
     }
 
     /// The table of policies, limits and waits, written down a second time.
-    pub(crate) fn decide(&mut self, now: Time, success: bool, stable: bool) -> Next {
-        let restart = &self.spec.restart;
-        if success && (self.spec.kind == Kind::Oneshot || restart.policy != Policy::Always) {
+    pub(crate) fn decide(&mut self, now: Time, cause: &Cause, success: bool, r: &Run) -> Next {
+        let spec = self.spec.clone();
+        let restart = &spec.restart;
+        self.is_attempt = false;
+        if success && (spec.kind == Kind::Oneshot || restart.policy != Policy::Always) {
             return Next::Done;
         }
+        let counts = match spec.kind {
+            Kind::Daemon => r.ready_at.is_none(),
+            Kind::Oneshot => matches!(cause, Cause::StartFailed(_)),
+        };
+        if let (Some(budget), true) = (&spec.attempts, counts && restart.policy != Policy::Never) {
+            self.attempts += 1;
+            self.is_attempt = true;
+            if self.attempts >= budget.max {
+                return gives_up(budget.on_give_up, now);
+            }
+            return backs_off(&budget.backoff, self.attempts - 1, now);
+        }
+        let stable = r.stable;
         let mut full = restart.policy == Policy::Never;
         if let Some(limit) = restart.limit {
             let recent = self.restarts.iter().filter(|at| now.since(**at) < limit.within).count();
             full |= recent >= limit.max as usize;
         }
         if full {
-            return match restart.on_give_up {
-                GiveUp::Stay | GiveUp::Exit => Next::Failed,
-                GiveUp::RetryAfter(delay) => Next::Retry(now + delay),
-            };
+            return gives_up(restart.on_give_up, now);
         }
         if stable {
             return Next::AtOnce;
         }
-        let mut wait = restart.backoff.initial.as_secs_f64();
-        for _ in 0..self.streak {
-            wait = (wait * restart.backoff.factor).min(restart.backoff.max.as_secs_f64());
-        }
-        wait = wait.min(restart.backoff.max.as_secs_f64());
         self.streak += 1;
-        let jitter = restart.backoff.jitter;
-        let low = Duration::from_secs_f64(wait * (1.0 - jitter)).saturating_sub(ROUNDING);
-        let high = Duration::from_secs_f64(wait * (1.0 + jitter)) + ROUNDING;
-        Next::Backoff(now + low, now + high)
+        backs_off(&restart.backoff, self.streak - 1, now)
     }
+
+    /// What follows when it gives up.
+    pub(crate) fn on_give_up(&self) -> GiveUp {
+        match &self.spec.attempts {
+            Some(attempts) if self.is_attempt => attempts.on_give_up,
+            Some(_) | None => self.spec.restart.on_give_up,
+        }
+    }
+}
+
+fn gives_up(then: GiveUp, now: Time) -> Next {
+    match then {
+        GiveUp::Stay | GiveUp::Exit => Next::Failed,
+        GiveUp::RetryAfter(delay) => Next::Retry(now + delay),
+    }
+}
+
+/// The wait after so many others, with what jitter makes of it.
+fn backs_off(backoff: &Backoff, earlier: u32, now: Time) -> Next {
+    let mut wait = backoff.initial.as_secs_f64();
+    for _ in 0..earlier {
+        wait = (wait * backoff.factor).min(backoff.max.as_secs_f64());
+    }
+    wait = wait.min(backoff.max.as_secs_f64());
+    let low = Duration::from_secs_f64(wait * (1.0 - backoff.jitter)).saturating_sub(ROUNDING);
+    let high = Duration::from_secs_f64(wait * (1.0 + backoff.jitter)) + ROUNDING;
+    Next::Backoff(now + low, now + high)
 }
 
 impl Run {
@@ -140,6 +180,7 @@ impl Run {
             checks: Vec::new(),
             check_says_restart: false,
             looks: Question::default(),
+            notices: Notices::default(),
             stable_at: None,
             stable: false,
             stopping: None,
@@ -161,6 +202,7 @@ impl Run {
             self.ready_at = Some(at);
             let spawned_at = self.spawned_at.unwrap_or(at);
             self.checks = spec.health.iter().map(|check| Counts::new(check, spawned_at)).collect();
+            self.notices.becomes_ready(at);
             self.stable_at = self.is_passing().then(|| at + spec.restart.reset_after);
         }
     }

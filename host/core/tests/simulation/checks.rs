@@ -70,6 +70,14 @@ impl Question {
         }
     }
 
+    /// Checks have changed places: what is open is asked again at once, under a new number.
+    fn renumber(&mut self, last: u32) {
+        self.number = last;
+        if self.open.take().is_some() {
+            self.wait = Duration::ZERO;
+        }
+    }
+
     /// The second check of a run comes anywhere from half a period on.
     fn spread_out(&mut self, next: Option<Duration>) {
         if self.number == 1 && next.is_none() {
@@ -92,12 +100,15 @@ impl Counts {
         }
     }
 
-    fn take(&mut self, now: Time, outcome: CheckOutcome) {
+    fn take(&mut self, now: Time, outcome: CheckOutcome, excused_until: Option<Time>) {
         let is_bad = match outcome {
             CheckOutcome::Refused | CheckOutcome::Wrong | CheckOutcome::Late => true,
             CheckOutcome::Passed | CheckOutcome::Degraded | CheckOutcome::Impossible => false,
         };
         self.good = if outcome == CheckOutcome::Passed { self.good + 1 } else { 0 };
+        if outcome == CheckOutcome::Late && excused_until.is_some_and(|end| now < end) {
+            return;
+        }
         if is_bad && self.grace_ends.is_some_and(|end| now < end) {
             return;
         }
@@ -189,7 +200,7 @@ impl Run {
                 check.question.answered(number, check.spec.every, None);
                 check.question.spread_out(None);
                 self.changes(now, reset_after, |run| {
-                    run.checks[index].take(silent_at, CheckOutcome::Impossible);
+                    run.checks[index].take(silent_at, CheckOutcome::Impossible, None);
                 });
             }
         }
@@ -220,6 +231,15 @@ impl Account {
                     None => Counts::new(spec, spawned_at),
                 })
                 .collect();
+            let names = |checks: &[Counts]| -> Vec<_> {
+                checks.iter().map(|check| check.spec.name.clone()).collect()
+            };
+            if names(&old) != names(&run.checks) {
+                let last = old.iter().map(|check| check.question.number).max().unwrap_or(0);
+                for check in &mut run.checks {
+                    check.question.renumber(last);
+                }
+            }
         });
     }
 }
@@ -289,7 +309,8 @@ impl Rules {
                 if counts.question.answered(answer.number, counts.spec.every, answer.next) {
                     counts.question.spread_out(answer.next);
                     r.changes(now, spec.restart.reset_after, |run| {
-                        run.checks[index].take(now, answer.outcome);
+                        let excused = run.notices.excused_until;
+                        run.checks[index].take(now, answer.outcome, excused);
                     });
                     // By what its check is configured to do when it answers.
                     r.check_says_restart = r.checks[index].wants_restart();

@@ -158,13 +158,17 @@ impl Rules {
         let mut live = Vec::new();
         while let Some(next) = open.pop() {
             for dependent in self.dependents(next) {
-                if self.is_down(dependent) && seen.insert(dependent) {
-                    open.push(dependent);
-                    let account = self.accounts.get(&dependent);
-                    if let Some(account) = account.filter(|account| account.run.is_some()) {
-                        live.push(account.key.clone());
-                    }
+                if !self.is_down(dependent) || !seen.insert(dependent) {
+                    continue;
                 }
+                let Some(account) = self.accounts.get(&dependent) else { continue };
+                match (&account.run, account.removed) {
+                    (Some(_), _) => live.push(account.key.clone()),
+                    // What left the configuration and does not run is gone, and leads nowhere.
+                    (None, Some(_)) => continue,
+                    (None, None) => {}
+                }
+                open.push(dependent);
             }
         }
         live

@@ -27,10 +27,12 @@ macro_rules! rule {
 mod account;
 mod checks;
 mod ledger;
+mod notices;
 mod operator;
 mod plan;
 mod processes;
 mod random;
+mod rolls;
 mod rules;
 mod said;
 mod world;

@@ -21,6 +21,8 @@ enum Command {
     Stop(InstanceId),
     StopWithDependents(InstanceId),
     Restart(InstanceId),
+    /// All instances of its service, a few at a time.
+    Roll(InstanceId),
     Reset(InstanceId),
     Signal(InstanceId),
     /// A reload that changes something about this service.
@@ -91,6 +93,7 @@ impl Operator {
             | Command::Stop(id)
             | Command::StopWithDependents(id)
             | Command::Restart(id)
+            | Command::Roll(id)
             | Command::Reset(id)
             | Command::Signal(id)
             | Command::Change(id) => Some(id),
@@ -108,6 +111,10 @@ impl Operator {
                 Some(Input::Stop(ids.filter(|other| *other >= id).collect()))
             }
             Command::Restart(id) => Some(Input::Restart(vec![id])),
+            Command::Roll(id) => {
+                let service = core.view().instance(id)?.spec().name.clone();
+                Some(Input::Roll(core.view().find(&service)))
+            }
             Command::Reset(id) => Some(Input::Reset(vec![id])),
             Command::Signal(id) => Some(Input::Signal(vec![id], Signal::HUP)),
             Command::Change(id) => {
@@ -144,7 +151,8 @@ impl Operator {
             let command = match random.below(20) {
                 0..=4 => Command::Stop(target),
                 5..=8 => Command::Start(target),
-                9..=12 => Command::Restart(target),
+                9..=10 => Command::Restart(target),
+                11..=12 => Command::Roll(target),
                 13 => Command::Reset(target),
                 14 => Command::Signal(target),
                 15..=17 => Command::Change(target),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kennel_core::spec::{
-    Advice, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp, Kind,
-    OnUnhealthy, Policy, Ready, RestartLimit, StopCommand, StopStep, Strength,
+    Advice, Attempts, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp, Kind,
+    OnUnhealthy, Policy, Ready, RestartLimit, Rolling, StopCommand, StopStep, Strength, WaitFor,
 };
 use kennel_core::{Limits, ServiceSpec, Signal};
 
@@ -34,6 +34,8 @@ pub(crate) struct Temper {
     pub(crate) hard_to_kill: f64,
     /// Seconds between changes of health; none: there is no check.
     pub(crate) health_changes: Option<(f64, f64)>,
+    /// Seconds between things that it says of itself; none: it is silent.
+    pub(crate) speaks: Option<(f64, f64)>,
 }
 
 /// The longest that the world takes to make a process, to let SIGKILL work and to
@@ -41,6 +43,8 @@ pub(crate) struct Temper {
 pub(crate) const SPAWN_AT_MOST: f64 = 3.0;
 pub(crate) const KILL_AT_MOST: f64 = 25.0;
 pub(crate) const REPORT_AT_MOST: f64 = 2.0;
+/// A process asks three times for that long, at most.
+pub(crate) const EXTENSION_AT_MOST: f64 = 10.0;
 
 pub(crate) fn limits(random: &mut Random) -> Limits {
     Limits {
@@ -79,6 +83,10 @@ pub(crate) fn temper(random: &mut Random, pace: Pace) -> Temper {
             Pace::Busy => (0.1, 200.0),
             Pace::Calm => (60.0, 10.0 * 86_400.0),
         }),
+        speaks: random.chance(0.3).then_some(match pace {
+            Pace::Busy => (0.1, 10.0),
+            Pace::Calm => (3600.0, 86_400.0),
+        }),
     }
 }
 
@@ -106,8 +114,15 @@ pub(crate) fn spec(random: &mut Random, pace: Pace, number: usize, known: &[usiz
     };
     spec.health = checks(random, pace);
     if random.chance(0.2) {
+        spec.watchdog = Some(match pace {
+            Pace::Busy => random.seconds(1.0, 30.0),
+            Pace::Calm => random.seconds(3600.0, 3.0 * 86_400.0),
+        });
+    }
+    if random.chance(0.2) {
         spec.restart.advice = Advice::Ask;
     }
+    spec.rolling = rolling(random, pace);
     restart(random, pace, &mut spec);
     stop(random, &mut spec);
     if spec.kind == Kind::Oneshot && random.chance(0.5) {
@@ -136,7 +151,11 @@ pub(crate) fn checks(random: &mut Random, pace: Pace) -> Vec<CheckSpec> {
             OnUnhealthy::Report,
         ]),
     };
-    (0..many).map(|number| check(number, random)).collect()
+    let mut checks: Vec<CheckSpec> = (0..many).map(|number| check(number, random)).collect();
+    if random.chance(0.5) {
+        checks.reverse();
+    }
+    checks
 }
 
 pub(crate) fn dependencies(random: &mut Random, number: usize, known: &[usize]) -> Vec<Dependency> {
@@ -157,6 +176,18 @@ pub(crate) fn dependencies(random: &mut Random, number: usize, known: &[usize]) 
         found.push(Dependency { service, condition, strength });
     }
     found
+}
+
+fn rolling(random: &mut Random, pace: Pace) -> Rolling {
+    let (low, high) = match pace {
+        Pace::Busy => (1.0, 100.0),
+        Pace::Calm => (100.0, 86_400.0),
+    };
+    Rolling {
+        max_unavailable: 1 + random.below(2) as u32,
+        wait_for: random.pick(&[WaitFor::Ready, WaitFor::Healthy]),
+        timeout: random.seconds(low, high),
+    }
 }
 
 fn restart(random: &mut Random, pace: Pace, spec: &mut ServiceSpec) {
@@ -187,6 +218,13 @@ fn restart(random: &mut Random, pace: Pace, spec: &mut ServiceSpec) {
         _ if pace == Pace::Busy && random.chance(0.3) => GiveUp::Exit,
         _ => GiveUp::Stay,
     };
+    let later = GiveUp::RetryAfter(random.seconds(retry.0, retry.1));
+    let budget = Attempts {
+        max: 1 + random.below(5) as u32,
+        backoff: Backoff { initial: random.seconds(first.0, first.1), ..restart.backoff },
+        on_give_up: random.pick(&[GiveUp::Stay, later]),
+    };
+    spec.attempts = random.chance(0.3).then_some(budget);
     restart.dependents = if random.chance(0.3) { Dependents::Restart } else { Dependents::Keep };
 }
 
@@ -213,5 +251,7 @@ pub(crate) fn longest_stop(spec: &ServiceSpec) -> Duration {
     let steps: Duration = spec.stop.steps.iter().map(|step| step.wait).sum();
     // SIGKILL works on the main process first and then on the rest of its group.
     let world = SPAWN_AT_MOST + 2.0 * KILL_AT_MOST + 3.0 * REPORT_AT_MOST;
-    command + steps + Duration::from_secs_f64(world)
+    // After SIGABRT, or after it said that it stops, it has the time of the first step.
+    let first = spec.stop.steps.first().map_or(Duration::from_secs(10), |step| step.wait);
+    command + first + steps + Duration::from_secs_f64(world + 3.0 * EXTENSION_AT_MOST)
 }

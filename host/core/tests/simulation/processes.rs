@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::{
-    CheckAnswer, CheckId, CheckOutcome, Effect, ExitStatus, Group, Health, Input, PolicyAnswer,
-    Recipient, RunId, Signal, Time,
+    CheckAnswer, CheckId, CheckOutcome, Effect, ExitStatus, Group, Health, Input, Notice,
+    PolicyAnswer, Recipient, RunId, Signal, Time,
 };
 
-use crate::plan::{KILL_AT_MOST, REPORT_AT_MOST, SPAWN_AT_MOST, Temper};
+use crate::plan::{EXTENSION_AT_MOST, KILL_AT_MOST, REPORT_AT_MOST, SPAWN_AT_MOST, Temper};
 use crate::random::Random;
 
 /// Service and number of the replica: what must never run twice.
@@ -33,6 +33,8 @@ pub(crate) struct Process {
     killed: bool,
     command: bool,
     released: bool,
+    /// How often it asked for time.
+    extensions: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,7 @@ enum Happening {
     EndSeen(RunId),
     CommandEnds(RunId),
     HealthChanges(RunId),
+    Speaks(RunId),
 }
 
 struct Entry {
@@ -118,6 +121,7 @@ impl Processes {
                 }
             }
             Happening::HealthChanges(run) => self.health_changes(at, run, random),
+            Happening::Speaks(run) => self.speaks(at, run, random),
         }
         self.forget_what_is_over();
         None
@@ -163,6 +167,7 @@ impl Processes {
             killed: false,
             command: false,
             released: false,
+            extensions: 0,
         };
         self.by_run.insert(run, process);
         if fails {
@@ -326,6 +331,10 @@ impl Processes {
             let at = now + random.seconds(low, high);
             self.plan(at, Happening::HealthChanges(run));
         }
+        if let Some((low, high)) = temper.speaks {
+            let at = now + random.seconds(low, high);
+            self.plan(at, Happening::Speaks(run));
+        }
     }
 
     fn dies(&mut self, now: Time, run: RunId, status: ExitStatus, random: &mut Random) {
@@ -373,6 +382,30 @@ impl Processes {
             self.plan(at, Happening::HealthChanges(run));
         }
         self.report(now, Input::HealthChanged(run, health, String::new()), random);
+    }
+
+    /// It says something of itself. Time is asked for three times at most, so that the
+    /// bounds of a stop hold.
+    fn speaks(&mut self, now: Time, run: RunId, random: &mut Random) {
+        let Some(process) = self.by_run.get_mut(&run) else { return };
+        let Some((low, high)) = process.temper.speaks.filter(|_| process.life == Life::Alive)
+        else {
+            return;
+        };
+        let notice = match random.below(40) {
+            0..=3 if process.extensions < 3 => {
+                process.extensions += 1;
+                Notice::Extend(random.seconds(0.01, EXTENSION_AT_MOST))
+            }
+            4 | 5 => Notice::WatchdogEvery(random.seconds(low, 3.0 * high)),
+            6 => Notice::WatchdogEvery(Duration::ZERO),
+            7 => Notice::Stuck,
+            8 => Notice::Stopping,
+            _ => Notice::Alive,
+        };
+        let at = now + random.seconds(low, high);
+        self.plan(at, Happening::Speaks(run));
+        self.report(now, Input::Notified(run, notice), random);
     }
 
     fn latency(&self, random: &mut Random) -> Duration {

@@ -23,6 +23,7 @@ use crate::account::{Account, Next, SECOND, wanted};
 use crate::checks::PATIENCE;
 use crate::plan;
 use crate::processes::Processes;
+use crate::rolls::Roll;
 
 /// A broken rule is told in one sentence.
 pub(crate) type Checked = Result<(), String>;
@@ -39,6 +40,9 @@ pub(crate) struct Rules {
     pub(crate) exited: Option<Time>,
     pub(crate) ticks_at: (Time, u32),
     pub(crate) continues: Option<RunId>,
+    pub(crate) rolls: Vec<Roll>,
+    /// The last run that was to be made.
+    pub(crate) last_run: RunId,
 }
 
 impl Rules {
@@ -55,6 +59,8 @@ impl Rules {
             exited: None,
             ticks_at: (Time::ZERO, 0),
             continues: None,
+            rolls: Vec::new(),
+            last_run: RunId(0),
         }
     }
 
@@ -75,7 +81,15 @@ impl Rules {
                     self.anew(*id);
                 }
             }
+            Input::Roll(ids) => {
+                for id in ids {
+                    self.want_required(*id);
+                    self.want(*id, Wanted::Up);
+                }
+                self.rolls_begin(now, ids, &StopReason::Restart);
+            }
             Input::Restart(ids) => {
+                self.leave_rolls(ids);
                 for id in ids {
                     self.want_required(*id);
                     self.want(*id, Wanted::Up);
@@ -117,6 +131,12 @@ impl Rules {
                 self.spawned(now, *run);
                 if let Some((spec, r)) = self.run(*run) {
                     r.becomes_ready(now, &spec);
+                }
+            }
+            Input::Notified(run, notice) => {
+                self.spawned(now, *run);
+                if let Some((_, r)) = self.run(*run) {
+                    r.says(now, notice);
                 }
             }
             Input::HealthChanged(run, health, _) => {
@@ -171,6 +191,8 @@ impl Rules {
                     question: None,
                     done: false,
                     streak: 0,
+                    attempts: 0,
+                    is_attempt: false,
                     restarts: VecDeque::new(),
                     edges: Vec::new(),
                     dependents: Vec::new(),
@@ -182,7 +204,7 @@ impl Rules {
                 }
                 account.spec = spec.clone();
                 account.rearrange_checks(now);
-                if account.removed.take().is_some() || restart.contains(&spec.name) {
+                if account.removed.take().is_some() {
                     renewed.push(id);
                 }
             }
@@ -199,6 +221,9 @@ impl Rules {
         self.bounds();
         for id in renewed {
             self.renew(id, StopReason::Configuration);
+        }
+        for name in restart {
+            self.renew_all(now, name);
         }
         Ok(())
     }
@@ -231,7 +256,16 @@ impl Rules {
     pub(crate) fn after(&mut self, now: Time, processes: &Processes, core: &Core) -> Checked {
         rule!(self.continues.is_none(), "a stop signal without SIGCONT");
         let deadline = core.next_deadline();
+        self.rolls_advance(now);
         self.shutdown_ends(now)?;
+        for roll in &self.rolls {
+            rule!(
+                deadline.is_some_and(|at| at <= roll.deadline),
+                "the roll of {:?} has no end, at {} and not {deadline:?}",
+                roll,
+                roll.deadline
+            );
+        }
         let gone: Vec<InstanceId> = self
             .accounts
             .iter()
@@ -296,6 +330,10 @@ impl Rules {
             (Some(r), _) if r.stopping.is_some() => State::Stopping,
             (Some(r), _) if r.is_up() => {
                 rule!(!r.must_stop_for_health(), "{key:?} is unhealthy and stays up");
+                rule!(
+                    !r.must_stop_for_a_notice(now),
+                    "{key:?} says nothing or too much and stays up"
+                );
                 let health = r.health();
                 rule!(view.health() == health, "{key:?} is {} and not {health}", view.health());
                 for check in &r.checks {
@@ -311,7 +349,13 @@ impl Rules {
                         | Ready::Reported { timeout: wait }
                         | Ready::Checked { timeout: wait, .. } => wait,
                     };
-                    rule!(until(at + wait), "{key:?} starts for ever");
+                    let end = match account.spec.ready {
+                        Ready::After(_) => at + wait,
+                        Ready::Reported { .. } | Ready::Checked { .. } => {
+                            r.notices.excused_until.map_or(at + wait, |end| end.max(at + wait))
+                        }
+                    };
+                    rule!(until(end), "{key:?} starts for ever");
                 }
                 State::Starting
             }

@@ -1,5 +1,7 @@
 //! The rules for what the core says: events, then effects.
 
+use std::time::Duration;
+
 use kennel_core::spec::{GiveUp, Ready, Strength};
 use kennel_core::{
     Cause, Core, Effect, Event, EventKind, ExitStatus, InstanceId, Recipient, RunId, Shutdown,
@@ -32,6 +34,8 @@ impl Rules {
                 }
                 self.end(now, *how);
             }
+            EventKind::RollFailed { at, kept, .. } => self.roll_failed(now, at, kept)?,
+            EventKind::RollEnded { .. } => self.rolls_advance(now),
             EventKind::LeftBehind(names) => self.left_behind.clone_from(names),
             EventKind::Stable { run } => {
                 let stable = self.run(*run).is_some_and(|(_, r)| r.stable);
@@ -50,7 +54,9 @@ impl Rules {
             | EventKind::Failed { .. }
             | EventKind::HealthChanged { .. }
             | EventKind::PolicyDecided { .. }
+            | EventKind::WatchdogMissed { .. }
             | EventKind::Signalled { .. }
+            | EventKind::RollBegan { .. }
             | EventKind::Reset => {}
         }
         Ok(())
@@ -58,6 +64,21 @@ impl Rules {
 
     /// A stop has begun: it must have a cause, and be in order.
     fn stopping(&mut self, now: Time, id: InstanceId, run: RunId, reason: &StopReason) -> Checked {
+        match reason {
+            StopReason::Operator
+            | StopReason::Removed
+            | StopReason::Shutdown
+            | StopReason::Dependency(_)
+            | StopReason::Restart
+            | StopReason::Configuration
+            | StopReason::DependencyRestarted(_) => self.rolls_advance(now),
+            // These come before it settles.
+            StopReason::NotReady(..)
+            | StopReason::Unhealthy(_)
+            | StopReason::Watchdog(_)
+            | StopReason::Announced
+            | StopReason::Remnants(_) => {}
+        }
         let down = self.is_down(id);
         let live: Vec<Key> = if self.killing { Vec::new() } else { self.live_dependents(id) };
         let ending = self.ending.is_some();
@@ -77,14 +98,18 @@ impl Rules {
             | StopReason::DependencyRestarted(_) => (r.renewal.as_ref() == Some(reason), true),
             StopReason::NotReady(timeout, _) => {
                 let late = r.spawned_at.is_some_and(|at| now >= at + *timeout);
+                let more = r.spawned_at.zip(r.notices.excused_until);
+                let more = more.map_or(Duration::ZERO, |(from, until)| until.since(from));
                 let asked = match account.spec.ready {
                     Ready::Reported { timeout: within }
-                    | Ready::Checked { timeout: within, .. } => within == *timeout,
+                    | Ready::Checked { timeout: within, .. } => within.max(more) == *timeout,
                     Ready::After(_) => false,
                 };
                 (late && asked && r.ready_at.is_none(), false)
             }
             StopReason::Unhealthy(_) => (r.must_stop_for_health() && r.is_up(), false),
+            StopReason::Watchdog(missed) => (r.misses(now, *missed), false),
+            StopReason::Announced => (r.notices.is_announced, false),
             StopReason::Remnants(status) => (r.exit == Some(*status), false),
         };
         rule!(rightly, "{key:?} stops without a cause: {reason:?}");
@@ -105,11 +130,17 @@ impl Rules {
         let Some(r) = account.run.take().filter(|r| r.id == run) else {
             return Err(format!("{key:?} ended run {run}, which is not its present one"));
         };
+        if r.ready_at.is_some() {
+            account.attempts = 0;
+        }
         rule!(r.exit.is_some() || r.spawn_failed, "{key:?} ended run {run} without a fact");
         let for_itself = match &r.stopping {
             None => true,
             Some((StopReason::NotReady(..) | StopReason::Unhealthy(_), _)) => true,
-            Some((StopReason::Remnants(_), _)) => true,
+            Some((
+                StopReason::Remnants(_) | StopReason::Watchdog(_) | StopReason::Announced,
+                _,
+            )) => true,
             Some((
                 StopReason::Operator
                 | StopReason::Removed
@@ -127,17 +158,20 @@ impl Rules {
             return Ok(());
         }
         let success = match (&r.stopping, r.exit) {
-            (None | Some((StopReason::Remnants(_), _)), Some(ExitStatus::Code(code))) => {
-                !r.spawn_failed && account.spec.restart.success_exit_codes.contains(&code)
-            }
+            (
+                None | Some((StopReason::Remnants(_) | StopReason::Announced, _)),
+                Some(ExitStatus::Code(code)),
+            ) => !r.spawn_failed && account.spec.restart.success_exit_codes.contains(&code),
             _ => false,
         };
         let told_success = matches!(cause, Cause::Exited(ExitStatus::Code(0)));
         rule!(success == told_success, "{key:?} ended well or not? {cause:?}");
-        account.next = account.decide(now, success, r.stable);
+        account.next = account.decide(now, cause, success, &r);
+        self.rolls.retain(|roll| !roll.under_way.contains(&id));
+        let Some(account) = self.accounts.get_mut(&id) else { return Ok(()) };
         account.done = account.next == Next::Done;
         let gives_up = matches!(account.next, Next::Failed | Next::Retry(_));
-        if gives_up && account.spec.restart.on_give_up == GiveUp::Exit {
+        if gives_up && account.on_give_up() == GiveUp::Exit {
             self.end(now, Shutdown::GaveUp);
         }
         if !self.accounts.get(&id).is_some_and(|account| account.done) {
@@ -230,6 +264,8 @@ impl Rules {
         processes: &Processes,
         core: &Core,
     ) -> Checked {
+        self.rolls_advance(now);
+        self.last_run = run;
         let Some(account) = self.accounts.get(&id) else {
             return Err(format!("run {run} is of an instance that nobody knows"));
         };
@@ -273,7 +309,9 @@ impl Rules {
             account.next = Next::Free;
             account.question = None;
             account.done = false;
-            account.run = Some(Run::new(run));
+            let mut new = Run::new(run);
+            new.notices.every = account.spec.watchdog;
+            account.run = Some(new);
         }
         Ok(())
     }
@@ -286,6 +324,9 @@ impl Rules {
         let Some(account) = self.accounts.get_mut(&id) else { return Ok(()) };
         if matches!(account.next, Next::Retry(_)) {
             account.forget();
+            return Ok(());
+        }
+        if account.is_attempt {
             return Ok(());
         }
         account.restarts.push_back(now);

@@ -59,7 +59,8 @@ impl Fixture {
         let (end, ended) = watch::channel(None);
         let logs = Logs::new(capture.unwrap(), logs);
         let meter = Meter::default();
-        let plugins = Plugins::new(dir.path().to_owned(), std::sync::Arc::new(drop));
+        let plugins =
+            Plugins::new(dir.path().to_owned(), crate::Traps::Checked, std::sync::Arc::new(drop));
         let checks = CheckTallies::default();
         let sinks = SinkStates::new(journal.clone());
         let handle = Handle {
@@ -174,18 +175,26 @@ fn status() -> Status {
         state,
         wanted: Wanted::Up,
         pid: None,
+        sessions: Vec::new(),
         ready: state == State::Up,
         health: Health::Healthy,
         restarts: 5,
         since: at,
         exit: Some((ExitStatus::Code(3), at)),
         reason: "exited with code 3; next try in 7.2 s".to_owned(),
+        status_text: None,
+        ignored_notifications: 0,
         next_restart_in: Some(Duration::from_millis(7200)),
         memory_bytes: None,
         cpu: None,
         start_time: None,
         restarts_by_cause: [("exit", 5)].into(),
         labels: [("tier".to_owned(), "front".to_owned())].into(),
+        sockets: vec![crate::SocketStatus {
+            name: "http".into(),
+            address: "tcp://127.0.0.1:80".into(),
+            open: true,
+        }],
         logs_to: crate::config::LogTarget::File,
     };
     Status {

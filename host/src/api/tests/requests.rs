@@ -23,7 +23,9 @@ async fn the_status_has_the_fields_that_are_promised_in_their_order() {
          \"exit\":{\"code\":3,\"at\":\"2026-11-21T03:53:52.482Z\"},\
          \"reason\":\"exited with code 3; next try in 7.2 s\",\"next_restart_in_ms\":7200,\
          \"memory_bytes\":null,\"cpu_ms\":null,\"labels\":{\"tier\":\"front\"},\
-         \"service\":\"worker\",\"start_ms\":null,\"logs_to\":\"file\"}]}"
+         \"service\":\"worker\",\"start_ms\":null,\"logs_to\":\"file\",\
+         \"sockets\":[{\"name\":\"http\",\"address\":\"tcp://127.0.0.1:80\",\"open\":true}],\
+         \"status_text\":null}]}"
     );
     let all = fixture.client.status(&[]).await.unwrap();
     assert_eq!(all, super::super::wire::Status::from(&status()));
@@ -66,13 +68,8 @@ async fn a_refusal_says_what_is_wrong_and_what_to_do() {
             "\"/v1/failover\" is not available yet",
             "GET /v1/openapi.json lists what there is",
         ),
-        (
-            "POST",
-            "/v1/services/web/scale",
-            501,
-            "\"/v1/services/web/scale\" is not available yet",
-            "GET /v1/openapi.json lists what there is",
-        ),
+        ("POST", "/v1/services/web/scale", 400, "replicas is missing", "add ?replicas=3"),
+        ("POST", "/v1/services/web/scale?replicas=0", 400, "replicas is 0", "stop it instead"),
         ("GET", "/v1/reload", 405, "\"/v1/reload\" does not take GET", "use POST"),
         ("POST", "/v1/status", 405, "\"/v1/status\" does not take POST", "use GET"),
         (

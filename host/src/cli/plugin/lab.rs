@@ -13,7 +13,10 @@ use kennel_wasm::{
 
 use super::args::KindName;
 use super::source::Source;
-use crate::cli::{ExitKind, Failure};
+use crate::cli::{ExitKind, Failure, TRAPS};
+
+/// Here nobody else waits for a compile that takes long.
+const COMPILE_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The runtime of plugins, and one to wait for it.
 pub(super) struct Lab {
@@ -36,7 +39,8 @@ impl Lab {
     /// Keeps machine code in `cache_dir`, if there is one.
     pub(super) fn with_cache(cache_dir: Option<PathBuf>) -> Result<Lab, Failure> {
         let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let settings = Settings { cache_dir, ..Settings::default() };
+        let settings =
+            Settings { cache_dir, compile_time: COMPILE_TIME, traps: TRAPS, ..Settings::default() };
         let runtime = Runtime::new(settings)
             .map_err(|error| Failure::new(ExitKind::Failed, error.to_string()))?;
         Ok(Lab { waiting, runtime })

@@ -162,8 +162,8 @@ fn standalone(manifest: &str, workspace: &str) -> String {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
         }
-        // The lints of the workspace are none of a plugin's author's.
-        if section == "lints" {
+        // The lints of the workspace are none of a plugin's author's, and no example is there.
+        if ["lints", "example"].contains(&section) {
             continue;
         }
         let inherited = line.strip_suffix(".workspace = true");
@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn what_is_inherited_from_a_workspace_is_written_out() {
         let workspace = "[workspace.package]\nedition = \"2024\"\n\n[workspace.dependencies]\nserde = \"1\"\nserde_json = \"2\"\n";
-        let manifest = "[package]\nname = \"x\"\nedition.workspace = true\n\n[lints]\nworkspace = true\n\n[dependencies]\nserde.workspace = true\n";
+        let manifest = "[package]\nname = \"x\"\nedition.workspace = true\n\n[lints]\nworkspace = true\n\n[dependencies]\nserde.workspace = true\n\n[[example]]\nname = \"x\"\n";
         let expected =
-            "[package]\nname = \"x\"\nedition = \"2024\"\n\n[dependencies]\nserde = \"1\"\n";
+            "[package]\nname = \"x\"\nedition = \"2024\"\n\n[dependencies]\nserde = \"1\"\n\n";
         assert_eq!(standalone(manifest, workspace), expected);
     }
 

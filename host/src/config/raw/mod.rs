@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub(super) use plugin::{RawFailover, RawGrants, RawOnFault, RawPlugin, RawPluginLimits, RawSink};
 pub(super) use scalar::{
-    RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,
+    RawDuration, RawMode, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,
     RlimitPair, Text,
 };
 pub(crate) use scalar::{duration, size};

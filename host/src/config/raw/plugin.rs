@@ -33,9 +33,11 @@ pub(in super::super) struct RawGrants {
     pub(in super::super) net: Option<Vec<String>>,
     /// Origins such as https://hooks.example.com. Default: none.
     pub(in super::super) http: Option<Vec<String>>,
-    /// Paths of Unix sockets. Default: none.
+    /// Paths of Unix sockets; relative ones, also those that the plugin asks for, are
+    /// relative to this file. Default: none.
     pub(in super::super) unix: Option<Vec<String>>,
-    /// As an event sink, append to these files. Default: none.
+    /// As an event sink, append to these files; relative ones, also those that the plugin
+    /// asks for, are relative to this file. Default: none.
     pub(in super::super) files: Option<Vec<String>>,
     /// Run commands as the service's user and with its environment. Default: false.
     pub(in super::super) exec: Option<bool>,

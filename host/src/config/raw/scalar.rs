@@ -76,6 +76,10 @@ scalar! {
     RawUmask(u32), "Umask", ["string", "integer"], r"^(0o)?[0-7]{1,4}$|\$\{", umask
 }
 scalar! {
+    /// Who may do what with a file, in octal: `0660`.
+    RawMode(u32), "FileMode", ["string", "integer"], r"^(0o)?[0-7]{1,4}$|\$\{", mode
+}
+scalar! {
     /// A resource limit: `65536`, `unlimited`, `1024:4096` (soft and hard).
     RawRlimit(RlimitPair), "ResourceLimit", ["string", "integer"],
     r"^([0-9]+|unlimited)(:([0-9]+|unlimited))?$|\$\{", rlimit
@@ -226,11 +230,21 @@ fn signal(text: &str) -> Result<Signal, String> {
 }
 
 fn umask(text: &str) -> Result<u32, String> {
-    let digits = text.strip_prefix("0o").unwrap_or(text);
-    u32::from_str_radix(digits, 8)
-        .ok()
-        .filter(|mask| *mask <= 0o777 && !digits.starts_with('+'))
+    permissions(text)
         .ok_or_else(|| format!("{} is no umask{HINT}write it in octal, such as 022", quoted(text)))
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    permissions(text).ok_or_else(|| {
+        format!("{} is no file mode{HINT}write it in octal, such as 0660", quoted(text))
+    })
+}
+
+/// Nine bits in octal.
+fn permissions(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let bits = u32::from_str_radix(digits, 8).ok()?;
+    (bits <= 0o777 && !digits.starts_with('+')).then_some(bits)
 }
 
 fn rlimit(text: &str) -> Result<RlimitPair, String> {
@@ -309,8 +323,10 @@ mod tests {
         );
         assert_eq!(umask("022"), Ok(0o22));
         assert_eq!(umask("0o77"), Ok(0o77));
+        assert_eq!(mode("0660"), Ok(0o660));
         for text in ["", "8", "1000", "-1", "+22", "rwx"] {
             assert!(umask(text).is_err(), "{text}");
+            assert!(mode(text).is_err(), "{text}");
         }
         assert_eq!(rlimit("1024:unlimited"), Ok(RlimitPair { soft: Some(1024), hard: None }));
         for text in ["", "many", "10:5", "unlimited:5", "-1", "1:2:3"] {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::words::*;
 use super::{
-    RawDuration, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask, Text,
+    RawDuration, RawMode, RawPercent, RawRate, RawRlimit, RawSignal, RawSize, RawStatus, RawUmask,
+    Text,
 };
 
 macro_rules! raw {
@@ -67,9 +68,11 @@ raw! {
         /// Limits for all its processes together, where cgroup v2 is writable. Default:
         /// none.
         cgroup: RawCgroup,
-        /// Addresses such as tcp://127.0.0.1:8080 that Kennel opens and keeps over
-        /// restarts; the service gets them by LISTEN_FDS. Default: none.
-        sockets: Vec<String>,
+        /// Addresses such as tcp://127.0.0.1:8080, udp://[::1]:53 or unix:web.sock that
+        /// Kennel opens when the service first starts, and keeps over restarts: who connects
+        /// meanwhile waits. The service gets them by LISTEN_FDS, see sd_listen_fds(3); its
+        /// replicas share them. Default: none.
+        sockets: Vec<RawSocket>,
         /// Services that have to be there first. Default: none.
         depends_on: RawDependsOn,
         /// all, or leader: only while this supervisor leads. Default: all.
@@ -78,9 +81,11 @@ raw! {
         ready: RawReady,
         /// Health checks, a list or one. Default: none.
         health: RawHealthChecks,
-        /// The service must send WATCHDOG=1 at least that often, see sd_notify(3). Default:
-        /// none.
+        /// The service must send WATCHDOG=1 at least that often, see sd_notify(3); else it
+        /// gets SIGABRT, then the stop steps. Needs ready: { notify: systemd }. Default: none.
         watchdog: RawDuration,
+        /// A budget for getting up, apart from restarts after crashes. Default: none.
+        start: RawStart,
         /// What happens when it ends by itself.
         restart: RawRestart,
         /// How it is ended.
@@ -138,6 +143,22 @@ raw! {
         pids_max: u32,
     }
 
+    /// A socket in its long form.
+    struct RawSocketLong = "Socket" {
+        /// Its address: tcp://ADDRESS:PORT, udp://ADDRESS:PORT, unix:PATH, or unix:@NAME
+        /// for one that is no file.
+        listen: String,
+        /// How the service knows it, by LISTEN_FDNAMES. Default: tcp-PORT, udp-PORT, or the
+        /// name of the file.
+        name: String,
+        /// How many connections may wait to be accepted; net.core.somaxconn is the upper
+        /// bound. Default: 4096.
+        backlog: u32,
+        /// Who may connect to a Unix socket, in octal; its file belongs to the service's
+        /// user. Default: 0600.
+        mode: RawMode,
+    }
+
     /// A dependency in its long form.
     struct RawDependencyLong = "Dependency" {
         #[serde(rename = "for")]
@@ -179,7 +200,7 @@ raw! {
 
     /// A file descriptor on which the service tells that it is ready.
     struct RawNotifyFd = "NotifyByDescriptor" {
-        /// The descriptor's number in the service, 3 or higher.
+        /// The descriptor's number in the service, 3 to 1023.
         fd: u32,
     }
 
@@ -196,6 +217,16 @@ raw! {
         unix: String,
         /// A command that exits with 0.
         command: RawCommand,
+        /// Memory that all its processes together may have resident, such as 400MiB; a page
+        /// that several share counts for each.
+        memory_max: RawSize,
+        /// Processor time of all its processes together, 100% is one processor; the share
+        /// between two looks.
+        cpu_max: RawPercent,
+        #[serde(rename = "for")]
+        /// With memory_max and cpu_max: more than that for so long, at every look, is a
+        /// failure. Default: 1m.
+        lasting: RawDuration,
         /// A plugin to ask.
         plugin: String,
         /// Handed to the plugin as it is.
@@ -211,7 +242,8 @@ raw! {
         every: RawDuration,
         /// An answer that takes longer is late. Default: 3s.
         timeout: RawDuration,
-        /// Definite failures in a row that make it unhealthy. Default: 3.
+        /// Definite failures in a row that make it unhealthy. Default: 3; with memory_max and
+        /// cpu_max 1, since "for" is the patience there.
         failures: u32,
         /// Late answers in a row that make it unhealthy; it is degraded from the first.
         /// Default: 6.
@@ -256,13 +288,26 @@ raw! {
         policy_plugin: RawPolicyPlugin,
     }
 
+    /// How often it may fail to become ready. Such failures do not count for restart.limit;
+    /// the budget is whole again as soon as it is ready. Of a oneshot only what keeps its
+    /// process from being made counts.
+    struct RawStart = "StartAttempts" {
+        /// Attempts in a row; the failure of the last one gives up. Default: 5.
+        attempts: u32,
+        /// How long to wait between two of them. Default: 1s, doubled up to 8s, ± 10%.
+        backoff: RawBackoff,
+        /// stay (failed), exit (the supervisor, with 1), or { retry_after: 10m }. Default:
+        /// stay.
+        on_give_up: RawOnGiveUp,
+    }
+
     /// How the wait between restarts grows.
     struct RawBackoff = "Backoff" {
         /// The first wait. Default: 1s.
         initial: RawDuration,
         /// What each wait is multiplied by, at least 1. Default: 2.
         factor: f64,
-        /// No wait is longer. Default: 60s.
+        /// No wait is longer. Default: 60s; of start: 8s.
         max: RawDuration,
         /// By how much each wait varies at random, 0% to 100%. Default: 10%.
         jitter: RawPercent,
@@ -311,12 +356,15 @@ raw! {
         wait: RawDuration,
     }
 
-    /// How replicas restart.
+    /// How replicas restart: on `kennel restart --rolling`, and when a reload replaces them.
     struct RawRolling = "RollingRestart" {
-        /// How many may be down at once. Default: 1.
+        /// How many may be unavailable at once, those included that are so for other
+        /// reasons. Default: 1.
         max_unavailable: u32,
         /// What an instance has to be before the next one restarts. Default: healthy.
         wait_for: RawWaitFor,
+        /// If nothing comes up for so long, the rest keep running as they are. Default: 10m.
+        timeout: RawDuration,
     }
 
     /// What happens to the output, stdout and stderr both.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{RawDependencyLong, RawHealth, RawLimit, RawNotifyFd, RawRetryAfter, Text};
+use super::{
+    RawDependencyLong, RawHealth, RawLimit, RawNotifyFd, RawRetryAfter, RawSocketLong, Text,
+};
 
 macro_rules! words {
     ($($(#[$doc:meta])* enum $name:ident = $title:tt {
@@ -95,8 +97,6 @@ words! {
     }
     /// What an instance has to be before the next one restarts.
     enum RawWaitFor = "WaitFor" {
-        /// Its process runs.
-        Started,
         /// It is ready.
         Ready,
         /// Its health checks pass.
@@ -118,6 +118,8 @@ shapes! {
     enum RawCommand = "Command" { Scalar(String), Sequence(Vec<Text>), }
     /// One text, or a list of them.
     enum OneOrMany = "OneOrMany" { Scalar(String), Sequence(Vec<String>), }
+    /// `tcp://127.0.0.1:8080`, or `{ listen: tcp://127.0.0.1:8080, name: http }`.
+    enum RawSocket = "SocketOrAddress" { Scalar(String), Mapping(RawSocketLong), }
     /// `[db]`, or `{ db: ready }`.
     enum RawDependsOn = "Dependencies" {
         Sequence(Vec<String>),

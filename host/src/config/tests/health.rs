@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kennel_core::spec::{CheckSpec, OnUnhealthy, Ready};
 
-use super::super::ReadyWhen;
+use super::super::{Notify, ReadyWhen};
 use super::{config, service};
-use crate::checks::{CheckKind, Pattern, Probe};
+use crate::checks::{CheckKind, Pattern, Probe, Resource, UsageLimit};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -90,6 +90,30 @@ fn every_key_of_a_check_reaches_its_spec_and_its_kind() {
 }
 
 #[test]
+fn a_limit_on_use_is_a_check_with_a_patience_of_its_own() {
+    let config = config(
+        "services:
+  web:
+    command: x
+    health:
+      - memory_max: 400MiB
+      - { cpu_max: 150%, for: 5m, every: 1s, failures: 2, on_unhealthy: report }
+",
+    );
+    let web = service(&config, "web");
+    let limit = |resource, lasting| CheckKind::Usage(UsageLimit { resource, lasting });
+    let memory = Resource::Memory { max_bytes: 400 << 20 };
+    assert_eq!(
+        web.health,
+        [limit(memory, 60 * S), limit(Resource::Cpu { max_share: 1.5 }, 300 * S)]
+    );
+    let [memory, cpu] = web.spec.health.as_slice() else { panic!("{:?}", web.spec.health) };
+    assert_eq!((&*memory.name, memory.every, memory.failures), ("memory_max", 10 * S, 1));
+    assert_eq!((&*cpu.name, cpu.every, cpu.failures), ("cpu_max", S, 2));
+    assert_eq!(cpu.on_unhealthy, OnUnhealthy::Report);
+}
+
+#[test]
 fn names_that_were_given_are_not_taken_again() {
     let text = "services: { a: { command: x, health: [{ tcp: x:1 }, { tcp: x:2, name: tcp }] } }";
     let config = config(text);
@@ -99,7 +123,7 @@ fn names_that_were_given_are_not_taken_again() {
 }
 
 #[test]
-fn readiness_is_a_time_a_check_or_a_line() {
+fn readiness_is_a_time_a_check_a_line_or_a_word_of_the_service() {
     let config = config(
         "defaults: { ready: { tcp: x:1 } }
 services:
@@ -108,6 +132,8 @@ services:
   slow: { command: x, ready: { unix: x.sock, every: 2s, timeout: 5m } }
   hasty: { command: x, ready: { command: [y], every: 10ms, timeout: 1s } }
   line: { command: x, ready: { log: 'listening on \\d+$', timeout: 9s } }
+  word: { command: x, ready: { notify: systemd, timeout: 8s }, watchdog: 30s }
+  newline: { command: x, ready: { notify: { fd: 1023 } } }
 ",
     );
     let ready = |name: &str| {
@@ -128,4 +154,10 @@ services:
     assert_eq!(ready("hasty"), (checked, ReadyWhen::Passes(command)));
     let line = ReadyWhen::Logs(Pattern::new("listening on \\d+$").unwrap());
     assert_eq!(ready("line"), (Ready::Reported { timeout: 9 * S }, line));
+    let word = ReadyWhen::Notifies(Notify::Systemd);
+    assert_eq!(ready("word"), (Ready::Reported { timeout: 8 * S }, word));
+    let newline = ReadyWhen::Notifies(Notify::Fd(1023));
+    assert_eq!(ready("newline"), (Ready::Reported { timeout: 60 * S }, newline));
+    assert_eq!(service(&config, "word").spec.watchdog, Some(30 * S));
+    assert_eq!(service(&config, "newline").spec.watchdog, None);
 }

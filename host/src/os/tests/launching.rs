@@ -16,12 +16,16 @@ fn the_environment_is_the_given_one_and_nothing_else() {
 }
 
 #[test]
-fn a_variable_can_hold_the_pid_of_the_process() {
-    let mut launch = shell("test $LISTEN_PID = $$ && test $LISTEN_FDS = 1");
+fn variables_can_hold_the_pid_of_the_process() {
+    let mut launch = shell("echo $LISTEN_FDS $LISTEN_PID $WATCHDOG_PID $$");
     launch.env.push(("LISTEN_FDS".into(), "1".into()));
     launch.env.push(("LISTEN_PID".into(), "overridden".into()));
-    launch.pid_variable = Some("LISTEN_PID".into());
-    output_of(launch);
+    launch.pid_variables = vec!["LISTEN_PID".into(), "WATCHDOG_PID".into()];
+    let output = output_of(launch);
+    let words: Vec<&str> = output.split_whitespace().collect();
+    let pid = words[3];
+    assert!(pid.parse::<u32>().is_ok(), "{output}");
+    assert_eq!(words, ["1", pid, pid, pid]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What the host does for plugins, as the runtime asks it.
 
+use std::time::Instant;
+
+use kennel_wasm::model::Kind;
 use kennel_wasm::probe::{Endpoint, Rotate};
-use kennel_wasm::{CallContext, Grants, ProbeError, Subject};
+use kennel_wasm::{CallContext, Fault, Grants, ProbeError, Subject};
 
 use super::*;
 use crate::checks::Launcher;
@@ -117,10 +120,47 @@ async fn a_denial_is_told_once_with_how_often_it_was_not_told() {
     let mut fixture = Fixture::new();
     let host = fixture.plugins.shared.host();
     let subject = Subject { service: "web".into(), instance: 0 };
+    let grant = "net: [\"10.0.0.1:80\"]";
     for _ in 0..100 {
-        host.denied("p", Some(&subject), "net: [\"10.0.0.1:80\"]");
+        host.denied("p", Some(&subject), grant);
     }
     let told = fixture.fact().await;
     assert_eq!((told.name(), told.service()), ("plugin.denied", Some("web")));
+    assert_eq!(untold(&told), 0);
     assert!(fixture.facts.try_recv().is_err());
+    // Another grant that is missing is something else, and so is the same of another plugin.
+    host.denied("p", Some(&subject), "exec: true");
+    assert_eq!(untold(&fixture.fact().await), 0);
+    host.denied("q", Some(&subject), grant);
+    assert_eq!(untold(&fixture.fact().await), 0);
+    let later = Instant::now() + Duration::from_secs(60);
+    fixture.plugins.shared.reports.denied("p", None, grant, later);
+    let told = fixture.fact().await;
+    assert_eq!(untold(&told), 99);
+    assert!(told.message().ends_with("(99 more like this were not told)"), "{told:?}");
+}
+
+#[tokio::test]
+async fn who_asks_for_another_address_each_time_is_told_of_twenty_times_and_still_fails_aloud() {
+    let mut fixture = Fixture::new();
+    let host = fixture.plugins.shared.host();
+    for port in 1..=1000 {
+        host.denied("p", None, &format!("net: [\"10.0.0.1:{port}\"]"));
+    }
+    for _ in 0..20 {
+        assert_eq!(untold(&fixture.fact().await), 0);
+    }
+    assert!(fixture.facts.try_recv().is_err());
+    let reports = &fixture.plugins.shared.reports;
+    reports.fault("p", Kind::HealthCheck, None, &Fault::Deadline);
+    assert_eq!(fixture.fact().await.name(), "plugin.fault");
+    let later = Instant::now() + Duration::from_secs(60);
+    fixture.plugins.shared.reports.denied("p", None, "exec: true", later);
+    assert_eq!(untold(&fixture.fact().await), 980);
+}
+
+#[track_caller]
+fn untold(fact: &PluginFact) -> u64 {
+    let PluginFact::Denied { untold, .. } = fact else { panic!("{fact:?}") };
+    *untold
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::CheckOutcome;
+use kennel_wasm::Traps;
 use kennel_wasm::model::sink;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -39,7 +40,7 @@ impl Fixture {
     fn in_dir(dir: TempDir) -> Fixture {
         let (sender, facts) = mpsc::unbounded_channel();
         let tell = Arc::new(move |fact| drop(sender.send(fact)));
-        let plugins = Plugins::new(dir.path().join("state"), tell);
+        let plugins = Plugins::new(dir.path().join("state"), Traps::Checked, tell);
         Fixture { dir, plugins, facts }
     }
 

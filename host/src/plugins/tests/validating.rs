@@ -4,7 +4,7 @@ use super::*;
 use crate::plugins::{Invalid, validate};
 
 async fn invalid(fixture: &Fixture, text: &str) -> Vec<Invalid> {
-    let found = validate(&fixture.config(text)).await;
+    let found = validate(&fixture.config(text), Traps::Checked).await;
     assert!(!fixture.path("state").exists(), "it leaves nothing behind");
     found
 }
@@ -16,7 +16,7 @@ async fn every_mistake_of_a_plugin_is_found_at_its_place() {
     assert_eq!(invalid(&fixture, &checked("{}")).await, []);
 
     let loaded = fixture.loaded(&checked("{ bad: 1 }"));
-    let found = validate(&loaded.config).await;
+    let found = validate(&loaded.config, Traps::Checked).await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].path, "services.web.health[0].config.bad");
     let shown = loaded.places.error_at(&found[0].path, &found[0].message, None).to_string();

@@ -3,7 +3,8 @@
 //! One thread works off the queue, one component after the other, and is gone when the
 //! queue is empty; the compiler's helpers are a pool of that thread. So a compile takes
 //! nothing from supervision or from the plugins that run, and the same bytes are compiled
-//! once however many ask for them.
+//! once however many ask for them. A compile that takes too long is refused and goes on beside
+//! the queue; what comes of it is kept in the cache, for whoever asks again.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +22,7 @@ use crate::engine::cache::{Cache, hex};
 use crate::engine::contract::{Pre, names};
 use crate::engine::identify::identify;
 use crate::engine::inspect::{Compiled, Inspection, inspect};
+use crate::engine::patience::{Late, Patience};
 use crate::engine::store::State;
 use crate::error::LoadError;
 
@@ -39,8 +41,9 @@ pub(crate) struct Compiler {
 struct Shared {
     engine: Engine,
     linker: Linker<State>,
-    cache: Cache,
+    cache: Arc<Cache>,
     bytes_max: u64,
+    patience: Patience<[u8; 32]>,
     queue: Mutex<Queue>,
 }
 
@@ -63,9 +66,17 @@ struct Job {
 }
 
 impl Compiler {
-    pub(crate) fn new(engine: Engine, linker: Linker<State>, cache: Cache, bytes_max: u64) -> Self {
-        let queue = Mutex::default();
-        Self { shared: Arc::new(Shared { engine, linker, cache, bytes_max, queue }) }
+    /// Refuses what has more than `bytes_max` bytes, and what takes longer than `time`.
+    pub(crate) fn new(
+        engine: Engine,
+        linker: Linker<State>,
+        cache: Cache,
+        bytes_max: u64,
+        time: Duration,
+    ) -> Self {
+        let (queue, cache) = (Mutex::default(), Arc::new(cache));
+        let patience = Patience::new(time, "kennel-compile");
+        Self { shared: Arc::new(Shared { engine, linker, cache, bytes_max, patience, queue }) }
     }
 
     /// Looks into a component, and compiles it where that was not done before.
@@ -84,7 +95,7 @@ impl Compiler {
         let mut queue = self.shared.queue();
         if !queue.working {
             let shared = Arc::clone(&self.shared);
-            let thread = thread::Builder::new().name("kennel-compile".into());
+            let thread = thread::Builder::new().name("kennel-load".into());
             thread
                 .spawn(move || shared.work())
                 .map_err(|error| LoadError::Compile(format!("no thread: {error}")))?;
@@ -120,18 +131,18 @@ impl Shared {
             if answer.is_closed() {
                 continue;
             }
-            let examined = catch_unwind(AssertUnwindSafe(|| self.examine(&bytes, sha256)));
+            let examined = catch_unwind(AssertUnwindSafe(|| self.examine(bytes, sha256)));
             let failed = || Err(LoadError::Compile("the compiler failed".into()));
             // Who asked may have gone in the meantime.
             let _ = answer.send(examined.unwrap_or_else(|_| failed()));
         }
     }
 
-    fn examine(&self, bytes: &[u8], expected: Option<String>) -> Answer {
+    fn examine(&self, bytes: Arc<[u8]>, expected: Option<String>) -> Answer {
         // Before anything is done with them.
         let too_large = bytes.len() as u64 > self.bytes_max;
-        let identified = identify(bytes, self.bytes_max);
-        let sha256: [u8; 32] = if too_large { [0; 32] } else { Sha256::digest(bytes).into() };
+        let identified = identify(&bytes, self.bytes_max);
+        let sha256: [u8; 32] = if too_large { [0; 32] } else { Sha256::digest(&bytes).into() };
         if let (Some(expected), false) = (expected, too_large) {
             let found = hex(&sha256);
             if !expected.eq_ignore_ascii_case(&found) {
@@ -142,27 +153,37 @@ impl Shared {
         if let Some(known) = self.queue().known.get(&sha256).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let (component, compiled) = self.compile(bytes, &sha256)?;
-        let examined = Arc::new(self.link(bytes, &sha256, component, compiled));
+        let (component, compiled) = self.compile(&bytes, sha256)?;
+        let examined = Arc::new(self.link(&bytes, &sha256, component, compiled));
         self.queue().known.insert(sha256, Arc::downgrade(&examined));
         Ok(examined)
     }
 
-    fn compile(&self, bytes: &[u8], sha256: &[u8; 32]) -> Result<(Component, Compiled), LoadError> {
-        if let Some(component) = self.cache.find(&self.engine, sha256) {
+    fn compile(
+        &self,
+        bytes: &Arc<[u8]>,
+        sha256: [u8; 32],
+    ) -> Result<(Component, Compiled), LoadError> {
+        if let Some(component) = self.cache.find(&self.engine, &sha256) {
             return Ok((component, Compiled { took: Duration::ZERO, cached: true }));
         }
-        let began = Instant::now();
-        // In place of the pool of the whole program, which is not ours to fill.
-        let pool = ThreadPoolBuilder::new()
-            .thread_name(|number| format!("kennel-compile-{number}"))
-            .build()
-            .map_err(|error| LoadError::Compile(error.to_string()))?;
-        let component = pool.install(|| Component::from_binary(&self.engine, bytes));
-        let component = component.map_err(|error| LoadError::Invalid(sentence(&error)))?;
-        let took = began.elapsed();
-        self.cache.keep(sha256, &component);
-        Ok((component, Compiled { took, cached: false }))
+        let (engine, cache, bytes) =
+            (self.engine.clone(), Arc::clone(&self.cache), Arc::clone(bytes));
+        let compiling = move || {
+            let began = Instant::now();
+            let component = compile(&engine, &bytes)?;
+            let took = began.elapsed();
+            cache.keep(&sha256, &component);
+            Ok((component, Compiled { took, cached: false }))
+        };
+        self.patience.wait_for(sha256, compiling).unwrap_or_else(|late| {
+            Err(match late {
+                Late::GoesOn => LoadError::Slow { limit: self.patience.limit() },
+                Late::Others(components) => LoadError::Busy { components },
+                Late::Failed => LoadError::Compile("the compiler failed".into()),
+                Late::NoThread(error) => LoadError::Compile(format!("no thread: {error}")),
+            })
+        })
     }
 
     fn link(
@@ -185,6 +206,16 @@ impl Shared {
         });
         Examined { inspection, pre }
     }
+}
+
+/// Compiles, with helpers in place of the pool of the whole program, which is not ours to fill.
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
+    let pool = ThreadPoolBuilder::new()
+        .thread_name(|number| format!("kennel-compile-{number}"))
+        .build()
+        .map_err(|error| LoadError::Compile(error.to_string()))?;
+    let component = pool.install(|| Component::from_binary(engine, bytes));
+    component.map_err(|error| LoadError::Invalid(sentence(&error)))
 }
 
 /// An error with all its causes.

@@ -3,18 +3,7 @@
 use wasmtime::{Config, Engine, Result};
 
 use crate::engine::bounds::{STACK_BYTES, WASM_STACK_BYTES};
-
-/// How the engine notices what a plugin must not do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Traps {
-    /// By comparisons in its code. Changes nothing in the program around it, so it is what
-    /// an embedded supervisor has. Costs some speed, and mitigations of Spectre are off.
-    #[default]
-    Checked,
-    /// By handlers of SIGSEGV, SIGILL and SIGFPE for the whole program, which pass on what is
-    /// not theirs. For programs of which that is known: the `kennel` binary.
-    Signals,
-}
+use crate::traps::Traps;
 
 /// Memory that is reserved for each instance where it is checked: grows without moving.
 const RESERVED_BYTES: u64 = 32 * 1024 * 1024;

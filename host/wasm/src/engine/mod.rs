@@ -16,6 +16,7 @@ mod inspect;
 mod log;
 mod memory;
 mod meter;
+mod patience;
 mod plugin;
 mod pool;
 mod runtime;
@@ -29,7 +30,6 @@ mod wasi;
 mod workers;
 
 pub use breaker::BreakerSettings;
-pub use config::Traps;
 pub use inspect::Inspection;
 pub use plugin::{Binding, Plugin};
 pub use pool::WarmSettings;

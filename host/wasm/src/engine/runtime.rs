@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | `kennel-plugin-N` | runs plugins and what the host does for them | waits |
 //! | `kennel-plugin-t` | interrupts plugins that compute | waits, without a timeout |
-//! | `kennel-compile` | compiles, with helpers | is not there |
+//! | `kennel-load` | looks into components, one after the other | is not there |
+//! | `kennel-compile` | compiles one, with helpers | is not there |
 //!
 //! None of it is ever awaited by a supervising thread, and nothing here calls back into
 //! supervision but through [`Host`] and [`Observer`], which must not block.
@@ -14,13 +15,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use wasmtime::component::Linker;
 
 use crate::engine::breaker::BreakerSettings;
 use crate::engine::cache::Cache;
 use crate::engine::compile::{Compiler, Examined};
-use crate::engine::config::{Traps, engine};
+use crate::engine::config::engine;
 use crate::engine::inspect::Inspection;
 use crate::engine::plugin::Plugin;
 use crate::engine::pool::{Pool, WarmSettings};
@@ -33,6 +35,7 @@ use crate::grants::Grants;
 use crate::limits::CallLimits;
 use crate::probe::Host;
 use crate::stats::RuntimeStats;
+use crate::traps::Traps;
 
 /// How a runtime is set up.
 #[derive(Clone, Debug)]
@@ -44,6 +47,10 @@ pub struct Settings {
     pub workers: usize,
     /// The largest component that is read, in bytes.
     pub max_component_bytes: u64,
+    /// How long compiling one component may take before it is refused. The engine cannot
+    /// interrupt a compile, so it goes on beside later ones, and what comes of it is kept in
+    /// the cache; two such at most, until then no other is begun.
+    pub compile_time: Duration,
     /// How many calls may wait for one plugin.
     pub queue: usize,
     /// When instances are used again.
@@ -60,6 +67,7 @@ impl Default for Settings {
             cache_dir: None,
             workers: 2,
             max_component_bytes: 64 * 1024 * 1024,
+            compile_time: Duration::from_secs(60),
             queue: 1024,
             warm: WarmSettings::default(),
             breaker: BreakerSettings::default(),
@@ -114,8 +122,16 @@ impl Runtime {
     /// # Errors
     /// The system gives no thread, or the engine does not support this machine.
     pub fn new(settings: Settings) -> Result<Self, RuntimeError> {
-        let Settings { cache_dir, workers, max_component_bytes, queue, warm, breaker, traps } =
-            settings;
+        let Settings {
+            cache_dir,
+            workers,
+            max_component_bytes,
+            compile_time,
+            queue,
+            warm,
+            breaker,
+            traps,
+        } = settings;
         let refused = |error: wasmtime::Error| RuntimeError::Engine(error.to_string());
         let engine = engine(traps).map_err(refused)?;
         let mut linker = Linker::new(&engine);
@@ -124,7 +140,7 @@ impl Runtime {
         let ticker = Arc::new(Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?);
         let workers = Workers::start(workers, &ticker).map_err(RuntimeError::Thread)?;
         let cache = Cache::new(&engine, cache_dir);
-        let compiler = Compiler::new(engine, linker, cache, max_component_bytes);
+        let compiler = Compiler::new(engine, linker, cache, max_component_bytes, compile_time);
         let (pool, bindings) = (Pool::new(warm), AtomicU64::new(0));
         let inner = Inner { workers, ticker, pool, queue, breaker, compiler, bindings };
         Ok(Self { inner: Arc::new(inner) })

@@ -464,7 +464,15 @@ fn a_path_is_granted_as_a_whole_and_by_its_text() {
         "files: [\"/run/app.sock\"]"
     );
     let grants = Grants { files: vec![path.clone()], ..Grants::default() };
-    assert_eq!(grants.file("/run/app.sock"), Ok(path));
+    assert_eq!(grants.file("/run/app.sock"), Ok(path.clone()));
+    // What a plugin writes relative means the same as in the grant.
+    let grants = Grants { folder: PathBuf::from("/run"), ..grants };
+    for asked in ["app.sock", "./app.sock", "x/../app.sock", "../run/app.sock", "/run/app.sock"] {
+        assert_eq!(grants.file(asked), Ok(path.clone()), "{asked}");
+    }
+    for asked in ["run/app.sock", "../app.sock", "../../app.sock", "", "."] {
+        assert!(grants.file(asked).is_err(), "{asked}");
+    }
 }
 
 #[test]

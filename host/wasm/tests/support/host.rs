@@ -1,5 +1,6 @@
 //! A host for tests: answers as it is told and remembers what it was asked and told.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct TestHost {
     pub(crate) denied: Mutex<Vec<String>>,
     pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) told: Mutex<Vec<String>>,
+    /// Names of the threads that messages came from.
+    pub(crate) threads: Mutex<BTreeSet<String>>,
 }
 
 impl TestHost {
@@ -147,6 +150,8 @@ impl Host for TestHost {
 
     fn log(&self, _cx: &CallContext, severity: Severity, message: String, _fields: Attributes) {
         self.said.lock().expect("sound").push((severity, message));
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        self.threads.lock().expect("sound").insert(thread);
     }
 
     fn denied(&self, _plugin: &str, _subject: Option<&Subject>, grant: &str) {

@@ -67,6 +67,18 @@ impl World {
     }
 }
 
+/// Traps at the thirteenth check, and counts its calls: the digit is the reason.
+pub(crate) fn counting(at_thirteen: &str) -> Guest {
+    Guest::check(&format!(
+        "(if (i64.eq (i64.load offset=88 (local.get $input)) (i64.const 13))
+           (then {at_thirteen}))
+         (local.set $i (call $verdict (i32.const 0)))
+         (call $reason (i32.add (i32.const 512) (global.get $calls)) (i32.const 1))
+         (local.get $i)"
+    ))
+    .items("(data (i32.const 512) \"0123456789\")")
+}
+
 pub(crate) fn subject() -> Subject {
     Subject { service: "web".into(), instance: 0 }
 }

@@ -7,11 +7,12 @@ use super::{Component, NOT_CONFIGURED, long_millis};
 use crate::backend::Backend;
 use crate::bindings::exports::kennel::plugin::event_sink as wit;
 use crate::bindings::kennel::plugin::types;
-use crate::config::{self, Problems};
+use crate::config::Problems;
 use crate::host::Host;
 use crate::log;
 use crate::sink::{Batch, Event, EventSink, Failure, Taken};
 use crate::target::Severity;
+use crate::typed;
 
 /// The bit of this kind in a set of kinds.
 pub const BIT: usize = 4;
@@ -37,7 +38,7 @@ thread_local! {
 
 /// Creates the plugin and keeps it for the calls to come.
 pub fn configure<P: EventSink + 'static>(config: &str, problems: &mut Problems) {
-    match config::read(config).and_then(P::new) {
+    match typed::read(config).and_then(P::new) {
         Ok(plugin) => PLUGIN.set(Some(Box::new(Kept(plugin)))),
         Err(found) => problems.extend(found),
     }

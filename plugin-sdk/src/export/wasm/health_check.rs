@@ -8,9 +8,10 @@ use crate::backend::Backend;
 use crate::bindings::exports::kennel::plugin::health_check as wit;
 use crate::bindings::kennel::plugin::types;
 use crate::check::{CheckError, CheckInput, HealthCheck, Sample, Status, Verdict};
-use crate::config::{self, Problems};
+use crate::config::Problems;
 use crate::host::Host;
 use crate::state::Saved;
+use crate::typed;
 
 /// The bit of this kind in a set of kinds.
 pub const BIT: usize = 1;
@@ -45,7 +46,7 @@ thread_local! {
 
 /// Creates the plugin and keeps it for the calls to come.
 pub fn configure<P: HealthCheck + 'static>(config: &str, problems: &mut Problems) {
-    match config::read(config).and_then(P::new) {
+    match typed::read(config).and_then(P::new) {
         Ok(plugin) => PLUGIN.set(Some(Box::new(Kept(plugin)))),
         Err(found) => problems.extend(found),
     }

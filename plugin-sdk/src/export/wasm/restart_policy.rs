@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::{Component, NOT_CONFIGURED, changed, long_millis};
 use crate::bindings::exports::kennel::plugin::restart_policy as wit;
-use crate::config::{self, Problems};
+use crate::config::Problems;
 use crate::policy::{Action, Cause, Decision, PastRun, PolicyInput, RestartPolicy};
 use crate::state::Saved;
+use crate::typed;
 
 /// The bit of this kind in a set of kinds.
 pub const BIT: usize = 2;
@@ -40,7 +41,7 @@ thread_local! {
 
 /// Creates the plugin and keeps it for the calls to come.
 pub fn configure<P: RestartPolicy + 'static>(config: &str, problems: &mut Problems) {
-    match config::read(config).and_then(P::new) {
+    match typed::read(config).and_then(P::new) {
         Ok(plugin) => PLUGIN.set(Some(Box::new(Kept(plugin)))),
         Err(found) => problems.extend(found),
     }

@@ -52,7 +52,7 @@ impl HealthCheck for Depth {
         if answer.status != 200 {
             return Ok(Verdict::unhealthy(format!("HTTP {}", answer.status)));
         }
-        let Ok(Stats { depth }) = json::read(&answer.body) else {
+        let Ok(Stats { depth }) = json::from_slice(&answer.body) else {
             return Ok(Verdict::unhealthy("no whole number \"depth\" in the answer"));
         };
         log!(Debug, "measured", depth);

@@ -1,0 +1,202 @@
+//! Several instances of a service: restarted a few at a time, more of them, fewer of them;
+//! and the budget for getting up.
+
+use serde_json::Value;
+
+use crate::support::{BOUND, Kennel, wait_for};
+
+/// Three instances; new runs fail, and never are ready, while there is a file "broken".
+const THREE: &str = r#"
+    services:
+      web:
+        shell: "test -e broken && exit 3; exec sleep 1000"
+        replicas: 3
+        ready: { command: [test, "!", -e, broken], every: 20ms }
+        restart: { backoff: { initial: 60s } }
+    "#;
+
+fn pids(kennel: &Kennel) -> Vec<i32> {
+    (0..3).map(|index| kennel.pid(&format!("web/{index}"))).collect()
+}
+
+fn wait_for_three(kennel: &Kennel) {
+    for index in 0..3 {
+        kennel.wait_for_state(&format!("web/{index}"), "up");
+    }
+}
+
+/// What happened to instances of web, as "web/0 stopping", from this event on.
+fn story(kennel: &Kennel, since: &str) -> Vec<String> {
+    let events = kennel.events();
+    let from = events.iter().position(|event| event["kind"] == since).expect("it happened");
+    let told = |event: &Value| {
+        let what = event["kind"].as_str()?.strip_prefix("service.")?;
+        let name = event["service"].as_str()?;
+        ["stopping", "ready", "rolled", "roll_failed"]
+            .contains(&what)
+            .then(|| format!("{name} {what}"))
+    };
+    events[from..].iter().filter_map(told).collect()
+}
+
+#[test]
+fn a_rolling_restart_has_one_instance_down_at_a_time() {
+    let kennel = Kennel::running(THREE);
+    wait_for_three(&kennel);
+    let before = pids(&kennel);
+    let output = kennel.cli(&["restart", "web", "--rolling"]);
+    assert_eq!(output.code, 0, "{output:#?}");
+    assert_eq!(output.stdout.matches(": up in ").count(), 3, "{output:#?}");
+    assert!(pids(&kennel).iter().all(|pid| !before.contains(pid)));
+    assert_eq!(
+        story(&kennel, "service.rolling"),
+        [
+            "web/0 stopping",
+            "web/0 ready",
+            "web/1 stopping",
+            "web/1 ready",
+            "web/2 stopping",
+            "web/2 ready",
+            "web rolled"
+        ]
+    );
+}
+
+#[test]
+fn a_rolling_restart_stops_at_the_first_instance_that_does_not_come_up() {
+    let kennel = Kennel::running(THREE);
+    wait_for_three(&kennel);
+    let before = pids(&kennel);
+    kennel.write("broken", "");
+    let output = kennel.cli(&["restart", "web", "--rolling"]);
+    assert_eq!(output.code, 1, "{output:#?}");
+    let said = &output.stderr;
+    assert!(said.contains("cannot restart web/0: exited with code 3"), "{said}");
+    for kept in ["web/1", "web/2"] {
+        let line = format!("{kept}: not restarted, the rolling restart stopped before");
+        assert!(said.contains(&line), "{said}");
+    }
+    assert_eq!(pids_of(&kennel, &["web/1", "web/2"]), before[1..], "they keep their runs");
+    let failed = kennel.events_of("service.roll_failed", "web");
+    let message = failed[0]["message"].as_str().unwrap();
+    assert_eq!(
+        message,
+        "rolling restart stopped at web/0: exited with code 3; not restarted: web/1, web/2"
+    );
+    assert_eq!(failed[0]["attributes"]["not_restarted"], serde_json::json!(["web/1", "web/2"]));
+}
+
+#[test]
+fn a_reload_of_several_instances_rolls_and_one_that_fails_leaves_the_others() {
+    let kennel = Kennel::running(THREE);
+    wait_for_three(&kennel);
+    let before = pids(&kennel);
+    kennel.configure(&THREE.replace("sleep 1000", "sleep 2000"));
+    assert_eq!(kennel.cli(&["reload"]).code, 0);
+    kennel.wait_for_event("service.rolled", "web");
+    assert!(pids(&kennel).iter().all(|pid| !before.contains(pid)));
+
+    let before = pids(&kennel);
+    kennel.write("broken", "");
+    kennel.configure(&THREE.replace("sleep 1000", "sleep 3000"));
+    assert_eq!(kennel.cli(&["reload"]).code, 0);
+    kennel.wait_for_event("service.roll_failed", "web");
+    assert_eq!(kennel.service("web/0")["state"], "backoff");
+    assert_eq!(pids_of(&kennel, &["web/1", "web/2"]), before[1..], "they keep what works");
+}
+
+fn pids_of(kennel: &Kennel, names: &[&str]) -> Vec<i32> {
+    names.iter().map(|name| kennel.pid(name)).collect()
+}
+
+#[test]
+fn a_service_is_scaled_up_and_down_and_that_holds_over_a_reload() {
+    let kennel = Kennel::running(THREE);
+    wait_for_three(&kennel);
+    let before = pids(&kennel);
+
+    let output = kennel.cli(&["scale", "web", "5"]);
+    assert_eq!(output.code, 0, "{output:#?}");
+    assert!(output.stdout.contains("web/4: up in "), "{output:#?}");
+    assert!(output.stdout.contains("web/0: already up"), "{output:#?}");
+    assert_eq!(pids(&kennel), before, "those that ran run on");
+    assert_eq!(kennel.status()["services"].as_array().unwrap().len(), 5);
+
+    assert_eq!(kennel.cli(&["reload"]).code, 0);
+    assert_eq!(kennel.status()["services"].as_array().unwrap().len(), 5, "the file is as it was");
+
+    let output = kennel.cli(&["scale", "web", "2"]);
+    assert_eq!(output.code, 0, "{output:#?}");
+    assert!(output.stdout.contains("web/4: removed"), "{output:#?}");
+    let names: Vec<String> = kennel.status()["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|service| service["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["web/0", "web/1"]);
+
+    kennel.configure(&THREE.replace("replicas: 3", "replicas: 4"));
+    assert_eq!(kennel.cli(&["reload"]).code, 0);
+    assert_eq!(kennel.status()["services"].as_array().unwrap().len(), 4, "the file has changed");
+}
+
+#[test]
+fn what_cannot_be_scaled_is_said() {
+    let kennel = Kennel::running(THREE);
+    wait_for_three(&kennel);
+    let output = kennel.cli(&["scale", "web/1", "3"]);
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("web/1") && output.stderr.contains("did you mean"));
+    let output = kennel.cli(&["scale", "wbe", "3"]);
+    assert!(output.stderr.contains("did you mean \"web\"?"), "{output:#?}");
+    assert_eq!(kennel.cli(&["scale", "web", "0"]).code, 2);
+    assert_eq!(kennel.status()["services"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn attempts_to_get_up_have_a_budget_of_their_own() {
+    let kennel = Kennel::running(
+        r#"
+        services:
+          web:
+            shell: "echo run >> runs; test -e repaired || exit 7; exec sleep 1000"
+            ready: { command: ["false"], every: 20ms, timeout: 10s }
+            start: { attempts: 4, backoff: { initial: 10ms, factor: 2, max: 80ms } }
+            restart: { limit: { max: 1, within: 1h } }
+        "#,
+    );
+    let web = kennel.wait_for_state("web", "failed");
+    let reason = web["reason"].as_str().unwrap();
+    assert!(reason.ends_with("4 attempts to get up have failed"), "{reason}");
+    assert!(reason.starts_with("exited with code 7, failed 4 times in "), "{reason}");
+    assert_eq!(kennel.read("runs").lines().count(), 4);
+    let attempts: Vec<u64> = kennel
+        .events_of("service.backoff", "web")
+        .iter()
+        .map(|event| event["attributes"]["attempt"].as_u64().unwrap())
+        .collect();
+    assert_eq!(attempts, [2, 3, 4]);
+    let failed = kennel.wait_for_event("service.failed", "web");
+    assert_eq!(failed["attributes"]["reason"], "attempts");
+
+    // Getting up and then crashing is another matter, with the limit of restarts.
+    kennel.write("repaired", "");
+    kennel.configure(
+        r#"
+        services:
+          web:
+            shell: "echo run >> runs; sleep 0.1; exit 8"
+            ready: { command: ["true"], every: 20ms }
+            start: { attempts: 4, backoff: { initial: 10ms } }
+            restart: { limit: { max: 1, within: 1h }, backoff: { initial: 10ms } }
+        "#,
+    );
+    assert_eq!(kennel.cli(&["reload"]).code, 0);
+    wait_for("the restart limit to be reached", BOUND, || {
+        let web = kennel.service("web");
+        let reason = web["reason"].as_str()?.to_owned();
+        (web["state"] == "failed" && reason.ends_with("1 restarts within 1 h are too many"))
+            .then_some(())
+    });
+}
