@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::runner::{Tally, cargo, run, run_tests, step};
+use crate::runner::{Tally, cargo, run, run_tests, run_tests_twice, step};
 
 /// Virtual service-years that the simulation of the core goes through.
 const SIMULATED_YEARS: &str = "1000";
@@ -34,12 +34,18 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
-    run_tests(
+    run_tests_twice(
         cargo().env("RUST_TEST_THREADS", TEST_THREADS).args([
             "test",
             "--workspace",
             "--no-fail-fast",
         ]),
+        |failed| {
+            let mut again = cargo();
+            again.args(["test", "--package=kennel", "--test=e2e", "--", "--exact"]);
+            again.arg("--test-threads=1").args(failed);
+            again
+        },
         &mut tally,
     )?;
     if nix_is_root() {
@@ -83,23 +89,31 @@ fn test_as_ordinary_user(tally: &mut Tally) -> Result<()> {
     let sample = copy(Path::new("services.yaml"), folder.path())?;
     for test in &executables.tests {
         let test = copy(test, folder.path())?;
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-            .arg(test)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &home)
-            .env("TMPDIR", &home)
-            .env("RUST_TEST_THREADS", TEST_THREADS)
-            .env("KENNEL_BIN", &kennel)
-            .env("KENNEL_SAMPLE", &sample)
-            .env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))
-            .current_dir(&home);
-        if let Some(forbidden) = std::env::var_os("KENNEL_FORBID_SKIPS") {
-            command.env("KENNEL_FORBID_SKIPS", forbidden);
-        }
-        run_tests(&mut command, tally)?;
+        let as_nobody = || {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+                .arg(&test)
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+                .env("HOME", &home)
+                .env("TMPDIR", &home)
+                .env("RUST_TEST_THREADS", TEST_THREADS)
+                .env("KENNEL_BIN", &kennel)
+                .env("KENNEL_SAMPLE", &sample)
+                .env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))
+                .current_dir(&home);
+            if let Some(forbidden) = std::env::var_os("KENNEL_FORBID_SKIPS") {
+                command.env("KENNEL_FORBID_SKIPS", forbidden);
+            }
+            command
+        };
+        let again = |failed: &[String]| {
+            let mut again = as_nobody();
+            again.args(["--exact", "--test-threads=1"]).args(failed);
+            again
+        };
+        run_tests_twice(&mut as_nobody(), again, tally)?;
     }
     Ok(())
 }
