@@ -40,11 +40,12 @@ impl Core {
                         self.change(id, spec);
                         id
                     }
-                    None => self.add(spec, index),
+                    None => self.add_or_go_on(spec, index),
                 };
                 configured.insert(id);
             }
         }
+        self.add_the_removed(graph);
         for instance in self.instances.values_mut() {
             let gone = !configured.contains(&instance.id);
             if gone && instance.membership == Membership::Configured {
@@ -52,6 +53,7 @@ impl Core {
             }
         }
         self.topology = Topology::new(&self.instances);
+        self.adopt();
         // Its process is of a configuration that nobody compared with this one.
         for id in back {
             self.renew(id, StopReason::Configuration);
@@ -79,7 +81,7 @@ impl Core {
         }
     }
 
-    fn add(&mut self, spec: &Arc<ServiceSpec>, index: u32) -> InstanceId {
+    pub(crate) fn add(&mut self, spec: &Arc<ServiceSpec>, index: u32) -> InstanceId {
         let id = self.new_instance_id();
         let wanted = match spec.enabled {
             Enabled::Yes => Wanted::Up,
@@ -104,6 +106,7 @@ impl Core {
             history: VecDeque::new(),
         };
         self.instances.insert(id, instance);
+        self.touch(id);
         id
     }
 
@@ -114,13 +117,20 @@ impl Core {
         let before = instance.spec.enabled;
         instance.spec = spec.clone();
         instance.name = instance_name(spec, instance.index);
-        match (before, spec.enabled) {
+        self.touch(id);
+        self.follow_enabled(id, before);
+        self.change_checks(id);
+        self.change_tries(id);
+    }
+
+    /// Wants what the configuration wants, where that has changed.
+    pub(crate) fn follow_enabled(&mut self, id: InstanceId, before: Enabled) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        match (before, instance.spec.enabled) {
             (Enabled::No, Enabled::Yes) => self.want(id, Wanted::Up, Origin::Configuration),
             (Enabled::Yes, Enabled::No) => self.want(id, Wanted::Down, Origin::Configuration),
             (Enabled::Yes, Enabled::Yes) | (Enabled::No, Enabled::No) => {}
         }
-        self.change_checks(id);
-        self.change_tries(id);
     }
 
     pub(crate) fn start(&mut self, ids: &[InstanceId]) {
@@ -234,6 +244,7 @@ impl Core {
         if !instance.phase.is_live() {
             instance.counters.forget();
             instance.history.clear();
+            self.touch(id);
         }
         self.wake(id);
     }
@@ -254,6 +265,7 @@ impl Core {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.counters.forget();
         instance.history.clear();
+        self.changed.insert(id);
         if instance.phase.is_live() {
             instance.renewal = Some(reason);
             self.renew_dependents(id);
@@ -275,6 +287,7 @@ impl Core {
             let follows = edge.strength == Strength::Required && dependent.phase.is_live();
             if follows && dependent.renewal.is_none() {
                 dependent.renewal = Some(StopReason::DependencyRestarted(name.clone()));
+                self.touch(edge.to);
                 self.renew_dependents(edge.to);
             }
         }

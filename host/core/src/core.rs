@@ -11,6 +11,7 @@
 //!   health.rs    what checks say                                  │
 //!   advice.rs    what a restart policy says                       │
 //!   due.rs       what the time says                               ┘
+//!   restore.rs   what must outlive the supervisor, and going on with it
 //!   roll.rs      who gets a new run next, a few at a time, told by settle.rs
 //!   stop.rs      the way of a run to its end
 //!   restart.rs   what follows an end (pure)
@@ -20,18 +21,19 @@
 //! Absent on purpose: pids, wall-clock time, commands, file names, errors. A fact about
 //! a run that is over is not an error; it changes nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::event::{Event, EventKind, Shutdown};
 use crate::instance::{Instance, Phase};
+use crate::memory::Remembered;
 use crate::rng::Rng;
 use crate::roll::Roll;
 use crate::storm::Storm;
 use crate::table::Table;
 use crate::topology::Topology;
 use crate::view::View;
-use crate::{Effect, Input, InstanceId, Limits, RunId, Time};
+use crate::{Effect, ExitStatus, Group, Input, InstanceId, Limits, RunId, Time};
 
 /// The state machine of the whole supervisor.
 #[derive(Clone, Debug)]
@@ -52,6 +54,14 @@ pub struct Core {
     pub(crate) ending: Option<Ending>,
     /// How many configurations there were.
     pub(crate) configurations: u32,
+    /// What is remembered of instances that no configuration has had yet.
+    pub(crate) restored: BTreeMap<(Arc<str>, u32), Remembered>,
+    /// Runs that an earlier supervisor began, and how they ended, not told of yet.
+    pub(crate) adopted: Vec<(InstanceId, Option<(ExitStatus, Group)>)>,
+    /// What must be remembered of these has changed.
+    pub(crate) changed: BTreeSet<InstanceId>,
+    /// These instances are gone.
+    pub(crate) forgotten: VecDeque<(Arc<str>, u32)>,
     next_instance: u32,
     next_run: RunId,
     effects: VecDeque<Effect>,
@@ -92,6 +102,10 @@ impl Core {
             is_unsettled: false,
             ending: None,
             configurations: 0,
+            restored: BTreeMap::new(),
+            adopted: Vec::new(),
+            changed: BTreeSet::new(),
+            forgotten: VecDeque::new(),
             next_instance: 0,
             next_run: first_run,
             effects: VecDeque::new(),
@@ -110,6 +124,7 @@ impl Core {
             !matches!(input, Input::Tick | Input::Checked(_) | Input::Notified(..));
         match input {
             Input::Tick => {}
+            Input::Restore(memory) => self.restore(memory),
             Input::Configure { graph, restart } => self.configure(&graph, &restart),
             Input::Start(ids) => self.start(&ids),
             Input::Stop(ids) => self.stop(&ids),
@@ -181,6 +196,7 @@ impl Core {
     }
 
     pub(crate) fn tell(&mut self, id: InstanceId, kind: EventKind) {
+        self.touch(id);
         let name = self.instances.get(&id).map(|instance| instance.name.clone());
         self.events.push_back(Event { at: self.now, instance: Some(id), name, kind });
     }
@@ -197,6 +213,7 @@ impl Core {
     pub(crate) fn enter(&mut self, id: InstanceId, phase: Phase) {
         let now = self.now;
         self.is_unsettled = true;
+        self.touch(id);
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.phase = phase;
             instance.since = now;
@@ -209,8 +226,13 @@ impl Core {
     }
 
     /// What the next run will be called.
-    pub(crate) fn next_run(&self) -> RunId {
+    pub fn next_run(&self) -> RunId {
         self.next_run
+    }
+
+    /// Names later runs so that `run` is below them.
+    pub(crate) fn be_above(&mut self, run: RunId) {
+        self.next_run = self.next_run.max(RunId(run.0 + 1));
     }
 
     pub(crate) fn new_run(&mut self, id: InstanceId) -> RunId {

@@ -3,7 +3,8 @@
 use crate::core::{Core, EndingStage};
 use crate::effect::Effect;
 use crate::event::{EventKind, Missed, Shutdown, StopReason};
-use crate::instance::{Entry, Instance, Phase, Proof, Stage, Told, Up, Waiting, Watchdog};
+use crate::instance::{Entry, Instance, Phase, Proof, Stage, Told, Up, Waiting, Watchdog, Word};
+use crate::spec::Ready;
 use crate::{InstanceId, Time};
 
 impl Core {
@@ -40,10 +41,13 @@ impl Core {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let not_ready = instance.ready_timeout();
+        let is_told = matches!(instance.spec.ready, Ready::Reported { .. });
         match &mut instance.phase {
             Phase::Starting(starting) => {
                 let run = starting.run;
                 match not_ready {
+                    // Better taken for ready than stopped for a word that nobody could hear.
+                    Some(_) if starting.word == Word::MaybeMissed && is_told => self.ready(run),
                     Some(timeout) => {
                         let extended = starting.spawned_at.zip(starting.excused_until);
                         let timeout = extended
@@ -64,6 +68,7 @@ impl Core {
                 let news = instance.counters.failures > 0;
                 instance.counters.forget();
                 instance.last_failure = None;
+                self.touch(id);
                 if news {
                     self.tell(id, EventKind::Stable { run });
                 }

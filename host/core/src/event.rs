@@ -36,6 +36,11 @@ pub enum EventKind {
         /// Automatic restarts so far.
         restarts: u32,
     },
+    /// A run that an earlier supervisor began goes on under this one.
+    Adopted {
+        /// The run.
+        run: RunId,
+    },
     /// It is ready.
     Ready {
         /// The run.
@@ -161,6 +166,13 @@ pub enum EventKind {
         why: String,
         /// The rest.
         kept: Vec<Arc<str>>,
+    },
+    /// Runs of an earlier supervisor were found.
+    WentOn {
+        /// So many go on.
+        adopted: u32,
+        /// So many had ended while no supervisor ran.
+        ended: u32,
     },
     /// The supervisor begins to shut down.
     ShuttingDown(Shutdown),
@@ -290,6 +302,7 @@ impl EventKind {
             EventKind::Wanted(..) => "service.wanted",
             EventKind::Waiting(_) => "service.waiting",
             EventKind::Started { .. } => "service.started",
+            EventKind::Adopted { .. } => "service.adopted",
             EventKind::Ready { .. } => "service.ready",
             EventKind::Ended { cause: Cause::StartFailed(_), .. } => "service.start_failed",
             EventKind::Ended { .. } => "service.exited",
@@ -310,6 +323,7 @@ impl EventKind {
             EventKind::RollBegan { .. } => "service.rolling",
             EventKind::RollEnded { .. } => "service.rolled",
             EventKind::RollFailed { .. } => "service.roll_failed",
+            EventKind::WentOn { .. } => "supervisor.adopted",
             EventKind::ShuttingDown(_) => "supervisor.stopping",
             EventKind::LeftBehind(_) => "supervisor.left_behind",
         }
@@ -339,6 +353,7 @@ impl fmt::Display for EventKind {
             EventKind::Started { run, restarts } => {
                 write!(f, "started (run {run}, restart {restarts})")
             }
+            EventKind::Adopted { run } => write!(f, "adopted (run {run})"),
             EventKind::Ready { after, .. } => write!(f, "ready after {}", Human(*after)),
             EventKind::Ended { cause, uptime, .. } => match cause {
                 Cause::Exited(_) => write!(f, "{cause} after {}", Human(*uptime)),
@@ -427,6 +442,13 @@ impl fmt::Display for EventKind {
                 "rolling restart stopped at {at}: {why}; not restarted: {}",
                 kept.join(", ")
             ),
+            EventKind::WentOn { adopted, ended } => {
+                match adopted {
+                    1 => f.write_str("adopted 1 run of an earlier supervisor")?,
+                    _ => write!(f, "adopted {adopted} runs of an earlier supervisor")?,
+                }
+                if *ended > 0 { write!(f, "; {ended} had ended meanwhile") } else { Ok(()) }
+            }
             EventKind::ShuttingDown(how) => f.write_str(match how {
                 Shutdown::Orderly => "shutting down",
                 Shutdown::GaveUp => "shutting down because a service gave up",

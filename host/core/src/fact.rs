@@ -109,6 +109,7 @@ impl Core {
             | Phase::Failed { .. }
             | Phase::Done => false,
         };
+        self.touch(id);
         self.weigh_health(id);
         if stops {
             self.begin_stop(id, StopReason::Unhealthy(reason));
@@ -130,6 +131,7 @@ impl Core {
             (Phase::Stopping(stopping), Group::Left) => {
                 stopping.main = Some(status);
                 let stage = stopping.stage;
+                self.touch(id);
                 self.effect(Effect::WatchGroup { run });
                 match stage {
                     Stage::Unborn

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Graph, InstanceId, RunId, Signal};
+use crate::{Graph, InstanceId, Memory, RunId, Signal};
 
 /// One thing that the core is told. Facts are past tense, commands imperative.
 #[derive(Clone, PartialEq, Debug)]
@@ -12,6 +12,9 @@ pub enum Input {
     /// Time has passed; see [`crate::Core::next_deadline`].
     Tick,
 
+    /// This is where an earlier supervisor ended. Before the first `Configure`; later it
+    /// changes nothing.
+    Restore(Memory),
     /// These are the services from now on. New ones are added, missing ones stopped and
     /// forgotten, others changed in place, and those named in `restart` started anew; where
     /// they have several instances, a few at a time.

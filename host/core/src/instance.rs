@@ -94,7 +94,7 @@ pub(crate) struct Waiting {
 
 /// What brings the next run about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// Somebody's will. Not subject to storm control.
     Fresh,
     /// The restart policy.
@@ -118,6 +118,15 @@ pub(crate) struct Starting {
     pub(crate) excused_until: Option<Time>,
     /// How often it will give a sign of life once it is ready.
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) word: Word,
+}
+
+/// Whether every word of a run that is not ready yet has been heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Word {
+    Heard,
+    /// It ran while no supervisor did, and may have said that it is ready.
+    MaybeMissed,
 }
 
 /// Between two runs.
@@ -192,36 +201,50 @@ pub(crate) struct Stopping {
 
 /// How far a stop has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// The driver still makes the process; there is nothing to signal yet.
     Unborn,
     /// It said that it stops, and is given that time to do so by itself.
     Announced {
+        /// Then the first step follows.
         until: Time,
     },
     /// SIGABRT was sent to a process that gave no sign of life.
     Aborted {
+        /// How long it is given.
         wait: Duration,
+        /// Then the first step follows.
         until: Time,
     },
+    /// The stop command runs.
     Command {
+        /// Then it is cut.
         until: Time,
     },
+    /// The signal of a step was sent.
     Step {
+        /// Which of [`crate::spec::Stop::steps`].
         index: usize,
+        /// How long it is given.
         wait: Duration,
+        /// Then the next step follows, or SIGKILL.
         until: Time,
     },
+    /// SIGKILL was sent.
     Killed {
+        /// When.
         at: Time,
+        /// Whether people were told that it does not help.
         told: Told,
     },
 }
 
 /// Whether people were told that SIGKILL does not help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Told {
+pub enum Told {
+    /// Not yet.
     No,
+    /// They were.
     Yes,
 }
 

@@ -39,8 +39,10 @@ mod human;
 mod ids;
 mod input;
 mod instance;
+mod memory;
 mod notice;
 mod restart;
+mod restore;
 mod rng;
 mod roll;
 mod settle;
@@ -64,7 +66,9 @@ pub use ids::{InstanceId, RunId};
 pub use input::{
     CheckAnswer, CheckId, CheckOutcome, ExitStatus, Group, Health, Input, Notice, PolicyAnswer,
 };
-pub use restart::{Counted, PastRun};
+pub use instance::{Entry, Stage, Told};
+pub use memory::{Memory, MemoryChange, Progress, Remembered, RememberedPhase, RememberedRun};
+pub use restart::{Counted, Counters, PastRun, Stability};
 pub use signal::Signal;
 pub use spec::ServiceSpec;
 pub use storm::Limits;

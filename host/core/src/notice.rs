@@ -25,6 +25,7 @@ impl Core {
     /// Puts off what would end the present phase by force. No deadline comes nearer.
     fn extend(&mut self, id: InstanceId, time: Duration) {
         let end = self.now + time;
+        self.touch(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match &mut instance.phase {
             Phase::Starting(Starting { excused_until, .. }) => {
@@ -63,6 +64,7 @@ impl Core {
 
     fn change_watchdog(&mut self, id: InstanceId, every: Duration) {
         let now = self.now;
+        self.touch(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match &mut instance.phase {
             Phase::Starting(Starting { watchdog, .. }) => *watchdog = Some(every),

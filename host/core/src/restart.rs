@@ -14,30 +14,32 @@ use crate::{Cause, ExitStatus, ServiceSpec, Time};
 /// What is remembered of earlier runs. It forgets after `reset_after` of sustained
 /// health, on `reset`, and when the operator starts the service anew; nothing else
 /// makes it forget.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Counters {
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Counters {
     /// Automatic restarts since the service was added or reset. For people; no
     /// decision depends on it.
-    pub(crate) restarts: u32,
+    pub restarts: u32,
     /// Failures that waited in the backoff since the last stable run: the exponent.
-    pub(crate) streak: u32,
+    pub streak: u32,
     /// Runs that ended by themselves since the last stable run.
-    pub(crate) failures: u32,
+    pub failures: u32,
     /// Runs that ended before they were ready, since the last one that was.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// When the first of `failures` was.
-    pub(crate) failing_since: Option<Time>,
+    pub failing_since: Option<Time>,
     /// When the restarts were that the limit still counts, oldest first; never more
     /// than its `max`.
-    recent: VecDeque<Time>,
+    pub recent: VecDeque<Time>,
 }
 
-/// Whether the run that ended had been stable.
+/// Whether a run has been stable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stability {
-    /// It was not even ready.
+pub enum Stability {
+    /// It has not even been ready.
     NeverReady,
+    /// It has been ready, but not for long enough to prove anything.
     Unproven,
+    /// It has been ready and healthy for `reset_after`.
     Stable,
 }
 

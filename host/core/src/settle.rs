@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use crate::core::{Core, EndingStage};
 use crate::effect::Effect;
 use crate::event::{EventKind, StopReason, Wanted};
-use crate::instance::{Entry, Instance, Membership, Phase, Starting, Target, Waiting, WhyDown};
+use crate::instance::{
+    Entry, Instance, Membership, Phase, Starting, Target, Waiting, WhyDown, Word,
+};
 use crate::spec::{Condition, Kind, Strength};
 use crate::topology::Edge;
 use crate::{InstanceId, RunId};
@@ -96,6 +98,8 @@ impl Core {
             Phase::Stopping(_) => {}
             Phase::Down if for_good => match instance.membership {
                 Membership::Removed { .. } => {
+                    let place = (instance.spec.name.clone(), instance.index);
+                    self.forgotten.push_back(place);
                     self.instances.remove(&id);
                 }
                 Membership::Configured => {}
@@ -281,6 +285,7 @@ impl Core {
             last_try: None,
             excused_until: None,
             watchdog: instance.spec.watchdog,
+            word: Word::Heard,
         };
         self.enter(id, Phase::Starting(starting));
         self.effect(Effect::Spawn { instance: id, run });

@@ -193,6 +193,7 @@ impl Core {
             self.instances.get_mut(&id).map(|instance| &mut instance.phase)
         {
             stopping.stage = stage;
+            self.touch(id);
         }
     }
 

@@ -128,7 +128,7 @@ impl News {
     fn count(&mut self, id: InstanceId, kind: &EventKind, message: &str) {
         let facts = self.facts.entry(id).or_default();
         match kind {
-            EventKind::Started { .. } => facts.hearsay.began(),
+            EventKind::Started { .. } | EventKind::Adopted { .. } => facts.hearsay.began(),
             EventKind::Ready { after, .. } => facts.ready_after = Some(*after),
             EventKind::Ended { cause, .. } => {
                 facts.last_cause = Some(cause_word(cause));
@@ -157,6 +157,7 @@ impl News {
             | EventKind::RollBegan { .. }
             | EventKind::RollEnded { .. }
             | EventKind::RollFailed { .. }
+            | EventKind::WentOn { .. }
             | EventKind::ShuttingDown(_)
             | EventKind::LeftBehind(_) => {}
         }
@@ -191,6 +192,8 @@ impl News {
             | EventKind::RollBegan { .. }
             | EventKind::RollEnded { .. }
             | EventKind::RollFailed { .. }
+            | EventKind::Adopted { .. }
+            | EventKind::WentOn { .. }
             | EventKind::ShuttingDown(_)
             | EventKind::LeftBehind(_) => tracing::debug!("{name}: {message}"),
         }
@@ -372,6 +375,7 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
         EventKind::Started { run, restarts } => {
             json!({"run": run.0, "pid": runs.pid(*run), "restarts": restarts})
         }
+        EventKind::Adopted { run } => json!({"run": run.0, "pid": runs.pid(*run)}),
         EventKind::Ready { run, after } => json!({"run": run.0, "after_ms": millis(*after)}),
         EventKind::Ended { run, cause, uptime } => {
             let mut value =
@@ -441,6 +445,7 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
         EventKind::RollFailed { at, why: _, kept } => {
             json!({"instance": &**at, "not_restarted": kept})
         }
+        EventKind::WentOn { adopted, ended } => json!({"adopted": adopted, "ended": ended}),
         EventKind::ShuttingDown(how) => json!({"how": match how {
             kennel_core::Shutdown::Orderly => "orderly",
             kennel_core::Shutdown::GaveUp => "gave-up",

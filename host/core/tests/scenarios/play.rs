@@ -227,6 +227,7 @@ impl Stage {
             Input::Ready(_) => format!("ready {name}"),
             Input::Exited { status, .. } => format!("{name} {status}"),
             Input::Tick
+            | Input::Restore(_)
             | Input::Configure { .. }
             | Input::Start(_)
             | Input::Stop(_)
@@ -436,6 +437,7 @@ fn about(input: &Input) -> Option<RunId> {
         | Input::GroupEnded(run)
         | Input::StopCommandEnded(run) => Some(*run),
         Input::Tick
+        | Input::Restore(_)
         | Input::Configure { .. }
         | Input::Start(_)
         | Input::Stop(_)

@@ -73,7 +73,7 @@ impl Rules {
                 let most = 8 * self.accounts.len() as u32 + 32;
                 rule!(count < most, "the deadline {now} comes back for ever");
             }
-            Input::Configure { .. } => {}
+            Input::Restore(_) | Input::Configure { .. } => {}
             Input::Start(ids) => {
                 for id in ids {
                     self.want_required(*id);

@@ -44,6 +44,8 @@ impl Rules {
             EventKind::Wanted(..)
             | EventKind::Waiting(_)
             | EventKind::Started { .. }
+            | EventKind::Adopted { .. }
+            | EventKind::WentOn { .. }
             | EventKind::Ready { .. }
             | EventKind::Escalated { .. }
             | EventKind::Stuck { .. }
