@@ -40,6 +40,8 @@ fn the_environment_is_put_together_in_the_documented_order() {
         assert!(has(line), "{line} is missing in:\n{text}");
     }
     assert!(text.lines().any(|line| line.starts_with("KENNEL_RUN=")), "{text}");
+    let id = kennel.read("state/id");
+    assert!(has(&format!("KENNEL_STATE_ID={}", id.trim_end())), "{id} is missing in:\n{text}");
     assert!(!text.contains("NOTIFY_SOCKET"), "{text}");
 }
 

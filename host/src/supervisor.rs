@@ -18,6 +18,7 @@ use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{Cause, LockError, StateLock};
 use crate::plugins::Plugins;
 use crate::sinks::{self, Sinks};
+use crate::state::state_id;
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
@@ -50,6 +51,14 @@ pub enum StartError {
     #[error("cannot make the state directory \"{}\": {}", path.display(), Cause::from_io(error))]
     StateDir {
         /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The id of the state directory cannot be read or made.
+    #[error("cannot read or make \"{}\": {}", path.display(), Cause::from_io(error))]
+    StateId {
+        /// The file that it is in.
         path: PathBuf,
         /// What the system said.
         error: io::Error,
@@ -162,6 +171,8 @@ impl Builder {
         make_private_dir(&state_dir)
             .map_err(|error| StartError::StateDir { path: state_dir.clone(), error })?;
         let lock = StateLock::acquire(&state_dir)?;
+        let state_id = state_id(&state_dir)
+            .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
         Place::new(&state_dir).clear();
         let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let (facts, incoming) = mpsc::unbounded_channel();
@@ -207,6 +218,7 @@ impl Builder {
             ended: ended_sender,
             status_lines,
             seed: seed(),
+            state_id,
         };
         Ok(Prepared { handle, parts, lock })
     }

@@ -131,6 +131,7 @@ impl From<StartError> for Failure {
             StartError::Lock(LockError::HeldBy { .. }) => ExitKind::AlreadyRunning,
             StartError::Lock(LockError::File { .. })
             | StartError::StateDir { .. }
+            | StartError::StateId { .. }
             | StartError::Journal(_)
             | StartError::Logs(_) => ExitKind::Failed,
         };

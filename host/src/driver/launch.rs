@@ -16,7 +16,7 @@ use crate::config::{
     Command, LaunchConfig, LogConfig, LogTarget, Notify, ReadyWhen, ServiceConfig,
 };
 use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
-use crate::os::{self, Cause, Credentials, Launch, Output, Process};
+use crate::os::{self, Cause, Credentials, Launch, Mark, Output, Process, RunMark, StateId};
 
 /// What a process is made of. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub(super) struct Job {
     /// Which of the replicas it is.
     pub(super) index: u32,
     pub(super) run: RunId,
+    /// The id of the state directory.
+    pub(super) state_id: StateId,
     pub(super) capture: Capture,
     /// Where its notification socket goes.
     pub(super) place: Arc<Place>,
@@ -35,13 +37,10 @@ pub(super) struct Job {
 
 impl Job {
     /// What every process of the run is started with in its environment.
-    pub(super) fn mark(&self) -> String {
-        format!("{RUN}={}", self.run)
+    pub(super) fn mark(&self) -> RunMark {
+        RunMark { state: self.state_id, run: self.run.0 }
     }
 }
-
-/// Names the run to its processes.
-const RUN: &str = "KENNEL_RUN";
 
 /// Starts commands that look at the run, as its own process was started.
 pub(super) struct CommandsOf(pub(super) Job);
@@ -168,9 +167,8 @@ fn environment(
         env.extend(credentials.env());
     }
     env.extend(configured.iter().map(|(name, value)| (name.into(), value.into())));
-    env.insert("KENNEL_SERVICE".into(), (&*job.definition.spec.name).into());
-    env.insert("KENNEL_INSTANCE".into(), job.index.to_string().into());
-    env.insert(RUN.into(), job.run.to_string().into());
+    let service = job.definition.spec.name.to_string();
+    env.extend(Mark { run: job.mark(), service, instance: job.index }.variables());
     env.into_iter().collect()
 }
 

@@ -45,6 +45,7 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
+use crate::os::StateId;
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
@@ -109,6 +110,8 @@ pub(crate) struct Parts {
     pub(crate) ended: watch::Sender<Option<i32>>,
     pub(crate) status_lines: Option<StatusLines>,
     pub(crate) seed: u64,
+    /// The id of the state directory.
+    pub(crate) state_id: StateId,
 }
 
 /// Where the configuration came from, to read it again.
@@ -133,6 +136,7 @@ pub(crate) struct Driver {
     runs: Runs,
     sockets: Sockets,
     place: Arc<Place>,
+    state_id: StateId,
     waiters: Waiters,
     scaled: Scaled,
     reads: Reads,
@@ -197,6 +201,7 @@ impl Driver {
             ended,
             status_lines,
             seed,
+            state_id,
         } = parts;
         // Every run has at least one event, so the number of the next event is above
         // every run that was ever named here.
@@ -209,6 +214,7 @@ impl Driver {
             runs: Runs::default(),
             sockets: Sockets::default(),
             place: Arc::new(Place::new(&config.supervisor.state_dir)),
+            state_id,
             waiters: Waiters::default(),
             scaled: Scaled::default(),
             reads: Reads::default(),
@@ -342,8 +348,10 @@ impl Driver {
         });
         let (capture, facts, place) =
             (self.capture.clone(), self.facts.clone(), self.place.clone());
+        let state_id = self.state_id;
+        let told = facts.clone();
         let job =
-            launch::Job { definition, name, index, run, capture, place, facts: facts.clone() };
+            launch::Job { definition, name, index, run, state_id, capture, place, facts: told };
         let make = move || {
             let made = launch::make(job, sockets);
             // Without a receiver there is no supervisor any more that could stop it.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::os::{self, Process, proc};
+use crate::os::{self, Mark, Process, RunMark, proc};
 
 /// How many named processes are known at a time.
 const NAMED_MAX: usize = 16;
@@ -28,7 +28,7 @@ const NAMED_MAX: usize = 16;
 pub(super) struct Processes {
     spawned: Arc<Process>,
     /// What all of them were started with in their environment.
-    mark: String,
+    mark: RunMark,
     named: watch::Sender<Named>,
 }
 
@@ -56,7 +56,7 @@ impl Member {
 }
 
 impl Processes {
-    pub(super) fn new(spawned: Process, mark: String) -> Processes {
+    pub(super) fn new(spawned: Process, mark: RunMark) -> Processes {
         Processes { spawned: Arc::new(spawned), mark, named: watch::Sender::default() }
     }
 
@@ -123,8 +123,8 @@ impl Processes {
         }
         left.retain(|group| !reached.contains(group));
         if !left.is_empty() {
-            let mark = self.mark.clone();
-            drop(tokio::task::spawn_blocking(move || signal_left(&left, &mark, signal)));
+            let mark = self.mark;
+            drop(tokio::task::spawn_blocking(move || signal_left(&left, mark, signal)));
             sent = if is_nobody(&sent) { Ok(()) } else { sent };
         }
         sent
@@ -170,10 +170,10 @@ fn is_nobody(sent: &io::Result<()>) -> bool {
 
 /// Signals the members of these groups that were started with `mark`: a number alone may
 /// belong to somebody else by now.
-fn signal_left(groups: &[i32], mark: &str, signal: i32) {
+fn signal_left(groups: &[i32], mark: RunMark, signal: i32) {
     let processes = proc::processes().unwrap_or_default();
     for process in processes.iter().filter(|process| groups.contains(&process.group)) {
-        if proc::was_started_with(process.pid, mark) {
+        if Mark::of(process.pid).is_some_and(|found| found.run == mark) {
             // It may have ended at this moment.
             let _ = os::signal_exactly(process.pid, process.start_time, signal);
         }

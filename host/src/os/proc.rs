@@ -203,14 +203,6 @@ pub fn start_time(pid: i32) -> io::Result<u64> {
     stat(pid).map(|stat| stat.start_time)
 }
 
-/// Whether a process was executed with this assignment in its environment
-/// (`proc_pid_environ(5)`); false where that cannot be read.
-#[must_use]
-pub fn was_started_with(pid: i32, assignment: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == assignment.as_bytes())
-}
-
 /// The id of this boot of the machine (`random(4)`).
 ///
 /// # Errors

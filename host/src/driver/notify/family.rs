@@ -7,7 +7,7 @@
 //!   it is in the process group or the session of the run's process, or of one that
 //!   MAINPID named; or one of its ancestors is; or
 //!   its topmost ancestor was orphaned, has come to us (a subreaper) and was started with
-//!   KENNEL_RUN of this run in its environment: a daemon that has detached itself
+//!   the mark of this run in its environment: a daemon that has detached itself
 //! ```
 //!
 //! A process can be asked about only while it exists. Who sends a message and ends at once
@@ -17,7 +17,7 @@
 
 use std::collections::HashSet;
 
-use crate::os::proc;
+use crate::os::{Mark, RunMark, proc};
 
 /// How many senders are remembered. Past it all are forgotten: those that still run are
 /// known again with their next message.
@@ -49,8 +49,8 @@ pub(super) struct Place {
 pub(super) trait Registry {
     /// Where a process belongs; none when there is none of that number.
     fn place(&self, pid: i32) -> Option<Place>;
-    /// Whether it was started with this assignment in its environment.
-    fn was_started_with(&self, pid: i32, assignment: &str) -> bool;
+    /// Which run it was started for, by its environment.
+    fn mark(&self, pid: i32) -> Option<RunMark>;
 }
 
 /// `/proc`.
@@ -62,8 +62,8 @@ impl Registry for Proc {
         Some(Place { parent, group, session })
     }
 
-    fn was_started_with(&self, pid: i32, assignment: &str) -> bool {
-        proc::was_started_with(pid, assignment)
+    fn mark(&self, pid: i32) -> Option<RunMark> {
+        Mark::of(pid).map(|mark| mark.run)
     }
 }
 
@@ -71,7 +71,7 @@ impl Registry for Proc {
 pub(super) struct Family {
     own_pid: i32,
     spawned: i32,
-    mark: String,
+    mark: RunMark,
     /// Groups and sessions of the run.
     circles: HashSet<i32>,
     /// Processes that are part of it, or were.
@@ -80,8 +80,8 @@ pub(super) struct Family {
 
 impl Family {
     /// The family of the process `spawned`, which leads a group and a session; `mark` is
-    /// the assignment that all of it were started with. `own_pid` is the supervisor.
-    pub(super) fn new(own_pid: i32, spawned: i32, mark: String) -> Family {
+    /// what all of it were started with. `own_pid` is the supervisor.
+    pub(super) fn new(own_pid: i32, spawned: i32, mark: RunMark) -> Family {
         let circles = HashSet::from([spawned]);
         Family { own_pid, spawned, mark, circles, seen: HashSet::new() }
     }
@@ -127,7 +127,7 @@ impl Family {
                 return true;
             }
             if place.parent == self.own_pid {
-                return registry.was_started_with(pid, &self.mark);
+                return registry.mark(pid) == Some(self.mark);
             }
             if place.parent <= 1 {
                 return false;
@@ -142,13 +142,14 @@ impl Family {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::StateId;
 
     const OWN: i32 = 100;
     const SPAWNED: i32 = 200;
-    const MARK: &str = "KENNEL_RUN=7";
+    const MARK: RunMark = RunMark { state: StateId(1), run: 7 };
 
-    /// Pid, parent, group, session, and a variable it was started with.
-    struct Table(Vec<(i32, i32, i32, i32, &'static str)>);
+    /// Pid, parent, group, session, and the mark it was started with.
+    struct Table(Vec<(i32, i32, i32, i32, Option<RunMark>)>);
 
     impl Registry for Table {
         fn place(&self, pid: i32) -> Option<Place> {
@@ -156,34 +157,35 @@ mod tests {
             Some(Place { parent: row.1, group: row.2, session: row.3 })
         }
 
-        fn was_started_with(&self, pid: i32, assignment: &str) -> bool {
-            self.0.iter().any(|row| row.0 == pid && row.4 == assignment)
+        fn mark(&self, pid: i32) -> Option<RunMark> {
+            self.0.iter().find(|row| row.0 == pid)?.4
         }
     }
 
     fn processes() -> Table {
         Table(vec![
-            (1, 0, 1, 1, ""),
-            (OWN, 1, 90, 90, ""),
-            (SPAWNED, OWN, SPAWNED, SPAWNED, MARK),
+            (1, 0, 1, 1, None),
+            (OWN, 1, 90, 90, None),
+            (SPAWNED, OWN, SPAWNED, SPAWNED, Some(MARK)),
             // In its group; in its session only; a descendant that has left both.
-            (201, SPAWNED, SPAWNED, SPAWNED, ""),
-            (202, 1, 202, SPAWNED, ""),
-            (203, 201, 203, 203, ""),
-            (204, 203, 204, 204, ""),
+            (201, SPAWNED, SPAWNED, SPAWNED, None),
+            (202, 1, 202, SPAWNED, None),
+            (203, 201, 203, 203, None),
+            (204, 203, 204, 204, None),
             // A daemon that has detached itself, and what it has started.
-            (210, OWN, 210, 210, MARK),
-            (211, 210, 211, 211, ""),
+            (210, OWN, 210, 210, Some(MARK)),
+            (211, 210, 211, 211, None),
             // A daemon of another run; a child of the supervisor that says nothing; others.
-            (220, OWN, 220, 220, "KENNEL_RUN=77"),
-            (221, OWN, 221, 221, ""),
-            (230, 1, 230, 230, MARK),
-            (231, 230, 231, 231, MARK),
+            (220, OWN, 220, 220, Some(RunMark { run: 77, ..MARK })),
+            (221, OWN, 221, 221, None),
+            (222, OWN, 222, 222, Some(RunMark { state: StateId(2), ..MARK })),
+            (230, 1, 230, 230, Some(MARK)),
+            (231, 230, 231, 231, Some(MARK)),
         ])
     }
 
     fn family() -> Family {
-        Family::new(OWN, SPAWNED, MARK.into())
+        Family::new(OWN, SPAWNED, MARK)
     }
 
     #[test]
@@ -192,7 +194,7 @@ mod tests {
         for pid in [SPAWNED, 201, 202, 203, 204, 210, 211] {
             assert_eq!(family().standing(pid, &processes), Standing::Member, "{pid}");
         }
-        for pid in [-1, 0, 1, OWN, 220, 221, 230, 231] {
+        for pid in [-1, 0, 1, OWN, 220, 221, 222, 230, 231] {
             assert_eq!(family().standing(pid, &processes), Standing::Stranger, "{pid}");
         }
     }
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(family.standing(203, &nobody), Standing::Member);
         assert_eq!(family.standing(204, &nobody), Standing::Gone);
         // The number now belongs to somebody else.
-        let reused = Table(vec![(203, 1, 203, 203, "")]);
+        let reused = Table(vec![(203, 1, 203, 203, None)]);
         assert_eq!(family.standing(203, &reused), Standing::Stranger);
         assert_eq!(family.standing(203, &nobody), Standing::Gone);
     }
@@ -216,13 +218,13 @@ mod tests {
         let mut processes = processes();
         let mut family = family();
         // Forked off by the daemon and orphaned, without the mark in its environment.
-        processes.0.push((212, OWN, 210, 210, ""));
+        processes.0.push((212, OWN, 210, 210, None));
         assert_eq!(family.standing(212, &processes), Standing::Stranger);
         family.adopt(210, &processes);
         assert_eq!(family.standing(212, &processes), Standing::Member);
         // One that shares our own session opens the door to nobody.
-        processes.0.push((240, OWN, 240, 90, MARK));
-        processes.0.push((241, 1, 241, 90, ""));
+        processes.0.push((240, OWN, 240, 90, Some(MARK)));
+        processes.0.push((241, 1, 241, 90, None));
         family.adopt(240, &processes);
         assert_eq!(family.standing(241, &processes), Standing::Stranger);
     }
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_remembered_has_a_limit() {
         let mut family = family();
-        let many: Vec<_> = (1000..2000).map(|pid| (pid, SPAWNED, SPAWNED, SPAWNED, "")).collect();
+        let many: Vec<_> = (1000..2000).map(|pid| (pid, SPAWNED, SPAWNED, SPAWNED, None)).collect();
         let many = Table(many);
         for pid in 1000..2000 {
             assert_eq!(family.standing(pid, &many), Standing::Member);
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_ring_of_ancestors_has_an_end() {
-        let ring = Table(vec![(300, 301, 300, 300, ""), (301, 300, 301, 301, "")]);
+        let ring = Table(vec![(300, 301, 300, 300, None), (301, 300, 301, 301, None)]);
         assert_eq!(family().standing(300, &ring), Standing::Stranger);
     }
 }

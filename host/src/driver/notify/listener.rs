@@ -258,7 +258,7 @@ mod tests {
     use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
     use super::*;
-    use crate::os::NotifyName;
+    use crate::os::{NotifyName, RunMark, StateId};
 
     const BOUND: Duration = Duration::from_secs(20);
 
@@ -279,7 +279,8 @@ mod tests {
         let path = dir.path().join("socket");
         let socket = NotifySocket::bind(NotifyName::Path(path.clone())).unwrap();
         let pid = i32::try_from(std::process::id()).unwrap();
-        let judge = Judge::new(Family::new(-1, pid, String::new()), pid);
+        let mark = RunMark { state: StateId(1), run: 1 };
+        let judge = Judge::new(Family::new(-1, pid, mark), pid);
         let (facts_in, facts) = mpsc::unbounded_channel();
         let flush = begin(RunId(1), socket, judge, facts_in);
         let sender = UnixDatagram::unbound().unwrap();
