@@ -64,6 +64,7 @@ scenarios! {
     down_when_disabled
     exit_before_ready
     extend_excuses_late_answers
+    extend_the_announced_stop
     extend_the_start
     extend_the_stop
     extend_the_watchdog

@@ -68,6 +68,12 @@ impl Asked {
     fn says(&self, what: impl std::fmt::Display) -> String {
         says(&self.plugin, what)
     }
+
+    /// The same for who reads the name of the check before it, which may be that of the
+    /// plugin.
+    fn says_in(&self, slot: &Slot, what: impl std::fmt::Display) -> String {
+        if slot.is_named(&self.plugin) { what.to_string() } else { self.says(what) }
+    }
 }
 
 fn says(plugin: &str, what: impl std::fmt::Display) -> String {
@@ -84,8 +90,16 @@ impl Shared {
             return Err(format!("no plugin is bound to {asker}"));
         };
         let Bound { plugin, kind, is_required: _, to } = &*bound;
+        let is_named = match asker {
+            Asker::Service(_, slot) => slot.is_named(plugin),
+            Asker::Sink(_) => false,
+        };
         match to {
+            To::Loading if is_named => Err("the plugin is still being loaded".to_owned()),
             To::Loading => Err(format!("plugin {plugin} is still being loaded")),
+            To::Nobody(refused) if is_named => {
+                Err(format!("the plugin was refused: {}", refused.reason))
+            }
             To::Nobody(refused) => Err(says(plugin, &refused.reason)),
             To::Binding { binding, outdated: _ } => {
                 Ok(Asked { plugin: plugin.clone(), kind: *kind, binding: binding.clone() })
@@ -122,10 +136,10 @@ impl Shared {
                 };
                 CheckReply { outcome, reason, next: next_in }
             }
-            Ok(Err(reason)) => impossible(asked.says(reason)),
+            Ok(Err(reason)) => impossible(asked.says_in(&slot, reason)),
             Err(fault) => {
                 self.report(&asked, Some(&about), &fault);
-                impossible(asked.says(fault))
+                impossible(asked.says_in(&slot, fault))
             }
         }
     }

@@ -18,6 +18,14 @@ pub(crate) enum Slot {
 }
 
 impl Slot {
+    /// Whether people read the name of the plugin already, as that of the check.
+    pub(crate) fn is_named(&self, plugin: &str) -> bool {
+        match self {
+            Slot::Health(name) => **name == *plugin,
+            Slot::Ready | Slot::Policy => false,
+        }
+    }
+
     /// The word under which its memory is kept.
     pub(crate) fn word(&self) -> Arc<str> {
         match self {

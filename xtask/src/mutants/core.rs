@@ -11,7 +11,7 @@ use super::program::{self, Program};
 use super::{Bench, Crew, Of, Options};
 
 /// The test programs, quickest first.
-const PROGRAMS: [&str; 2] = ["scenarios", "simulation"];
+const PROGRAMS: [&str; 3] = ["scenarios", "spread", "simulation"];
 /// A test program that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 

@@ -27,6 +27,7 @@ macro_rules! rule {
 mod account;
 mod checks;
 mod ledger;
+mod moods;
 mod notices;
 mod operator;
 mod plan;
@@ -84,6 +85,29 @@ fn commands_hit_every_state() {
         }
     }
     assert!(hits.iter().all(|count| *count >= 20), "too few commands hit some state: {hits:?}");
+}
+
+#[test]
+fn checks_lie_flap_hang_and_recover() {
+    let mut recoveries = moods::Recoveries::default();
+    let mut turns = world::Turns::default();
+    for seed in 0..40 {
+        let outcome = live(Pace::Busy, seed, Transcript::None, &mut String::new());
+        let outcome = outcome.expect("rules hold");
+        for (sum, more) in recoveries.iter_mut().zip(outcome.recoveries) {
+            *sum += more;
+        }
+        turns.from_degraded += outcome.turns.from_degraded;
+        turns.from_unhealthy += outcome.turns.from_unhealthy;
+        turns.stops += outcome.turns.stops;
+    }
+    let world::Turns { from_degraded, from_unhealthy, stops } = turns;
+    println!("recoveries by mood {recoveries:?}, {turns:?}");
+    assert!(recoveries.iter().all(|count| *count >= 20), "too few spells end: {recoveries:?}");
+    assert!(
+        from_degraded.min(from_unhealthy).min(stops) >= 20,
+        "health comes to little: {turns:?}"
+    );
 }
 
 /// Replays one world: `KENNEL_SIM_SEED=busy:17` or `calm:3`.

@@ -34,6 +34,8 @@ pub(crate) struct Temper {
     pub(crate) hard_to_kill: f64,
     /// Seconds between changes of health; none: there is no check.
     pub(crate) health_changes: Option<(f64, f64)>,
+    /// Seconds that its checks are in a mood.
+    pub(crate) spells: (f64, f64),
     /// Seconds between things that it says of itself; none: it is silent.
     pub(crate) speaks: Option<(f64, f64)>,
 }
@@ -83,6 +85,10 @@ pub(crate) fn temper(random: &mut Random, pace: Pace) -> Temper {
             Pace::Busy => (0.1, 200.0),
             Pace::Calm => (60.0, 10.0 * 86_400.0),
         }),
+        spells: match pace {
+            Pace::Busy => (1.0, 120.0),
+            Pace::Calm => (3600.0, 5.0 * 86_400.0),
+        },
         speaks: random.chance(0.3).then_some(match pace {
             Pace::Busy => (0.1, 10.0),
             Pace::Calm => (3600.0, 86_400.0),

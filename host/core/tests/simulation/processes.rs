@@ -12,6 +12,7 @@ use kennel_core::{
     PolicyAnswer, Recipient, RunId, Signal, Time,
 };
 
+use crate::moods::Moods;
 use crate::plan::{EXTENSION_AT_MOST, KILL_AT_MOST, REPORT_AT_MOST, SPAWN_AT_MOST, Temper};
 use crate::random::Random;
 
@@ -86,6 +87,7 @@ pub(crate) struct Processes {
     queue: BinaryHeap<Reverse<Entry>>,
     number: u64,
     pub(crate) by_run: BTreeMap<RunId, Process>,
+    pub(crate) moods: Moods,
 }
 
 impl Processes {
@@ -235,8 +237,8 @@ impl Processes {
         }
     }
 
-    /// A check is made, in a mood: it tells the truth, lies, flaps, hangs or is lost. Some
-    /// answers bear a number that nobody asked for.
+    /// A check is made, and answers as its mood is. Some answers bear a number that nobody
+    /// asked for.
     fn is_checked(
         &mut self,
         now: Time,
@@ -246,16 +248,10 @@ impl Processes {
         timeout: Duration,
         random: &mut Random,
     ) {
-        let trouble = self.by_run.get(&run).is_some_and(|p| p.stubborn);
-        let mood = if random.chance(0.05) { random.below(10) } else { usize::from(trouble) * 4 };
-        let outcome = match random.below(10) + mood {
-            0..=6 => CheckOutcome::Passed,
-            7 => CheckOutcome::Degraded,
-            8..=9 => CheckOutcome::Refused,
-            10..=11 => CheckOutcome::Wrong,
-            12..=14 => CheckOutcome::Late,
-            _ => CheckOutcome::Impossible,
-        };
+        let Some(process) = self.by_run.get(&run) else { return };
+        let (is_sick, lasting) = (process.stubborn, process.temper.spells);
+        let mood = self.moods.answer(now, (&process.key, check), is_sick, lasting, random);
+        let Some(outcome) = mood.filter(|_| random.chance(0.98)) else { return };
         let takes = match outcome {
             CheckOutcome::Late => timeout,
             CheckOutcome::Passed
@@ -267,10 +263,8 @@ impl Processes {
         let next = random.chance(0.05).then(|| random.seconds(0.001, 600.0));
         let number = if random.chance(0.01) { number.wrapping_sub(1) } else { number };
         let reason = String::new();
-        if random.chance(0.98) {
-            let answer = CheckAnswer { run, check, number, outcome, reason, next };
-            self.plan(now + takes, Happening::Report(Input::Checked(answer)));
-        }
+        let answer = CheckAnswer { run, check, number, outcome, reason, next };
+        self.plan(now + takes, Happening::Report(Input::Checked(answer)));
     }
 
     fn signal(&mut self, now: Time, run: RunId, signal: Signal, random: &mut Random) {

@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use kennel_core::{Core, Effect, Input, RunId, Time};
+use kennel_core::{Core, Effect, EventKind, Health, Input, RunId, StopReason, Time};
 
+use crate::moods::Recoveries;
 use crate::operator::{Hits, Operator};
 use crate::plan::{self, Pace};
 use crate::processes::Processes;
@@ -19,8 +20,33 @@ pub(crate) struct Outcome {
     pub(crate) service_seconds: f64,
     pub(crate) spawns: u64,
     pub(crate) hits: Hits,
+    pub(crate) recoveries: Recoveries,
+    pub(crate) turns: Turns,
     /// Of the transcript; zero when none was written.
     pub(crate) hash: u64,
+}
+
+/// What health came to.
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+pub(crate) struct Turns {
+    /// From degraded to healthy.
+    pub(crate) from_degraded: u64,
+    /// From unhealthy to healthy without a restart.
+    pub(crate) from_unhealthy: u64,
+    /// Runs that were stopped for their health.
+    pub(crate) stops: u64,
+}
+
+impl Turns {
+    fn count(&mut self, kind: &EventKind) {
+        if let EventKind::HealthChanged { from, to: Health::Healthy, .. } = kind {
+            self.from_degraded += u64::from(*from == Health::Degraded);
+            self.from_unhealthy += u64::from(*from == Health::Unhealthy);
+        }
+        let is_for_health =
+            matches!(kind, EventKind::Stopping { reason: StopReason::Unhealthy(_), .. });
+        self.stops += u64::from(is_for_health);
+    }
 }
 
 /// What is kept of the transcript.
@@ -63,6 +89,7 @@ pub(crate) fn live(
     let lived = world.give(load).and_then(|()| world.live_on());
     lived.map_err(|broken| format!("at {}: {broken}", world.now))?;
     world.outcome.hits = world.operator.hits;
+    world.outcome.recoveries = world.processes.moods.recoveries;
     if transcript == Transcript::Hash {
         world.outcome.hash = world.hasher.0;
     }
@@ -135,6 +162,7 @@ impl World<'_> {
         while let Some(event) = self.core.poll_event() {
             let name = event.name.as_deref().unwrap_or("supervisor");
             self.write(format_args!("  {name}: {:?}", event.kind));
+            self.outcome.turns.count(&event.kind);
             self.rules.heard(now, &event)?;
         }
         while let Some(effect) = self.core.poll_effect() {
