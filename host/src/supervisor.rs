@@ -180,12 +180,14 @@ impl Builder {
         let log_dir = state_dir.join("logs");
         let capture = Capture::start(CaptureOptions {
             dir: log_dir.clone(),
+            spool: state_dir.join("spool"),
             console,
             facts: Box::new(move |fact| {
                 // Without a receiver there is no supervisor any more.
                 let _ = log_facts.send(Fact::Log(fact));
             }),
         })?;
+        capture.begin();
         let plugin_facts = facts.clone();
         let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
         let plugins = Plugins::new(state_dir.clone(), plugin_traps, tell);

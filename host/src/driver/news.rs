@@ -286,6 +286,11 @@ impl News {
                 let message = format!("{bytes} bytes of output could not be written and are lost");
                 ("logs.abandoned", Some(service), message)
             }
+            LogFact::Unreadable { path, error } => {
+                let path = path.display();
+                let message = format!("output of an earlier supervisor is lost: {path}: {error}");
+                ("logs.unreadable", None, message)
+            }
             LogFact::ConsoleLost { error } => {
                 ("logs.console_lost", None, format!("standard output is gone: {error}"))
             }
@@ -297,7 +302,9 @@ impl News {
                 tracing::warn!("{whose}: {message}");
             }
             LogFact::Resumed { .. } => tracing::info!("{whose}: {message}"),
-            LogFact::Abandoned { .. } => tracing::error!("{whose}: {message}"),
+            LogFact::Abandoned { .. } | LogFact::Unreadable { .. } => {
+                tracing::error!("{whose}: {message}");
+            }
             LogFact::Closed { .. } => {}
         }
         self.append(kind, service.map(ToString::to_string), message, Map::new());

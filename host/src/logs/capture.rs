@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::os::proc::boot_id;
+
 use super::console::{Console, ConsoleSink};
 use super::line::Stream;
 use super::mailbox::{Command, Mailbox};
 use super::registry::{LogCounters, Registry};
 use super::settings::{Destination, LogSettings};
+use super::spool::SpoolPlace;
 use super::worker::{Sink, Worker};
 
 /// Is shown every line of a run as it is read, without its newline and before any rate
@@ -65,13 +68,21 @@ pub enum LogFact {
         /// Which stream.
         stream: Stream,
     },
-    /// Output that could not be written before the thread had to end, or before the
-    /// service was removed, is lost.
+    /// Output that could not be written before the service was removed, or, on the console,
+    /// before the thread had to end, is lost.
     Abandoned {
         /// Whose output.
         service: Arc<str>,
         /// How many formatted bytes.
         bytes: usize,
+    },
+    /// What an earlier supervisor left of the output of a service cannot be read. It is
+    /// moved aside, and what it held is not in the log.
+    Unreadable {
+        /// Where it is now.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: String,
     },
     /// Standard output is gone; what services inherit is thrown away from now on.
     ConsoleLost {
@@ -84,6 +95,10 @@ pub enum LogFact {
 pub struct CaptureOptions {
     /// Where log files are; made at the first line, 0700.
     pub dir: PathBuf,
+    /// Where output is between its pipe and its file, so that a supervisor which is killed
+    /// loses none of it; made when needed, 0700. On the same file system as `dir`, or a full
+    /// one of the two holds up output that the other has space for.
+    pub spool: PathBuf,
     /// Where `to: inherit` leads.
     pub console: Console,
     /// Is given every fact, on a log thread: it must neither block nor panic.
@@ -120,7 +135,7 @@ impl Capture {
     /// # Errors
     /// No thread, epoll or eventfd to be had.
     pub fn start(options: CaptureOptions) -> Result<Self, CaptureError> {
-        let CaptureOptions { dir, console, facts } = options;
+        let CaptureOptions { dir, spool, console, facts } = options;
         let os = |error: nix::Error| CaptureError::Start(error.into());
         let facts = Arc::new(Mutex::new(facts));
         let registry = Arc::new(Registry::default());
@@ -137,15 +152,29 @@ impl Capture {
         };
         let console = Sink::Console(ConsoleSink::new(console));
         spawn("kennel-console", console, &lanes.console, &lanes.files)?;
-        spawn("kennel-logs", Sink::Files(dir), &lanes.files, &lanes.console)?;
+        let spool = SpoolPlace { dir: spool, boot: boot() };
+        spawn("kennel-logs", Sink::Files { logs: dir, spool }, &lanes.files, &lanes.console)?;
         Ok(Capture { lanes, registry })
     }
 
     /// Reads `source` from now on. Its settings become those of the service.
+    ///
+    /// A stream that an earlier supervisor has read is known by service, run, stream and the
+    /// inode of its pipe. When it is added before [`begin`](Capture::begin) it goes on where it
+    /// was: each of its lines is in the file once, in the order in which it was written, and an
+    /// unfinished line stays one.
     pub fn add(&self, source: Source) {
         // Here and not at the first line: who asks for counters sees the service at once.
         self.registry.entry(&source.service);
         self.lane(source.settings.to).post(Command::Add(source));
+    }
+
+    /// Says that all streams which outlived an earlier supervisor have been added. The others
+    /// have ended with their last process, which took along what was in their pipes: what was
+    /// taken from them before is written now, and their unfinished lines end. Until then no
+    /// output is read of services that an earlier supervisor has left something of.
+    pub fn begin(&self) {
+        self.lanes.files.post(Command::Begin);
     }
 
     /// Changes how the output of a service is kept, while it runs.
@@ -232,6 +261,12 @@ impl Drop for Lanes {
             lane.post_shutdown(deadline, mpsc::sync_channel(1).0);
         }
     }
+}
+
+/// The number of this boot; 0 where the kernel does not say, as every time.
+fn boot() -> u128 {
+    let id = boot_id().unwrap_or_default().replace('-', "");
+    u128::from_str_radix(&id, 16).unwrap_or(0)
 }
 
 fn wait(

@@ -4,8 +4,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::stat::fstat;
+
 use super::capture::{LineTap, Source};
-use super::line::{self, Ending, PIECE_MAX, Stream};
+use super::ledger::{StreamKey, StreamState};
+use super::line::{self, Ending, PIECE_MAX};
 
 /// How long a line may stay unfinished before what there is of it is written: a prompt
 /// then becomes visible.
@@ -14,9 +17,9 @@ pub(crate) const HOLD: Duration = Duration::from_secs(1);
 /// The reading end of a pipe with what it takes to continue.
 pub(crate) struct Feed {
     pub(crate) service: Arc<str>,
-    pub(crate) run: u64,
-    pub(crate) stream: Stream,
-    pub(crate) fd: OwnedFd,
+    pub(crate) key: StreamKey,
+    /// `None`: an earlier supervisor had it, and nobody has brought it since.
+    pub(crate) fd: Option<OwnedFd>,
     pub(crate) tap: Option<LineTap>,
     /// The beginning of a line whose end has not come.
     pub(crate) partial: Vec<u8>,
@@ -28,7 +31,7 @@ pub(crate) struct Feed {
 }
 
 /// What is remembered of the line that is being read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct LineState {
     /// A piece of it went out already.
     pub(crate) continues: bool,
@@ -46,17 +49,31 @@ pub(crate) struct Piece<'a> {
 impl Feed {
     pub(crate) fn new(source: Source) -> Self {
         let Source { service, run, stream, fd, settings: _, tap } = source;
+        // Only fails on what is no open file: that one is found out when it is read.
+        let pipe = fstat(&fd).map_or(0, |stat| stat.st_ino);
         Feed {
             service,
-            run,
-            stream,
-            fd,
+            key: StreamKey { run, stream, pipe },
+            fd: Some(fd),
             tap,
             partial: Vec::new(),
             held_at: None,
             timer: false,
             line: LineState::default(),
         }
+    }
+
+    /// A stream of `service` that an earlier supervisor had, as far as it came.
+    pub(crate) fn left_behind(service: Arc<str>, state: StreamState, now: Instant) -> Self {
+        let StreamState { key, line, owns_open_line: _, partial } = state;
+        let held_at = (!partial.is_empty()).then_some(now);
+        Feed { service, key, fd: None, tap: None, partial, held_at, timer: false, line }
+    }
+
+    /// Goes on where `earlier` stopped, which is the same stream.
+    pub(crate) fn continues(&mut self, earlier: Feed) {
+        let Feed { service: _, key: _, fd: _, tap: _, partial, held_at, timer, line } = earlier;
+        (self.partial, self.held_at, self.timer, self.line) = (partial, held_at, timer, line);
     }
 }
 

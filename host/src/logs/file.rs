@@ -22,7 +22,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -113,6 +113,59 @@ impl Backlog {
     }
 }
 
+/// A place in the log of a service: so many bytes into the file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) inode: u64,
+    pub(crate) len: u64,
+}
+
+/// Takes back what was written to the log of `service` after `place`, since when it was
+/// rotated `rotations` times, the last time maybe not to the end. Can be cut off anywhere
+/// and done again.
+///
+/// What a person has put in the place of these files is left as it is.
+///
+/// # Errors
+/// A file cannot be looked at, cut, removed or renamed.
+pub(crate) fn take_back(
+    dir: &Path,
+    service: &str,
+    place: Place,
+    rotations: u32,
+    keep: u32,
+) -> io::Result<()> {
+    let present = numbers(dir, service)?;
+    let path = |number| numbered_path(dir, service, number);
+    // The file is one of these two, or rotated away. A younger one may have got its inode.
+    for number in [rotations, rotations.saturating_sub(1)] {
+        let Ok(file) = OpenOptions::new()
+            .write(true)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).bits())
+            .open(path(number))
+        else {
+            continue;
+        };
+        let metadata = file.metadata()?;
+        if metadata.ino() != place.inode {
+            continue;
+        }
+        if metadata.len() > place.len {
+            file.set_len(place.len)?;
+        }
+        for younger in present.iter().filter(|younger| **younger < number) {
+            fs::remove_file(path(*younger))?;
+        }
+        return if number > 0 { fs::rename(path(number), path(0)) } else { Ok(()) };
+    }
+    if rotations > keep {
+        for number in present {
+            fs::remove_file(path(number))?;
+        }
+    }
+    Ok(())
+}
+
 /// A log file, open for appending.
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -121,6 +174,7 @@ pub(crate) struct LogFile {
     max_size: u64,
     keep: u32,
     file: File,
+    inode: u64,
     size: u64,
     /// A rotation has begun and has not come as far as the new file.
     rotating: bool,
@@ -135,7 +189,8 @@ impl LogFile {
     /// The directory or the file cannot be made, or it is a symbolic link.
     pub(crate) fn open(dir: &Path, service: &str, max_size: u64, keep: u32) -> io::Result<Self> {
         let mut file = open_current(dir, service)?;
-        let mut size = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let (inode, mut size) = (metadata.ino(), metadata.len());
         let tail = read_tail(&mut file, size)?;
         if tail.last().is_some_and(|byte| *byte != b'\n') {
             // One byte: it is written or it is not.
@@ -148,6 +203,7 @@ impl LogFile {
             max_size,
             keep,
             file,
+            inode,
             size,
             rotating: false,
             rotations: 0,
@@ -160,6 +216,11 @@ impl LogFile {
     /// Whether the file ended in a piece, for each stream, when it was opened.
     pub(crate) fn open_pieces(&self) -> [bool; 3] {
         self.open_pieces
+    }
+
+    /// How far it is written.
+    pub(crate) fn place(&self) -> Place {
+        Place { inode: self.inode, len: self.size }
     }
 
     /// How often it was rotated since the last call.
@@ -177,20 +238,29 @@ impl LogFile {
         self.drop_past_keep()
     }
 
-    /// Writes all of `backlog`, rotating between lines where the size asks for it.
+    /// Writes all of `backlog`, rotating between lines where the size asks for it; before
+    /// each rotation `announce` is told.
     ///
     /// # Errors
-    /// The first error of a write or of a rotation; `backlog` then holds exactly what is
-    /// not on disk.
-    pub(crate) fn append(&mut self, backlog: &mut Backlog) -> io::Result<()> {
+    /// The first error of a write, of `announce` or of a rotation; `backlog` then holds
+    /// exactly what is not on disk.
+    pub(crate) fn append(
+        &mut self,
+        backlog: &mut Backlog,
+        mut announce: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
         if self.rotating {
             self.rotate()?;
+        }
+        if backlog.is_empty() {
+            return Ok(());
         }
         while !backlog.is_empty() {
             let Some(count) = self.fitting(backlog) else {
                 // Someone may have emptied the file under us; then there is room after all.
                 self.size = self.file.metadata()?.len();
                 if self.fitting(backlog).is_none() {
+                    announce()?;
                     self.rotate()?;
                 }
                 continue;
@@ -205,6 +275,8 @@ impl LogFile {
                 Err(error) => return Err(error),
             }
         }
+        // As it is, not as we think: a person may have shortened it or added a line.
+        self.size = self.file.metadata()?.len();
         Ok(())
     }
 
@@ -239,7 +311,8 @@ impl LogFile {
             fs::rename(path(number), path(number + 1))?;
         }
         self.file = open_current(&self.dir, &self.service)?;
-        self.size = self.file.metadata()?.len();
+        let metadata = self.file.metadata()?;
+        (self.inode, self.size) = (metadata.ino(), metadata.len());
         self.rotating = false;
         self.rotations += 1;
         Ok(())

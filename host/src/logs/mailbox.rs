@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Add(Source),
     /// Go on with what the other thread has read so far.
     Adopt(Box<Feed>, LogSettings),
+    /// Finish what an earlier supervisor left; who was to be added again was.
+    Begin,
     /// New settings of a service.
     Update(Arc<str>, LogSettings),
     /// Read what is there and forget the service.

@@ -10,9 +10,12 @@
 //!  service ──pipe──► kennel-console ─► terminal      (`to: inherit`)
 //! ```
 //!
+//! Between pipe and file stands a spool ([`spool`]), so that neither a line nor its place is
+//! lost with the supervisor: the next one goes on exactly where this one was stopped.
+//!
 //! One plain thread owns the reading ends of all pipes and all log files. It blocks in
 //! `epoll_wait(2)` and has no periodic wake-up: while nothing is written it does not run.
-//! A read is split in lines, formatted ([`line`](mod@line)) and appended ([`file`](mod@file)) with one write.
+//! What a turn takes is split in lines, formatted ([`line`](mod@line)) and appended ([`file`](mod@file)) with one write.
 //!
 //! If a disk is slow or full, only this thread waits. The pipes fill, the services block in
 //! their own `write(2)`, supervision goes on, and nothing is lost: what was read and could
@@ -33,10 +36,12 @@ pub mod settings;
 
 mod cursor;
 mod feed;
+mod ledger;
 mod limit;
 mod mailbox;
 mod output;
 mod registry;
+mod spool;
 mod worker;
 
 #[cfg(test)]

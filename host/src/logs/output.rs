@@ -4,17 +4,20 @@
 //! The backlog is never longer than what one read gave: a stream is only read again when
 //! it is empty. While the disk refuses, the service is *stalled* and its streams rest.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::feed::{LineState, Piece};
-use super::file::{Backlog, LogFile};
+use super::feed::{Feed, LineState, Piece};
+use super::file::{Backlog, LogFile, Place};
+use super::ledger::{Ledger, StreamKey, StreamState};
 use super::limit::{Limiter, rate_text};
 use super::line::{self, Ending, STAMP_LEN, Stream};
 use super::registry::{Entry, LogCounters};
 use super::settings::{Destination, LogSettings};
+use super::spool::{Spool, SpoolPlace};
 
 /// The owner of an unfinished line that was found on disk.
 const UNKNOWN_OWNER: u64 = u64::MAX;
@@ -32,6 +35,13 @@ pub(crate) struct Output {
     pub(crate) limit_timer: bool,
     /// What stands before a line on the console.
     pub(crate) label: String,
+    /// Whether an earlier supervisor has left something that is to be done before all else.
+    pub(crate) redo: bool,
+    /// Where bytes are between pipe and file. `None` before the first, where there is no
+    /// moving them in one step, and on the console.
+    pub(crate) spool: Option<Spool>,
+    /// Whether streams are read without a spool.
+    pub(crate) reads_directly: bool,
     file: Option<LogFile>,
     limiter: Option<Limiter>,
     /// For each stream, who wrote a piece last that no record has ended.
@@ -56,6 +66,9 @@ impl Output {
             stalled: false,
             limit_timer: false,
             label: String::new(),
+            redo: false,
+            spool: None,
+            reads_directly: false,
             file: None,
             limiter,
             open_line: [None; 3],
@@ -95,7 +108,11 @@ impl Output {
             let LogSettings { max_size, keep, .. } = self.settings;
             let file = LogFile::open(dir, &self.service, max_size, keep)?;
             if self.backlog.is_empty() {
-                self.open_line = file.open_pieces().map(|open| open.then_some(UNKNOWN_OWNER));
+                let mut owners = self.open_line;
+                for (owner, is_open) in owners.iter_mut().zip(file.open_pieces()) {
+                    *owner = is_open.then(|| owner.unwrap_or(UNKNOWN_OWNER));
+                }
+                self.open_line = owners;
             }
             self.file = Some(file);
         }
@@ -109,9 +126,107 @@ impl Output {
     pub(crate) fn write(&mut self, dir: &Path) -> io::Result<()> {
         self.prepare(dir)?;
         let Some(file) = &mut self.file else { return Ok(()) };
-        let result = file.append(&mut self.backlog);
+        let mut spool = self.spool.as_mut();
+        if let Some(spool) = &mut spool
+            && !self.backlog.is_empty()
+            && !spool.is_open()
+        {
+            spool.announce(file.place())?;
+        }
+        let result = file.append(&mut self.backlog, || match &mut spool {
+            Some(spool) => spool.announce_rotation(),
+            None => Ok(()),
+        });
         self.counted.rotations += file.take_rotations();
         result
+    }
+
+    /// Where the log file ends, while it is open.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.file.as_ref().map(LogFile::place)
+    }
+
+    /// What is to be known of this after a sudden end: valid when the backlog is empty.
+    /// `taking` is whose bytes come next.
+    pub(crate) fn ledger(
+        &self,
+        feeds: &HashMap<u64, Feed>,
+        boot: u128,
+        taking: Option<StreamKey>,
+    ) -> Ledger {
+        let streams = self.tokens.iter().filter_map(|token| {
+            let feed = feeds.get(token)?;
+            Some(StreamState {
+                key: feed.key,
+                line: feed.line,
+                owns_open_line: self.open_line[feed.key.stream.index()] == Some(*token),
+                partial: feed.partial.clone(),
+            })
+        });
+        Ledger {
+            service: Arc::clone(&self.service),
+            boot,
+            settings: self.settings.clone(),
+            log: self.place(),
+            is_open: false,
+            rotations: 0,
+            taken: 0,
+            taking,
+            streams: streams.collect(),
+        }
+    }
+
+    /// Notes that everything which was taken is written; without streams that it could be
+    /// of use to, there is nothing to note.
+    ///
+    /// # Errors
+    /// The disk cannot be written.
+    pub(crate) fn note(&mut self, feeds: &HashMap<u64, Feed>) -> io::Result<()> {
+        let Some(spool) = &self.spool else { return Ok(()) };
+        let Ledger { boot, taking, .. } = *spool.recorded();
+        let ledger = self.ledger(feeds, boot, taking);
+        match self.spool.take() {
+            Some(spool) if self.tokens.is_empty() => {
+                spool.remove();
+                Ok(())
+            }
+            Some(spool) => self.spool.insert(spool).settle(ledger),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that the ledger names the stream `taking`, whose bytes are taken next.
+    ///
+    /// # Errors
+    /// The disk cannot be written.
+    pub(crate) fn announce(
+        &mut self,
+        feeds: &HashMap<u64, Feed>,
+        place: &SpoolPlace,
+        taking: StreamKey,
+    ) -> io::Result<()> {
+        let ledger = |output: &Output| output.ledger(feeds, place.boot, Some(taking));
+        match &self.spool {
+            Some(spool) if spool.is_ready_for(taking, self.place()) => Ok(()),
+            Some(_) => {
+                let ledger = ledger(self);
+                self.spool.as_mut().map_or(Ok(()), |spool| spool.settle(ledger))
+            }
+            None => {
+                self.spool = Some(Spool::create(&place.dir, ledger(self))?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether no stream of it is to be read at present.
+    pub(crate) fn rests(&self) -> bool {
+        self.stalled || self.redo
+    }
+
+    /// Says whose line is open in the file, as an earlier supervisor has noted it.
+    pub(crate) fn owns_open_line(&mut self, stream: Stream, owner: u64) {
+        self.open_line[stream.index()] = Some(owner);
     }
 
     /// Closes the file when no stream is left that could write to it.

@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Entry {
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),

@@ -1,6 +1,8 @@
 //! Capture, rotation and following with real pipes, files and disks.
 
 mod console;
+mod killed;
+mod leftovers;
 mod reading;
 
 use std::fs::{self, File};
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use super::file::{Backlog, LogFile, numbers};
+use super::file::{Backlog, LogFile, log_path, numbers};
 use super::line::{Ending, parse};
 use super::*;
 
@@ -79,8 +81,11 @@ impl Rig {
     fn start(dir: PathBuf, console: Console) -> Self {
         let (sender, facts) = mpsc::channel();
         let facts_to = Box::new(move |fact| drop(sender.send(fact)));
-        let options = CaptureOptions { dir: dir.clone(), console, facts: facts_to };
-        Rig { capture: Capture::start(options).unwrap(), facts, dir, _keep: None }
+        let spool = dir.join("spool");
+        let options = CaptureOptions { dir: dir.clone(), spool, console, facts: facts_to };
+        let capture = Capture::start(options).unwrap();
+        capture.begin();
+        Rig { capture, facts, dir, _keep: None }
     }
 
     /// A pipe whose reading end is captured.
@@ -260,7 +265,7 @@ fn a_rotation_that_was_cut_off_anywhere_loses_nothing() {
         for text in ["d\n", "e\n"] {
             let mut backlog = Backlog::default();
             backlog.end().extend_from_slice(text.as_bytes());
-            file.append(&mut backlog).unwrap();
+            file.append(&mut backlog, || Ok(())).unwrap();
             assert!(backlog.is_empty());
         }
         let query = Query { services: vec!["web".into()], ..Query::default() };
@@ -399,7 +404,7 @@ fn what_goes_nowhere_is_read_and_still_seen_by_a_tap() {
     assert_eq!(first, (Stream::Stdout, b"ready".to_vec()));
     assert!(matches!(rig.fact(), LogFact::Closed { run: 7, .. }));
     assert_eq!(rig.counters("web").lines, 100_001);
-    assert!(!rig.dir.exists());
+    assert!(!log_path(&rig.dir, "web").exists());
 }
 
 /// Voluntary and involuntary context switches of a thread of this process.

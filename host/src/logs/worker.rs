@@ -5,7 +5,8 @@
 //! `epoll_wait` sleeps until a stream is readable, the bell rings, or the first timer is
 //! due. A readable stream is read once, 64 KiB at most, and what came is written before
 //! the next stream has its turn: no stream can keep the others waiting for longer, and no
-//! more than one read of each service is ever in memory.
+//! more than one read of each service is ever in memory. After each turn the ledger of the
+//! service says so.
 //!
 //! Timers exist only while something is pending: an unfinished line, an output to be tried
 //! again, a rate limit that holds.
@@ -17,27 +18,31 @@
 
 mod closing;
 mod pending;
+mod recovery;
+mod taking;
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::unistd::{gettid, read};
+use nix::unistd::gettid;
 
 use super::capture::{LogFact, Source};
 use super::console::ConsoleSink;
-use super::feed::{self, Feed, HOLD};
+use super::feed::{Feed, HOLD};
+use super::ledger::StreamKey;
 use super::line::Stamper;
 use super::mailbox::{Command, Mailbox};
 use super::output::Output;
 use super::registry::Registry;
 use super::settings::{Destination, LogSettings};
+use super::spool::SpoolPlace;
 
 /// How much of one stream is read in one turn: what a pipe holds by default.
 const READ: usize = 64 * 1024;
@@ -50,7 +55,7 @@ pub(crate) type Facts = Arc<Mutex<Box<dyn Fn(LogFact) + Send>>>;
 
 /// Where the lines of a log thread go.
 pub(crate) enum Sink {
-    Files(PathBuf),
+    Files { logs: PathBuf, spool: SpoolPlace },
     Console(ConsoleSink),
 }
 
@@ -125,6 +130,7 @@ impl Worker {
     /// Runs until told to shut down.
     pub(crate) fn run(mut self) {
         self.mailbox.set_thread_id(gettid().as_raw());
+        self.look_back();
         let mut events = [EpollEvent::empty(); 64];
         while !self.is_done() {
             // The only error can be EINTR: the set and the array are ours and valid.
@@ -159,6 +165,7 @@ impl Worker {
             match command {
                 Command::Add(source) => self.add(source),
                 Command::Adopt(feed, settings) => self.adopt(*feed, settings),
+                Command::Begin => self.begin(),
                 Command::Update(service, settings) => self.update(&service, settings),
                 Command::Remove(service) => self.remove(&service),
                 Command::Flush(done) => self.flushes.push(done),
@@ -174,8 +181,7 @@ impl Worker {
 
     fn adopt(&mut self, mut feed: Feed, settings: LogSettings) {
         let now = Instant::now();
-        let token = self.next_token;
-        self.next_token += 1;
+        let token = self.token_for(&mut feed);
         let service = Arc::clone(&feed.service);
         let registry = &self.registry;
         let output = self.outputs.entry(Arc::clone(&service)).or_insert_with(|| {
@@ -185,14 +191,19 @@ impl Worker {
             // Files that stay too long are no reason to lose the stream.
             let _ = output.apply(settings, now, &self.stamper.stamp(Timestamp::now()));
         }
-        set_nonblocking(&feed);
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
-        if !output.stalled && self.epoll.add(&feed.fd, event).is_err() {
-            // Not a pipe, or no memory: nothing can be read from it.
-            self.report(closed(&feed));
-            return;
+        output.entry = registry.entry(&service);
+        if let Some(fd) = &feed.fd {
+            set_nonblocking(fd);
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
+            if !output.rests() && self.epoll.add(fd, event).is_err() {
+                // Not a pipe, or no memory: nothing can be read from it.
+                self.report(closed(&feed));
+                return;
+            }
         }
-        output.tokens.push(token);
+        if !output.tokens.contains(&token) {
+            output.tokens.push(token);
+        }
         feed.timer = feed.held_at.is_some();
         if let Some(held_at) = feed.held_at {
             self.timers.insert((held_at + HOLD, Timer::Held(token)));
@@ -204,8 +215,12 @@ impl Worker {
 
     fn update(&mut self, service: &Arc<str>, settings: LogSettings) {
         let Some(output) = self.outputs.get_mut(service) else { return };
+        if output.redo {
+            // Its streams are still to be added, with settings of their own.
+            return;
+        }
         let is_mine = match settings.to {
-            Destination::File | Destination::None => matches!(self.sink, Sink::Files(_)),
+            Destination::File | Destination::None => matches!(self.sink, Sink::Files { .. }),
             Destination::Inherit => matches!(self.sink, Sink::Console(_)),
         };
         let stamp = self.stamper.stamp(Timestamp::now());
@@ -218,7 +233,7 @@ impl Worker {
         output.end_lines(&stamp);
         for token in std::mem::take(&mut output.tokens) {
             if let Some(feed) = self.feeds.remove(&token) {
-                let _ = self.epoll.delete(&feed.fd);
+                self.unwatch(&feed);
                 self.peer.post(Command::Adopt(Box::new(feed), settings.clone()));
             }
         }
@@ -230,99 +245,20 @@ impl Worker {
     }
 
     fn remove(&mut self, service: &Arc<str>) {
+        if self.outputs.get(service).is_some_and(|output| output.redo) {
+            // What cannot be read or written now never will be.
+            let _ = self.redo(service);
+        }
         let tokens = self.outputs.get(service).map(|output| output.tokens.clone());
         for token in tokens.unwrap_or_default() {
             self.drain(token);
             self.close(token);
         }
-        if let Some(output) = self.outputs.remove(service) {
+        if let Some(mut output) = self.outputs.remove(service) {
             self.abandon(&output);
-        }
-    }
-
-    /// Reads a stream once, and writes what came.
-    fn turn(&mut self, token: u64) -> Turn {
-        let Some(feed) = self.feeds.get_mut(&token) else { return Turn::Nothing };
-        let Some(output) = self.outputs.get_mut(&feed.service) else { return Turn::Nothing };
-        if output.stalled {
-            return Turn::Nothing;
-        }
-        let service = Arc::clone(&feed.service);
-        match &mut self.sink {
-            Sink::Files(dir) => {
-                if let Err(error) = output.prepare(dir) {
-                    self.stall(&service, &error);
-                    return Turn::Nothing;
-                }
+            if let Some(spool) = output.spool.take() {
+                spool.remove();
             }
-            Sink::Console(console) => output.label = console.label(&service),
-        }
-        let count = match read(&feed.fd, &mut self.buffer) {
-            Ok(0) => {
-                let fact = closed(feed);
-                self.close(token);
-                self.report(fact);
-                return Turn::Ended;
-            }
-            Ok(count) => count,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Turn::Nothing,
-            Err(_) => {
-                let fact = closed(feed);
-                self.close(token);
-                self.report(fact);
-                return Turn::Ended;
-            }
-        };
-        let now = Instant::now();
-        let stamp = self.stamper.stamp(Timestamp::now());
-        output.refill(now, &stamp);
-        let Feed { partial, tap, line, stream, .. } = feed;
-        let fresh = feed::split(partial, &self.buffer[..count], |piece| {
-            if let Some(tap) = tap {
-                match piece.head {
-                    [] => tap(*stream, piece.tail),
-                    head => tap(*stream, &[head, piece.tail].concat()),
-                }
-            }
-            output.emit(token, *stream, &piece, &stamp, line);
-        });
-        if feed.partial.is_empty() {
-            feed.held_at = None;
-        } else if fresh {
-            feed.held_at = Some(now);
-            if !feed.timer {
-                feed.timer = true;
-                self.timers.insert((now + HOLD, Timer::Held(token)));
-            }
-        }
-        self.settle(&service);
-        Turn::Read(count)
-    }
-
-    /// Writes the backlog of `service`; on failure it rests.
-    fn settle(&mut self, service: &Arc<str>) {
-        let Some(output) = self.outputs.get_mut(service) else { return };
-        if let Some(at) = output.limit_deadline() {
-            output.limit_timer = true;
-            self.timers.insert((at, Timer::LetGo(Arc::clone(service))));
-        }
-        if output.stalled {
-            return;
-        }
-        let result = match &mut self.sink {
-            Sink::Files(dir) => output.write(dir),
-            Sink::Console(console) => {
-                let lost = console.write(&mut output.backlog, &self.mailbox);
-                if let Some(error) = lost {
-                    report(&self.facts, LogFact::ConsoleLost { error });
-                }
-                Ok(())
-            }
-        };
-        output.rest();
-        output.tell();
-        if let Err(error) = result {
-            self.stall(service, &error);
         }
     }
 
@@ -339,14 +275,21 @@ impl Worker {
         self.write_partial(token);
         let stamp = self.stamper.stamp(Timestamp::now());
         let Some(feed) = self.feeds.remove(&token) else { return };
-        let _ = self.epoll.delete(&feed.fd);
+        self.unwatch(&feed);
         let Some(output) = self.outputs.get_mut(&feed.service) else { return };
         output.tokens.retain(|other| *other != token);
-        output.end_stream(feed.stream, &stamp, feed.line);
+        output.end_stream(feed.key.stream, &stamp, feed.line);
         if output.tokens.is_empty() {
             output.finish_note(&stamp);
         }
         self.settle(&feed.service);
+    }
+
+    fn unwatch(&self, feed: &Feed) {
+        if let Some(fd) = &feed.fd {
+            // Not in the set while its output rests.
+            let _ = self.epoll.delete(fd);
+        }
     }
 
     fn report(&self, fact: LogFact) {
@@ -360,13 +303,14 @@ fn report(facts: &Facts, fact: LogFact) {
 }
 
 fn closed(feed: &Feed) -> LogFact {
-    LogFact::Closed { service: Arc::clone(&feed.service), run: feed.run, stream: feed.stream }
+    let StreamKey { run, stream, pipe: _ } = feed.key;
+    LogFact::Closed { service: Arc::clone(&feed.service), run, stream }
 }
 
 /// A stream that blocks would block all others. Only fails on what is no open file.
-fn set_nonblocking(feed: &Feed) {
-    if let Ok(flags) = fcntl(&feed.fd, FcntlArg::F_GETFL) {
+fn set_nonblocking(fd: &OwnedFd) {
+    if let Ok(flags) = fcntl(fd, FcntlArg::F_GETFL) {
         let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-        let _ = fcntl(&feed.fd, FcntlArg::F_SETFL(flags));
+        let _ = fcntl(fd, FcntlArg::F_SETFL(flags));
     }
 }

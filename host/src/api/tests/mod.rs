@@ -52,6 +52,7 @@ impl Fixture {
         std::fs::create_dir(&logs).unwrap();
         let capture = Capture::start(CaptureOptions {
             dir: logs.clone(),
+            spool: dir.path().join("spool"),
             console: Console { writer: Box::new(std::io::sink()), colour: false, width: 0 },
             facts: Box::new(|_| {}),
         });

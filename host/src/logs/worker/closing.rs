@@ -14,8 +14,8 @@ use super::{READ, Sink, Turn, Worker};
 impl Worker {
     /// Reads a stream empty, but no more than a pipe can hold: its writer may be fast.
     pub(super) fn drain(&mut self, token: u64) {
-        let Some(feed) = self.feeds.get(&token) else { return };
-        let size = fcntl(&feed.fd, FcntlArg::F_GETPIPE_SZ).ok();
+        let Some(fd) = self.feeds.get(&token).and_then(|feed| feed.fd.as_ref()) else { return };
+        let size = fcntl(fd, FcntlArg::F_GETPIPE_SZ).ok();
         let mut left = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(READ);
         while left > 0
             && let Turn::Read(count) = self.turn(token)
@@ -32,11 +32,11 @@ impl Worker {
     }
 
     pub(super) fn answer_flushes(&mut self) {
-        if self.flushes.is_empty() || self.outputs.values().any(|output| output.stalled) {
+        if self.flushes.is_empty() || self.outputs.values().any(Output::rests) {
             return;
         }
         self.drain_all();
-        if self.outputs.values().any(|output| output.stalled) {
+        if self.outputs.values().any(Output::rests) {
             return;
         }
         for done in self.flushes.drain(..) {
@@ -49,39 +49,47 @@ impl Worker {
         if self.closing.is_none() {
             return false;
         }
-        let tokens: Vec<u64> = self.feeds.keys().copied().collect();
-        for token in tokens {
-            self.drain(token);
-            let stalled = self.feeds.get(&token).is_some_and(|feed| {
-                self.outputs.get(&feed.service).is_some_and(|output| output.stalled)
-            });
-            if !stalled {
-                self.leave(token);
-            }
+        self.drain_all();
+        let services: Vec<_> = self.outputs.keys().cloned().collect();
+        for service in services {
+            self.leave(&service);
         }
         let written = self.outputs.values().all(|output| output.backlog.is_empty());
         (self.feeds.is_empty() && written)
             || self.mailbox.deadline().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Lets go of a stream that is not at its end. Its line stays open: a supervisor that
-    /// takes over may go on reading it.
-    pub(super) fn leave(&mut self, token: u64) {
-        self.write_partial(token);
-        let stamp = self.stamper.stamp(Timestamp::now());
-        let Some(feed) = self.feeds.remove(&token) else { return };
-        let _ = self.epoll.delete(&feed.fd);
-        if let Some(output) = self.outputs.get_mut(&feed.service) {
-            output.tokens.retain(|other| *other != token);
-            output.finish_note(&stamp);
+    /// Lets go of the streams of `service`, which are not at their end, unless it cannot be
+    /// written. Their lines stay open, and the ledger says where they are: a supervisor that
+    /// takes over may go on reading them.
+    fn leave(&mut self, service: &Arc<str>) {
+        let Some(output) = self.outputs.get_mut(service) else { return };
+        if !output.redo {
+            for token in output.tokens.clone() {
+                self.write_partial(token);
+            }
+            let stamp = self.stamper.stamp(Timestamp::now());
+            if let Some(output) = self.outputs.get_mut(service) {
+                output.finish_note(&stamp);
+            }
+            self.settle(service);
         }
-        self.settle(&feed.service);
+        let Some(output) = self.outputs.get_mut(service) else { return };
+        if output.stalled {
+            return;
+        }
+        output.spool = None;
+        for token in std::mem::take(&mut output.tokens) {
+            if let Some(feed) = self.feeds.remove(&token) {
+                self.unwatch(&feed);
+            }
+        }
     }
 
     /// Forgets an output that another thread has taken over.
     pub(super) fn forget_if_empty(&mut self, service: &Arc<str>) {
         let is_foreign = |output: &Output| match &self.sink {
-            Sink::Files(_) => output.settings.to == Destination::Inherit,
+            Sink::Files { .. } => output.settings.to == Destination::Inherit,
             Sink::Console(_) => output.settings.to != Destination::Inherit,
         };
         if self.outputs.get(service).is_some_and(|output| {
@@ -93,7 +101,8 @@ impl Worker {
 
     pub(super) fn abandon_all(&mut self) {
         let outputs: Vec<Output> = self.outputs.drain().map(|(_, output)| output).collect();
-        for output in &outputs {
+        // What a spool holds is written by the next supervisor.
+        for output in outputs.iter().filter(|output| output.spool.is_none()) {
             self.abandon(output);
         }
         if let Some(done) = self.closing.take() {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::super::capture::LogFact;
 use super::super::feed::{HOLD, Piece};
 use super::super::line::Ending;
-use super::{Sink, Timer, Worker};
+use super::{Timer, Worker};
 
 /// When an output that could not be written is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -67,10 +66,10 @@ impl Worker {
         let Some(feed) = self.feeds.get_mut(&token) else { return };
         let Some(output) = self.outputs.get_mut(&service) else { return };
         if let Some(tap) = &feed.tap {
-            tap(feed.stream, &feed.partial);
+            tap(feed.key.stream, &feed.partial);
         }
         let piece = Piece { ending: Ending::Piece, head: &feed.partial, tail: b"" };
-        output.emit(token, feed.stream, &piece, &stamp, &mut feed.line);
+        output.emit(token, feed.key.stream, &piece, &stamp, &mut feed.line);
         feed.partial.clear();
     }
 
@@ -81,34 +80,41 @@ impl Worker {
             return;
         }
         output.stalled = true;
-        for token in &output.tokens {
-            if let Some(feed) = self.feeds.get(token) {
-                let _ = self.epoll.delete(&feed.fd);
+        for token in output.tokens.clone() {
+            if let Some(feed) = self.feeds.get(&token) {
+                self.unwatch(feed);
             }
         }
         self.report(LogFact::Stalled { service: Arc::clone(service), error: error.to_string() });
     }
 
     pub(super) fn retry(&mut self, service: &Arc<str>) {
-        let (Some(output), Sink::Files(dir)) = (self.outputs.get_mut(service), &self.sink) else {
-            return;
-        };
-        if !output.stalled {
+        if !self.outputs.get(service).is_some_and(|output| output.stalled) {
             return;
         }
-        if let Err(error) = output.write(dir) {
+        if let Err(error) = self.try_again(service) {
             self.stall(service, &error);
             return;
         }
-        output.stalled = false;
-        output.rest();
-        output.tell();
-        for token in &output.tokens {
-            if let Some(feed) = self.feeds.get(token) {
-                let _ = self.epoll.add(&feed.fd, EpollEvent::new(EpollFlags::EPOLLIN, *token));
-            }
+        if let Some(output) = self.outputs.get_mut(service) {
+            output.stalled = false;
         }
+        self.wake(service);
         self.report(LogFact::Resumed { service: Arc::clone(service) });
         self.forget_if_empty(service);
+    }
+
+    /// Does what is overdue, and takes something new: only that shows that there is space.
+    fn try_again(&mut self, service: &Arc<str>) -> io::Result<()> {
+        if self.outputs.get(service).is_some_and(|output| output.redo) {
+            self.redo(service)?;
+        }
+        self.try_settle(service)?;
+        let tokens = self.outputs.get(service).map(|output| output.tokens.clone());
+        for token in tokens.unwrap_or_default() {
+            self.take_turn(token)?;
+        }
+        // What the end of a stream has left.
+        self.try_settle(service)
     }
 }
