@@ -3,8 +3,10 @@
 //! # Theory of operation
 //!
 //! ```text
-//!  service ──pipe──► kennel-logs ────► DIR/web.log ◄── LogReader, Follower (any thread)
-//!  service ──pipe──►  (one thread)     DIR/web.log.1 …        ▲
+//!                spool
+//!                 ▲ │
+//!  service ──pipe─┘ └► kennel-logs ──► DIR/web.log ◄── LogReader, Follower (any thread)
+//!  service ──pipe────►  (one thread)   DIR/web.log.1 …        ▲
 //!                        │  ▲                                 │ "there is more" (watch)
 //!                        │  └─ Capture: queue + eventfd ──────┘
 //!  service ──pipe──► kennel-console ─► terminal      (`to: inherit`)
