@@ -121,7 +121,7 @@ fn not_ready_in_time_is_a_failed_start_with_the_reason_of_the_last_attempt() {
           command: {{ command: [sleep, "1000"], ready: {{ command: [sh, -c, "echo no luck >&2; exit 3"], timeout: 700ms }} }}
           unix: {{ command: [sleep, "1000"], ready: {{ unix: nowhere.sock, timeout: 700ms }} }}
           http: {{ command: [sleep, "1000"], ready: {{ http: "http://127.0.0.1:{port}/", timeout: 700ms }} }}
-          log: {{ command: [sleep, "1000"], ready: {{ log: never, timeout: 700ms }} }}
+          log: {{ command: [sleep, "1000"], ready: {{ log: "never (any)?", timeout: 700ms }} }}
         "#
     ));
     for (name, expected) in [
@@ -129,7 +129,7 @@ fn not_ready_in_time_is_a_failed_start_with_the_reason_of_the_last_attempt() {
         ("command", "no luck"),
         ("unix", "nowhere.sock"),
         ("http", "refused"),
-        ("log", "not ready within 700 ms"),
+        ("log", "; no line of output matches \"never (any)?\""),
     ] {
         let web = kennel.wait_for_state(name, "failed");
         let reason = web["reason"].as_str().unwrap();
@@ -137,5 +137,78 @@ fn not_ready_in_time_is_a_failed_start_with_the_reason_of_the_last_attempt() {
         assert!(reason.contains(expected), "{name}: {reason}");
         let exited = kennel.wait_for_event("service.exited", name);
         assert_eq!(exited["attributes"]["cause"], "not-ready");
+        let message = exited["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{name}: {message}");
+    }
+}
+
+#[test]
+fn a_line_counts_on_either_stream_and_where_no_log_is_kept() {
+    let mut kennel = Kennel::new("");
+    let mut yaml = "services:\n".to_owned();
+    let mut names = Vec::new();
+    for (stream, redirection) in [("out", ""), ("err", " >&2")] {
+        for to in ["file", "inherit", "none"] {
+            let name = format!("{stream}-{to}");
+            // What it writes before is no such line, and what comes after changes nothing.
+            let shell = format!(
+                "echo not listening yet{redirection}; until test -e go; do sleep 0.02; done; \
+                 echo listening on 80{redirection}; echo more{redirection}; exec sleep 1000"
+            );
+            yaml += &format!(
+                "  {name}: {{ shell: \"{shell}\", ready: {{ log: '^listening on [0-9]+$' }}, \
+                 logs: {{ to: {to} }} }}\n"
+            );
+            names.push(name);
+        }
+    }
+    kennel.configure(&yaml);
+    kennel.start();
+    for name in &names {
+        kennel.wait_for_event("service.started", name);
+        let waiting = kennel.service(name);
+        assert_eq!(waiting["state"], "starting", "{waiting:#}");
+        let reason = waiting["reason"].as_str().unwrap();
+        let part = "no line of output matches \"^listening on [0-9]+$\"";
+        assert!(reason.contains(part), "{reason}");
+    }
+    kennel.write("go", "");
+    for name in &names {
+        assert_eq!(kennel.wait_for_state(name, "up")["reason"], "", "{name}");
+    }
+    assert!(!kennel.path("state/logs/out-none.log").exists(), "nothing is kept that nobody wants");
+    assert!(kennel.path("state/logs/out-file.log").exists());
+}
+
+#[cfg(feature = "plugins")]
+#[test]
+fn a_plugin_that_never_finds_it_ready_says_why() {
+    use crate::support::guest::{self, Does};
+
+    let mut kennel = Kennel::new("");
+    for (name, does) in [("refuses", Does::Refuses), ("traps", Does::Traps)] {
+        std::fs::write(kennel.path(&format!("{name}.wasm")), guest::check("no route", does))
+            .unwrap();
+    }
+    kennel.configure(
+        r#"
+        plugins:
+          refuses: { source: ./refuses.wasm }
+          traps: { source: ./traps.wasm }
+        defaults: { restart: { policy: never } }
+        services:
+          one: { command: [sleep, "1000"], ready: { plugin: refuses, every: 50ms, timeout: 2s } }
+          two: { command: [sleep, "1000"], ready: { plugin: traps, every: 50ms, timeout: 2s } }
+        "#,
+    );
+    kennel.start();
+    for (name, why) in [("one", "plugin refuses: no route"), ("two", "plugin traps: the plugin ")] {
+        let service = kennel.wait_for_state(name, "failed");
+        let reason = service["reason"].as_str().unwrap();
+        let expected = format!("not ready within 2 s: {why}");
+        assert!(reason.contains(&expected), "{reason}");
+        let exited = kennel.wait_for_event("service.exited", name);
+        assert_eq!(exited["attributes"]["cause"], "not-ready");
+        assert!(exited["message"].as_str().unwrap().contains(&expected), "{exited}");
     }
 }

@@ -12,9 +12,7 @@ use super::notify::{self, Ears, Place};
 use super::sockets::{Company, Held};
 use super::{Fact, Facts};
 use crate::checks::Launcher;
-use crate::config::{
-    Command, LaunchConfig, LogConfig, LogTarget, Notify, ReadyWhen, ServiceConfig,
-};
+use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, ServiceConfig};
 use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{self, Cause, Credentials, Launch, Mark, Output, Process, RunMark, StateId};
 
@@ -65,9 +63,9 @@ impl Made {
         (Subject { service, instance: self.job.index }, self.job.name.clone())
     }
 
-    /// How it says that it is ready, if it does.
-    pub(super) fn notify(&self) -> Option<Notify> {
-        self.job.definition.ready.notify()
+    /// What it was made of.
+    pub(super) fn definition(&self) -> &Arc<ServiceConfig> {
+        &self.job.definition
     }
 
     /// Ends a process that nobody will supervise.

@@ -387,7 +387,7 @@ impl Driver {
         match fact {
             Fact::Made(run, Ok(made)) => {
                 let (subject, name) = made.subject();
-                self.waits_for_word(run, made.notify());
+                self.waits_for_word(run, &made.definition().ready);
                 self.runs.add(run, made, &self.facts);
                 if let Some(launcher) = self.runs.launcher(run) {
                     self.plugins.run_began(run, subject, name, launcher);

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::super::Driver;
 use super::ignored::Ignored;
 use super::message::Word;
-use crate::config::Notify;
+use crate::config::{Notify, ReadyWhen};
 use crate::os::Process;
 
 /// What was heard of a run at a time.
@@ -52,11 +52,17 @@ struct Speaker<'a> {
 
 impl Driver {
     /// The process of a run exists that may have to tell that it is ready.
-    pub(in super::super) fn waits_for_word(&mut self, run: RunId, notify: Option<Notify>) {
-        let why = match notify {
-            None => return,
-            Some(Notify::Systemd) => not_yet(""),
-            Some(Notify::Fd(number)) => format!("no newline came on descriptor {number}").into(),
+    pub(in super::super) fn waits_for_word(&mut self, run: RunId, ready: &ReadyWhen) {
+        let why = match ready {
+            // The core knows what its looks have said.
+            ReadyWhen::Running | ReadyWhen::Passes(_) => return,
+            ReadyWhen::Notifies(Notify::Systemd) => not_yet(""),
+            ReadyWhen::Notifies(Notify::Fd(number)) => {
+                format!("no newline came on descriptor {number}").into()
+            }
+            ReadyWhen::Logs(pattern) => {
+                format!("no line of output matches \"{}\"", pattern.as_str()).into()
+            }
         };
         self.unready(run, why);
     }
