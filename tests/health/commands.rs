@@ -132,6 +132,70 @@ services:
     kennel.end();
 }
 
+/// Writes who it is, what it may use and what it was told into a file.
+const WHO: &str = r#"
+{ grep -E '^(Uid|Gid|Groups|CapEff|SigBlk|SigIgn)' /proc/self/status
+  cut -d' ' -f19 /proc/self/stat
+  cat /proc/self/oom_score_adj /proc/self/limits
+  env | grep -v '^_=' | sort
+} > "$1.tmp" && mv "$1.tmp" "$1"
+"#;
+
+/// A user that is not root, with other groups than its own where there is one.
+fn other_user() -> nix::unistd::User {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let members = groups.lines().filter_map(|line| line.rsplit(':').next()?.split(',').next());
+    let names = members.filter(|name| !name.is_empty()).chain(["nobody"]);
+    let mut users = names.filter_map(|name| nix::unistd::User::from_name(name).ok().flatten());
+    users.find(|user| !user.uid.is_root()).expect("there is nobody")
+}
+
+#[test]
+fn a_command_has_the_identity_the_limits_and_the_environment_of_its_service() {
+    let user = is_root().then(other_user);
+    let name = user.as_ref().map_or(String::new(), |user| format!("user: {}", user.name));
+    let mut kennel = Kennel::new(&format!(
+        "services:
+  web:
+    shell: sh who.sh out/service; exec sleep 1000
+    {name}
+    env: {{ ONLY: for web, HOME: /over/there }}
+    nice: 5
+    oom_score_adj: 321
+    limits: {{ nofile: 333, core: 0 }}
+    health: {{ command: [sh, who.sh, out/check], every: 100ms }}
+"
+    ));
+    kennel.write("who.sh", WHO);
+    fs::create_dir(kennel.path("out")).unwrap();
+    fs::set_permissions(kennel.path("out"), fs::Permissions::from_mode(0o777)).unwrap();
+    kennel.start();
+    let (service, check) = (kennel.wait_for_file("out/service"), kennel.wait_for_file("out/check"));
+    assert_eq!(service, check);
+    let line = |start: &str| {
+        let found = check.lines().find(|line| line.starts_with(start));
+        found.unwrap_or_else(|| panic!("no {start} in:\n{check}"))
+    };
+    if let Some(user) = user {
+        let (uid, gid) = (user.uid, user.gid);
+        assert_eq!(line("Uid:"), format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"));
+        assert_eq!(line("Gid:"), format!("Gid:\t{gid}\t{gid}\t{gid}\t{gid}"));
+        let name = std::ffi::CString::new(user.name).unwrap();
+        let mut groups = nix::unistd::getgrouplist(&name, gid).unwrap();
+        groups.sort_by_key(|group| group.as_raw());
+        let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+        let found: Vec<&str> = line("Groups:").split_whitespace().skip(1).collect();
+        assert_eq!(found, groups, "its own and nobody else's");
+        assert_eq!(line("CapEff:").trim_start_matches("CapEff:\t").trim_matches('0'), "");
+    }
+    assert_eq!(line("Max open files").split_whitespace().nth(3), Some("333"));
+    assert_eq!(line("Max core file size").split_whitespace().nth(4), Some("0"));
+    for expected in ["ONLY=for web", "HOME=/over/there", "KENNEL_SERVICE=web", "5", "321"] {
+        assert!(check.lines().any(|line| line == expected), "{expected} in:\n{check}");
+    }
+    kennel.end();
+}
+
 #[test]
 fn the_exit_code_of_a_command_decides_and_its_first_line_is_told() {
     if needs_python() {
