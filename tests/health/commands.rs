@@ -41,7 +41,7 @@ fn a_command_that_hangs_is_cut_at_its_timeout_with_all_that_it_started() {
           web:
             command: [sleep, '1000']
             health:
-              command: [sh, -c, 'sleep 2001 & sleep 2002 & (sleep 2003; true) | cat & echo begun >> begun; wait']
+              command: [sh, -c, 'sleep 2001 & setsid sleep 2002 & (sleep 2003; true) | cat & echo begun >> begun; wait']
               every: 50ms
               timeout: 200ms
               timeouts: 1000

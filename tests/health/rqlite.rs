@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::needs_python;
 use crate::support::servers::free_port;
@@ -37,7 +41,11 @@ fn scaled() -> String {
 
 /// The sample with the stand-in as `rqlited`, not started.
 fn cluster() -> Kennel {
-    let kennel = Kennel::new(&scaled());
+    cluster_of(&scaled())
+}
+
+fn cluster_of(yaml: &str) -> Kennel {
+    let kennel = Kennel::new(yaml);
     fs::create_dir(kennel.path("bin")).unwrap();
     kennel.write("bin/rqlited", include_str!("rqlited.py"));
     fs::set_permissions(kennel.path("bin/rqlited"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -142,5 +150,64 @@ fn a_node_that_died_is_launched_and_waited_for_three_times_at_most() {
     kennel.node("ready");
     assert_eq!(kennel.cli(&["start", "store"]).code, 0);
     kennel.wait_for_verdict("store", "healthy", "");
+    kennel.end();
+}
+
+/// Two minutes of the sample, here: long beside what else there is to wait for.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// When an event happened.
+fn at(event: &Value) -> Timestamp {
+    event["at"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_node_that_comes_back_has_its_grace_at_every_start_and_its_dependents_wait_for_it() {
+    if needs_python() {
+        return;
+    }
+    let app = "  app: { command: [sleep, '1000'], depends_on: { store: ready } }\n";
+    let mut kennel = cluster_of(&(scaled().replace("grace: 3s", "grace: 5s") + app));
+    kennel.node("leaderless");
+    kennel.start();
+    kennel.wait_for_verdict("store", "unknown", "has no leader yet");
+    let app = kennel.service("app");
+    assert_eq!(app["state"], "waiting", "{app:#}");
+    assert_eq!(app["reason"], "waits for store to be ready, which is starting", "{app:#}");
+
+    // It has its leader and is slow: it catches up with the others. Then it loses it again.
+    kennel.node("settling");
+    kennel.wait_for_state("store", "up");
+    kennel.wait_for_state("app", "up");
+    kennel.wait_for_more("late", 3.0);
+    kennel.wait_for_verdict("store", "degraded", "no answer of");
+    kennel.node("leaderless");
+    kennel.wait_for_verdict("store", "degraded", "has no leader yet");
+
+    // It dies, and all begins anew; whoever waited for it once keeps running.
+    let (node, app) = (kennel.process("store"), kennel.process("app"));
+    node.signal(nix::sys::signal::Signal::SIGKILL);
+    wait_for("the next run", BOUND, || (kennel.count("service.started") == 2).then_some(()));
+    kennel.wait_for_verdict("store", "unknown", "has no leader yet");
+    kennel.node("settling");
+    kennel.wait_for_state("store", "up");
+    kennel.wait_for_verdict("store", "degraded", "no answer of");
+    assert_eq!((kennel.count("service.stopping"), kennel.process("app")), (0, app));
+
+    // In either run nothing counted before the grace was over.
+    let events = kennel.events();
+    let starts = kennel.events_of("service.started", "store");
+    assert_eq!(starts.len(), 2, "{events:#?}");
+    for start in starts {
+        let fell = events.iter().find(|event| {
+            event["seq"].as_u64() > start["seq"].as_u64()
+                && event["kind"] == "health.changed"
+                && event["attributes"]["to"] == "degraded"
+        });
+        let after = at(fell.unwrap()).duration_since(at(&start));
+        // The events bear the time at which they were told, a little later than it was.
+        let least = GRACE - Duration::from_millis(500);
+        assert!(after.unsigned_abs() >= least, "degraded {after:#} after its start");
+    }
     kennel.end();
 }

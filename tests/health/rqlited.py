@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Stands in for rqlited: its HTTP API as far as health checks ask it.
 
-The file `node` says how it is: opening, leaderless, ready, slow, deaf or dead.
+The file `node` says how it is: opening, leaderless, ready, slow, deaf, dead, or settling,
+which is ready when it is asked for the first time and slow from then on.
 """
 
 import os
@@ -20,6 +21,9 @@ READYZ = {
 }
 
 
+asked = threading.Semaphore(1)
+
+
 def how():
     with open("node") as file:
         said = file.read().strip()
@@ -33,9 +37,11 @@ def serve(connection):
     with connection:
         request = connection.recv(4096).decode(errors="replace")
         said = how()
+        path = request.split(" ")[1].split("?")[0]
+        if said == "settling" and path == "/readyz":
+            said = "ready" if asked.acquire(blocking=False) else "slow"
         if said == "slow":
             time.sleep(5)
-        path = request.split(" ")[1].split("?")[0]
         status, body = READYZ[said] if path == "/readyz" else ("200 OK", STATUS)
         head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}"
         connection.sendall(f"{head}\r\n\r\n{body}".encode())

@@ -103,3 +103,39 @@ fn a_service_that_asks_for_time_is_not_aborted_meanwhile() {
     assert_eq!(kennel.service("web")["restarts"], 0);
     assert!(kennel.events_of("watchdog.missed", "web").is_empty());
 }
+
+#[test]
+fn who_ignores_sigabrt_goes_through_the_stop_steps_and_is_killed_at_the_end() {
+    let kennel = notifying(
+        "
+        def heard(number, frame):
+            with open('heard', 'a') as f:
+                f.write(signal.Signals(number).name + ' ')
+        for number in [signal.SIGABRT, signal.SIGTERM, signal.SIGINT]:
+            signal.signal(number, heard)
+        say('READY=1')
+        forever()
+        ",
+        "watchdog: 1s\n    restart: { policy: never }\n    \
+         stop: { steps: [{ signal: SIGTERM, wait: 500ms }, { signal: SIGINT, wait: 400ms }] }",
+    );
+    let failed = kennel.wait_for_state("web", "failed");
+    assert_eq!(failed["exit"]["signal"], "SIGKILL", "{failed:#}");
+    assert_eq!(kennel.read("heard"), "SIGABRT SIGTERM SIGINT ");
+    let stopping = kennel.wait_for_event("service.stopping", "web");
+    assert_eq!(stopping["attributes"]["reason"], "watchdog", "{stopping}");
+    let steps: Vec<_> = kennel
+        .events_of("service.escalated", "web")
+        .iter()
+        .map(|event| {
+            let attributes = &event["attributes"];
+            (attributes["signal"].as_str().unwrap().to_owned(), attributes["waited_ms"].clone())
+        })
+        .collect();
+    // The signal that ends it with a core dump has as long as the first step.
+    let expected = [("SIGTERM", 500), ("SIGINT", 500), ("SIGKILL", 400)];
+    let expected = expected.map(|(signal, waited)| (signal.to_owned(), waited.into()));
+    assert_eq!(steps, expected);
+    let exited = kennel.wait_for_event("service.exited", "web");
+    assert_eq!(exited["attributes"]["cause"], "watchdog", "{exited}");
+}

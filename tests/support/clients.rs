@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::{BOUND, http, wait_for};
 
@@ -19,6 +20,7 @@ struct Counts {
     answered: AtomicU64,
     refused: AtomicU64,
     broken: AtomicU64,
+    longest_us: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -31,6 +33,8 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     /// The connection was there, and no whole answer came.
     pub(crate) broken: u64,
+    /// How long an answer took at most.
+    pub(crate) longest: Duration,
 }
 
 impl Clients {
@@ -45,10 +49,10 @@ impl Clients {
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        let Counts { answered, refused, broken, is_over: _ } = &*self.counts;
-        let [answered, refused, broken] =
-            [answered, refused, broken].map(|count| count.load(Ordering::SeqCst));
-        Tally { answered, refused, broken }
+        let Counts { answered, refused, broken, longest_us, is_over: _ } = &*self.counts;
+        let [answered, refused, broken, longest_us] =
+            [answered, refused, broken, longest_us].map(|count| count.load(Ordering::SeqCst));
+        Tally { answered, refused, broken, longest: Duration::from_micros(longest_us) }
     }
 
     /// Waits until so many more requests were answered.
@@ -74,8 +78,13 @@ impl Clients {
 impl Counts {
     fn ask(&self, port: u16) {
         while !self.is_over.load(Ordering::SeqCst) {
+            let begun = Instant::now();
             let what = match http::get_tcp(port, "/") {
-                Ok(answer) if answer.status == 200 => &self.answered,
+                Ok(answer) if answer.status == 200 => {
+                    let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.longest_us.fetch_max(took, Ordering::SeqCst);
+                    &self.answered
+                }
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => &self.refused,
                 Ok(_) | Err(_) => &self.broken,
             };

@@ -18,6 +18,9 @@ pub(crate) enum Does {
     /// Says that the check cannot be made.
     #[allow(dead_code)]
     Refuses,
+    /// Computes for ever.
+    #[allow(dead_code)]
+    Loops,
 }
 
 /// Memory that only grows, and `configure`, which refuses what begins with `{"b`.
@@ -49,6 +52,7 @@ const COMMON: &str = r#"
 pub(crate) fn check(name: &str, does: Does) -> Vec<u8> {
     let body = match does {
         Does::Traps => "unreachable".to_owned(),
+        Does::Loops => "(loop $for_ever (br $for_ever)) (i32.const 0)".to_owned(),
         Does::Refuses => format!(
             "(i32.store8 (i32.const 2048) (i32.const 1))
              (i32.store (i32.const 2052) (i32.const 1500))
@@ -151,6 +155,27 @@ fn counting(name_len: usize) -> String {
     )
 }
 
+/// A restart policy that computes for ever.
+#[allow(dead_code)]
+pub(crate) fn endless_policy() -> Vec<u8> {
+    let text = format!(
+        r#"(module {COMMON}
+          (func (export "kennel:plugin/restart-policy@0.1.0#decide") (param i32) (result i32)
+            (loop $for_ever (br $for_ever))
+            (i32.const 0)))"#
+    );
+    component(&text, "restart-policy-plugin")
+}
+
+/// A sink that takes a single event, and computes for ever over several.
+#[allow(dead_code)]
+pub(crate) fn endless_sink() -> Vec<u8> {
+    sink_that(
+        "(if (i32.gt_u (local.get $count) (i32.const 1))
+                 (then (loop $for_ever (br $for_ever))))",
+    )
+}
+
 /// A restart policy that wants the wait to be 7 s, or no other run.
 pub(crate) fn policy(gives_up: bool) -> Vec<u8> {
     let action = if gives_up {
@@ -180,11 +205,16 @@ pub(crate) fn policy(gives_up: bool) -> Vec<u8> {
 
 /// A sink that takes everything.
 pub(crate) fn sink() -> Vec<u8> {
+    sink_that("")
+}
+
+fn sink_that(does: &str) -> Vec<u8> {
     let text = format!(
         r#"(module {COMMON}
           (func (export "kennel:plugin/event-sink@0.1.0#deliver")
             (param $events i32) (param $count i32) (param i64) (param i64) (param i32) (param i32)
             (result i32)
+            {does}
             (global.set $top (i32.const 8192))
             (i32.store8 (i32.const 2048) (i32.const 0))
             (i32.store (i32.const 2056) (local.get $count))

@@ -2,7 +2,9 @@
 //!
 //! It gets a process group of its own, which is killed as a whole at the deadline, and
 //! also when the command itself has ended and left something behind: a check that is made
-//! every second must leave nothing. What escapes into another session escapes (`setsid(2)`).
+//! every second must leave nothing. At the deadline its descendants in other groups and
+//! sessions (`setsid(2)`) are killed too. What has cut itself off from all of them bears the
+//! mark of the run, and is left to the end of that.
 //!
 //! Making a process may block, so it is done on a thread for such work, of which only so
 //! many are taken. Everything else waits without a thread.
@@ -20,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::deadline::Deadline;
 use super::error::{ProbeError, Stage};
 use super::launcher::Launcher;
-use crate::os::{self, Cause, Output, Process};
+use crate::os::{self, Cause, Output, Process, proc};
 
 /// How much of each stream is kept.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -181,7 +183,7 @@ impl Capture {
     }
 }
 
-/// Kills the group of a command that is done or not wanted any more, and reaps it.
+/// Kills what is left of a command that is done or not wanted any more, and reaps it.
 struct KillOnDrop(Option<Process>);
 
 impl KillOnDrop {
@@ -198,6 +200,45 @@ impl KillOnDrop {
 }
 
 impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let Some(process) = self.0.take().map(KillGroupOnDrop::new) else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if process.is_running() => {
+                // Looking at /proc may take its time. Where that is not to be had any more,
+                // the group is killed all the same.
+                runtime.spawn_blocking(move || process.kill_all());
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Kills the group of a command, and reaps it.
+struct KillGroupOnDrop(Option<Process>);
+
+impl KillGroupOnDrop {
+    fn new(process: Process) -> KillGroupOnDrop {
+        KillGroupOnDrop(Some(process))
+    }
+
+    fn is_running(&self) -> bool {
+        self.0.as_ref().is_some_and(|process| matches!(process.try_exited(), Ok(None)))
+    }
+
+    /// Kills also those that have left the group, as far as their parents lead to them.
+    fn kill_all(self) {
+        let pid = self.0.as_ref().map(Process::pid);
+        // Once their parents are dead, nothing tells any more whose they are.
+        let all = pid.map(proc::descendants).unwrap_or_default();
+        drop(self);
+        for process in all.iter().filter(|process| Some(process.group) != pid) {
+            // It may have ended with the others.
+            let _ = os::signal_exactly(process.pid, process.start_time, Signal::KILL.number());
+        }
+    }
+}
+
+impl Drop for KillGroupOnDrop {
     fn drop(&mut self) {
         let Some(process) = self.0.take() else { return };
         // Nobody may be left.

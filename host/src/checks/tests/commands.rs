@@ -96,6 +96,24 @@ async fn a_command_that_hangs_is_killed_with_its_whole_group() {
 }
 
 #[tokio::test]
+async fn a_command_that_hangs_is_killed_with_what_has_left_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "setsid sh -c 'sleep 1000 & echo $! > grandchild; echo $$ > child; wait' & wait";
+    let begun = std::time::Instant::now();
+    let mut within = SHORT;
+    // Whoever has not begun by then is none to be found: a slow machine gets more time.
+    while !["child", "grandchild"].iter().all(|name| folder.path().join(name).exists()) {
+        assert!(begun.elapsed() < BOUND, "they do not begin within {within:?}");
+        within *= 2;
+        let late = sh(folder.path(), script, Deadline::after(within)).await;
+        assert!(matches!(late, Err(ProbeError::Late { .. })), "{late:?}");
+    }
+    for name in ["child", "grandchild"] {
+        gone(&fs::read_to_string(folder.path().join(name)).unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_nobody_waits_for_any_more_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_owned();

@@ -96,7 +96,7 @@ async fn a_check_that_says_it_cannot_be_made_is_unknown_and_no_fault() {
     assert!(fixture.facts.try_recv().is_err());
 }
 
-fn policy_question() -> PolicyQuestion {
+pub(super) fn policy_question() -> PolicyQuestion {
     PolicyQuestion {
         about: about("web", 0),
         cause: policy::Cause {

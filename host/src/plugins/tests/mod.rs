@@ -1,6 +1,7 @@
 //! The manager with plugins that are real components, in the runtime that supervisors have.
 
 mod asking;
+mod busy;
 #[path = "../../../../tests/support/guest.rs"]
 mod guest;
 mod hosting;
