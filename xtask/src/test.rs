@@ -31,6 +31,8 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     step("lints of a build without plugins");
     let lean = ["clippy", "--package=kennel", "--no-default-features", "--lib", "--bins"];
     run(cargo().args(lean).args(["--", "-D", "warnings"]))?;
+    step("no engine in a build without plugins");
+    no_engine_without_plugins()?;
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
@@ -68,6 +70,27 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         crate::mutants::run(&crate::mutants::Options::default())?;
     }
     tally.finish()
+}
+
+/// What a build without plugins is made of must not contain what runs them; one that has
+/// plugins does, so that this is known to look at the right thing.
+fn no_engine_without_plugins() -> Result<()> {
+    let engine = |features: &[&str]| -> Result<bool> {
+        let tree = ["tree", "--package=kennel", "--edges=normal", "--prefix=none", "--locked"];
+        let output = cargo().args(tree).args(features).output().context("cannot run cargo")?;
+        if !output.status.success() {
+            bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().any(|line| ["wasmtime", "cranelift"].iter().any(|is| line.starts_with(is))))
+    };
+    if engine(&["--no-default-features"])? {
+        bail!("a build without plugins contains the engine that runs them");
+    }
+    if !engine(&[])? {
+        bail!("cargo tree shows no engine in a build with plugins");
+    }
+    Ok(())
 }
 
 fn nix_is_root() -> bool {
