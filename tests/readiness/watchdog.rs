@@ -10,21 +10,25 @@ fn who_gives_no_sign_of_life_is_aborted_and_restarted_with_the_reason() {
     let kennel = notifying(
         "
         write('env', os.environ['WATCHDOG_USEC'] + ' ' + str(os.environ['WATCHDOG_PID'] == str(os.getpid())))
-        time.sleep(1)
+        time.sleep(2.5)
         say('READY=1')
         for _ in range(10):
-            time.sleep(0.2)
+            time.sleep(0.3)
             say('WATCHDOG=1')
-        write('silent', 'yes')
+        write('heard', 'yes')
+        while not os.path.exists('silent'):
+            time.sleep(0.1)
+            say('WATCHDOG=1')
         forever()
         ",
-        &format!("watchdog: 1s\n    {RESTART}"),
+        &format!("watchdog: 2s\n    {RESTART}"),
     );
-    // It was silent for longer than a second before it was ready: armed from then on only.
-    kennel.wait_for_file("silent");
-    assert_eq!(kennel.wait_for_file("env"), "1000000 True\n");
+    // It was silent for longer than that before it was ready: armed from then on only.
+    kennel.wait_for_file("heard");
+    assert_eq!(kennel.wait_for_file("env"), "2000000 True\n");
     assert_eq!(kennel.service("web")["restarts"], 0, "signs of life were heard");
     let first = kennel.process("web");
+    kennel.write("silent", "");
     kennel.wait_for_event("watchdog.missed", "web");
     kennel.wait_for_new_run("web", &first);
     let exited = kennel.wait_for_event("service.exited", "web");
