@@ -27,7 +27,8 @@ use crate::{ExitStatus, Graph, Group, InstanceId, RunId, ServiceSpec, Signal, Ti
 impl Core {
     /// What must outlive this core.
     pub fn memory(&self) -> Memory {
-        Memory { instances: self.instances.values().map(Remembered::of).collect() }
+        let known = self.instances.values().map(Remembered::of);
+        Memory { instances: known.chain(self.restored.values().cloned()).collect() }
     }
 
     /// What has changed of [`Core::memory`] since the last call. To be asked until there is

@@ -7,6 +7,8 @@
 mod play;
 #[path = "scenarios/script.rs"]
 mod script;
+#[path = "scenarios/written.rs"]
+mod written;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -133,6 +135,34 @@ scenarios! {
     restart_while_the_spawn_is_in_flight
     restarts_per_second
     restarts_per_second_in_every_window
+    restore_adopts_what_runs
+    restore_after_an_interrupted_shutdown
+    restore_after_an_orderly_end
+    restore_after_another_boot
+    restore_again_and_again
+    restore_backoff_goes_on
+    restore_begins_checks_anew
+    restore_changed
+    restore_counters_never_forget
+    restore_done_stays_done
+    restore_enabled_changes
+    restore_ended_meanwhile
+    restore_failed_stays_failed
+    restore_failure_under_way
+    restore_kills_again
+    restore_not_ready_yet
+    restore_oneshot_at_work
+    restore_operator_stop_survives
+    restore_proof_of_being_stable
+    restore_remnants
+    restore_removed
+    restore_removed_without_a_run
+    restore_renewal
+    restore_start_in_flight
+    restore_stop_command_goes_on
+    restore_stop_goes_on
+    restore_waiting_goes_on
+    restore_what_it_said_of_itself
     rolling_and_the_operator
     rolling_begins_with_what_is_down
     rolling_counts_what_fails_meanwhile

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use kennel_core::{
     CheckAnswer, CheckId, Core, Effect, ExitStatus, Graph, Group, Health, Input, InstanceId,
-    Limits, Notice, PolicyAnswer, Recipient, RunId, ServiceSpec, Signal, Time,
+    Limits, Memory, Notice, PolicyAnswer, Recipient, Remembered, RunId, ServiceSpec, Signal, Time,
 };
 
 use crate::script::{self, Assumption, Line};
+use crate::written::Written;
 
 /// The file with the transcript that the core gives today.
 pub(crate) fn play(text: &str) -> String {
@@ -56,6 +57,8 @@ struct Stage {
     limits: Limits,
     seed: u64,
     core: Option<Core>,
+    /// What the driver would have written down.
+    written: Written,
     now: Time,
     /// Facts that the assumptions bring about, in the order of their coming.
     coming: BTreeMap<(Time, u32), (Input, String)>,
@@ -73,9 +76,9 @@ impl Stage {
     fn pass_until(&mut self, at: Time) {
         assert!(at >= self.now, "time goes forward: {at} stands after {}", self.now);
         let mut steps = 0;
-        while let Some(core) = &self.core {
+        loop {
             let fact = self.coming.keys().next().copied();
-            let deadline = core.next_deadline();
+            let deadline = self.core.as_ref().and_then(Core::next_deadline);
             let next = [fact.map(|(at, _)| at), deadline].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= at) else { break };
             steps += 1;
@@ -98,6 +101,9 @@ impl Stage {
 
     fn give(&mut self, input: Input) {
         let now = self.now;
+        if self.core.is_none() {
+            return self.written.miss(now, &input);
+        }
         self.core().handle(now, input);
         while let Some(effect) = self.core().poll_effect() {
             self.note(effect);
@@ -109,6 +115,22 @@ impl Stage {
                 None => self.print(&format!("supervisor: {}", event.kind)),
             }
         }
+        let core = self.core.as_mut().expect("looked at above");
+        self.written.follow(core);
+    }
+
+    /// A new supervisor goes on with what the last one wrote down.
+    fn return_with(&mut self, memory: Memory, restart: &[&str]) {
+        // The runs that are remembered it has to keep clear of by itself.
+        let is_over = |run: &RunId| {
+            !memory.instances.iter().filter_map(Remembered::run).any(|known| known.run == *run)
+        };
+        let last = self.runs.keys().copied().filter(is_over).max().unwrap_or(RunId(0));
+        let mut core = Core::new(self.limits, self.seed, RunId(last.0 + 1));
+        core.handle(self.now, Input::Restore(memory.clone()));
+        assert_eq!(core.memory(), memory, "it remembers before it is configured");
+        self.core = Some(core);
+        self.configure(restart);
     }
 
     fn note(&mut self, effect: Effect) {
@@ -175,9 +197,15 @@ impl Stage {
     /// `ready`, or the name that the service gives its check.
     fn check_name(&mut self, run: RunId, check: CheckId) -> String {
         let CheckId::Health(index) = check else { return "ready".to_owned() };
-        let (instance, _) = self.runs[&run];
+        let instance = self.instance_of(run);
         let view = self.core().view().instance(instance).expect("it exists");
         view.spec().health[index as usize].name.to_string()
+    }
+
+    /// The instance of a run: another id under another supervisor.
+    fn instance_of(&mut self, run: RunId) -> InstanceId {
+        let (known, _) = self.runs[&run];
+        self.core().view().instance_of(run).unwrap_or(known)
     }
 
     fn note_check(&mut self, run: RunId, check: CheckId, number: u32, name: &str) {
@@ -262,6 +290,21 @@ impl Stage {
                 self.core = Some(Core::new(self.limits, self.seed, RunId(1)));
                 self.configure(&[]);
             }
+            ["supervisor", "dies"] => self.core = None,
+            ["supervisor", "returns"] => {
+                let memory = self.written.memory();
+                self.return_with(memory, &[]);
+            }
+            ["supervisor", "returns", "restarting", names @ ..] => {
+                let memory = self.written.memory();
+                self.return_with(memory, names);
+            }
+            ["supervisor", "returns", "after", "another", "boot"] => {
+                self.coming.clear();
+                let instances = self.written.memory().instances;
+                let instances = instances.into_iter().map(Remembered::of_another_boot).collect();
+                self.return_with(Memory { instances }, &[]);
+            }
             ["reload"] => self.configure(&[]),
             ["reload", "restarting", names @ ..] => self.configure(names),
             ["limit"] => {
@@ -316,7 +359,7 @@ impl Stage {
             }
             ["answer", run, check, number, word, ..] => {
                 let run = self.run(run);
-                let (instance, _) = self.runs[&run];
+                let instance = self.instance_of(run);
                 let view = self.core().view().instance(instance).expect("it exists");
                 let place = view.spec().health.iter().position(|known| &*known.name == *check);
                 let check = match (*check, place) {
@@ -424,7 +467,7 @@ impl Stage {
 }
 
 /// The run that a fact is about.
-fn about(input: &Input) -> Option<RunId> {
+pub(crate) fn about(input: &Input) -> Option<RunId> {
     match input {
         Input::Spawned(run)
         | Input::SpawnFailed(run, _)
