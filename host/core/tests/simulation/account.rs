@@ -70,6 +70,8 @@ pub(crate) struct Run {
     pub(crate) spawn_failed: bool,
     pub(crate) command: bool,
     pub(crate) killed: bool,
+    /// When another supervisor found it.
+    pub(crate) restored_at: Option<Time>,
 }
 
 /// What may follow when there is no run.
@@ -189,6 +191,7 @@ impl Run {
             spawn_failed: false,
             command: false,
             killed: false,
+            restored_at: None,
         }
     }
 

@@ -22,7 +22,17 @@ impl Rules {
             if let (Ready::After(wait), Some(at)) = (account.spec.ready, r.spawned_at)
                 && now >= at + wait
             {
-                r.becomes_ready(at + wait, &account.spec);
+                let found = r.restored_at.unwrap_or(Time::ZERO);
+                r.becomes_ready(found.max(at + wait), &account.spec);
+            }
+            if let (Ready::Reported { timeout }, Some(at), Some(found)) =
+                (account.spec.ready, r.spawned_at, r.restored_at)
+            {
+                // Its word may have been lost: it is taken for ready in the end.
+                let end = r.notices.excused_until.max(Some(at + timeout));
+                if let Some(end) = end.filter(|end| now >= *end) {
+                    r.becomes_ready(end.max(found), &account.spec);
+                }
             }
             r.pass_silence(now, account.spec.restart.reset_after);
             if r.stable_at.is_some_and(|at| now >= at) {

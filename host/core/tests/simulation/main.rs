@@ -9,6 +9,8 @@
 //!                                              └── events ──► rules.rs checks
 //! ```
 //!
+//! Now and then the core is dropped, as if its process were killed, and a new one goes on.
+//!
 //! `cargo test` lives through a few seconds of it. `KENNEL_SIM_YEARS=1000` lives through
 //! that many service-years (the time that passed, times the instances supervised) in
 //! calm worlds, and through four busy worlds for each.
@@ -26,6 +28,7 @@ macro_rules! rule {
 
 mod account;
 mod checks;
+mod deaths;
 mod ledger;
 mod moods;
 mod notices;
@@ -154,6 +157,7 @@ fn everywhere(pace: Pace, goes_on: impl Fn(u64, f64) -> bool + Sync) -> Total {
                     total.steps += outcome.steps;
                     total.service_seconds += outcome.service_seconds;
                     total.spawns += outcome.spawns;
+                    total.deaths += outcome.deaths;
                     for (sum, more) in total.hits.iter_mut().zip(outcome.hits) {
                         *sum += more;
                     }
@@ -197,11 +201,13 @@ fn fail(pace: Pace, seed: u64, broken: &str) -> ! {
 fn report(name: &str, total: &Total) {
     let Total { worlds, outcome, seconds } = total;
     println!(
-        "{name}: {worlds} worlds, {:.2} service-years, {} runs, {} steps in {seconds:.1} s, \
+        "{name}: {worlds} worlds, {:.2} service-years, {} runs, {} deaths of the supervisor, \
+         {} steps in {seconds:.1} s, \
          {:.0} steps/s; commands by the state they hit \
          (down waiting starting up stopping backoff failed done): {:?}",
         outcome.service_seconds / YEAR,
         outcome.spawns,
+        outcome.deaths,
         outcome.steps,
         outcome.steps as f64 / seconds,
         outcome.hits,

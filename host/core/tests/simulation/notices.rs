@@ -24,7 +24,7 @@ impl Notices {
         self.arm(at);
     }
 
-    fn arm(&mut self, from: Time) {
+    pub(crate) fn arm(&mut self, from: Time) {
         self.due = self.every.filter(|every| !every.is_zero()).map(|every| from + every);
     }
 }

@@ -70,6 +70,18 @@ impl Operator {
         operator
     }
 
+    /// The supervisor that was to shut down is dead, and its successor knows nothing of it.
+    pub(crate) fn shut_down_at(&mut self, at: Time) {
+        self.plan(at, Command::Shutdown);
+    }
+
+    /// A configuration that somebody changed while no supervisor ran.
+    pub(crate) fn change_any(&mut self, random: &mut Random) -> Input {
+        let number = random.below(12);
+        let changed = self.change(&plan::name(number), random);
+        changed.unwrap_or_else(|| self.configuration(Vec::new()))
+    }
+
     pub(crate) fn next(&self) -> Option<Time> {
         self.commands.peek().map(|Reverse((at, ..))| *at)
     }

@@ -19,6 +19,16 @@ pub(crate) enum Pace {
     Calm,
 }
 
+impl Pace {
+    /// How likely the supervisor is killed after a step.
+    pub(crate) fn deaths(self) -> f64 {
+        match self {
+            Pace::Busy => 0.005,
+            Pace::Calm => 0.003,
+        }
+    }
+}
+
 /// How processes of a service behave; chances are of one.
 #[derive(Clone)]
 pub(crate) struct Temper {

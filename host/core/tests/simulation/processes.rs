@@ -36,6 +36,14 @@ pub(crate) struct Process {
     released: bool,
     /// How often it asked for time.
     extensions: u32,
+    born_at: Time,
+}
+
+/// What a new supervisor finds of a run.
+pub(crate) enum Found {
+    Nothing,
+    Alive { since: Time },
+    Ended { since: Time, status: ExitStatus, group: Group },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,6 +137,36 @@ impl Processes {
         None
     }
 
+    /// Nobody supervises any more: what was being made comes to be or not, and stop
+    /// commands are nobody's.
+    pub(crate) fn supervisor_dies(&mut self, now: Time, random: &mut Random) {
+        let mut born = Vec::new();
+        for (run, process) in &mut self.by_run {
+            process.command = false;
+            if process.life == Life::Unborn && random.chance(0.5) {
+                process.life = Life::NeverWas;
+            } else if process.life == Life::Unborn {
+                born.push(*run);
+            }
+        }
+        for run in born {
+            self.is_born(now, run, random);
+        }
+    }
+
+    pub(crate) fn found(&self, run: RunId) -> Found {
+        let Some(process) = self.by_run.get(&run) else { return Found::Nothing };
+        let since = process.born_at;
+        match process.life {
+            Life::Unborn | Life::NeverWas => Found::Nothing,
+            Life::Alive => Found::Alive { since },
+            Life::Ended(status) => {
+                let group = if process.others { Group::Left } else { Group::Empty };
+                Found::Ended { since, status, group }
+            }
+        }
+    }
+
     /// Whether a process of this instance exists or is being made, other than `but`.
     pub(crate) fn occupied(&self, key: &Key, but: RunId) -> bool {
         let mut others = self.by_run.iter().filter(|(run, p)| p.key == *key && **run != but);
@@ -170,6 +208,7 @@ impl Processes {
             command: false,
             released: false,
             extensions: 0,
+            born_at: now,
         };
         self.by_run.insert(run, process);
         if fails {
@@ -301,7 +340,11 @@ impl Processes {
 
     fn is_born(&mut self, now: Time, run: RunId, random: &mut Random) {
         let Some(process) = self.by_run.get_mut(&run) else { return };
+        if process.life != Life::Unborn {
+            return;
+        }
         process.life = Life::Alive;
+        process.born_at = now;
         let temper = process.temper.clone();
         let lifetime = if random.chance(temper.dies_early) {
             random.seconds(0.001, 3.0)

@@ -21,6 +21,7 @@ use kennel_core::{
 
 use crate::account::{Account, Next, SECOND, wanted};
 use crate::checks::PATIENCE;
+use crate::deaths::Adoption;
 use crate::plan;
 use crate::processes::Processes;
 use crate::rolls::Roll;
@@ -43,6 +44,7 @@ pub(crate) struct Rules {
     pub(crate) rolls: Vec<Roll>,
     /// The last run that was to be made.
     pub(crate) last_run: RunId,
+    pub(crate) adoption: Adoption,
 }
 
 impl Rules {
@@ -61,6 +63,7 @@ impl Rules {
             continues: None,
             rolls: Vec::new(),
             last_run: RunId(0),
+            adoption: Adoption::default(),
         }
     }
 

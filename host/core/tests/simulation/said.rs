@@ -36,6 +36,8 @@ impl Rules {
             }
             EventKind::RollFailed { at, kept, .. } => self.roll_failed(now, at, kept)?,
             EventKind::RollEnded { .. } => self.rolls_advance(now),
+            EventKind::Adopted { run } => self.adopts(id, *run)?,
+            EventKind::WentOn { adopted, ended: _ } => self.adoption.told = Some(*adopted),
             EventKind::LeftBehind(names) => self.left_behind.clone_from(names),
             EventKind::Stable { run } => {
                 let stable = self.run(*run).is_some_and(|(_, r)| r.stable);
@@ -44,8 +46,6 @@ impl Rules {
             EventKind::Wanted(..)
             | EventKind::Waiting(_)
             | EventKind::Started { .. }
-            | EventKind::Adopted { .. }
-            | EventKind::WentOn { .. }
             | EventKind::Ready { .. }
             | EventKind::Escalated { .. }
             | EventKind::Stuck { .. }
@@ -107,6 +107,9 @@ impl Rules {
                     | Ready::Checked { timeout: within, .. } => within.max(more) == *timeout,
                     Ready::After(_) => false,
                 };
+                let unheard =
+                    r.restored_at.is_some() && matches!(account.spec.ready, Ready::Reported { .. });
+                let asked = asked && !unheard;
                 (late && asked && r.ready_at.is_none(), false)
             }
             StopReason::Unhealthy(_) => (r.must_stop_for_health() && r.is_up(), false),

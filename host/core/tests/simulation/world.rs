@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use kennel_core::{Core, Effect, EventKind, Health, Input, RunId, StopReason, Time};
+use kennel_core::{Core, Effect, EventKind, Health, Input, Limits, RunId, StopReason, Time};
 
+use crate::deaths::{self, Written};
 use crate::moods::Recoveries;
 use crate::operator::{Hits, Operator};
 use crate::plan::{self, Pace};
@@ -22,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) hits: Hits,
     pub(crate) recoveries: Recoveries,
     pub(crate) turns: Turns,
+    /// How often the supervisor was killed.
+    pub(crate) deaths: u64,
     /// Of the transcript; zero when none was written.
     pub(crate) hash: u64,
 }
@@ -78,6 +81,10 @@ pub(crate) fn live(
         rules: Rules::new(limits),
         processes: Processes::default(),
         operator,
+        written: Written::default(),
+        deadly: if random.chance(0.5) { 0.0 } else { pace.deaths() },
+        limits,
+        seed,
         random,
         now: Time::ZERO,
         outcome: Outcome::default(),
@@ -101,6 +108,11 @@ struct World<'a> {
     rules: Rules,
     processes: Processes,
     operator: Operator,
+    written: Written,
+    /// How likely each step is the last one of a supervisor.
+    deadly: f64,
+    limits: Limits,
+    seed: u64,
     random: Random,
     now: Time,
     outcome: Outcome,
@@ -132,7 +144,59 @@ impl World<'_> {
             if let Some(input) = input {
                 self.give(input)?;
             }
+            if self.rules.exited.is_none() && self.random.chance(self.deadly) {
+                self.die_and_return()?;
+            }
         }
+    }
+
+    /// The supervisor is killed; time passes, and another one goes on.
+    fn die_and_return(&mut self) -> Result<(), String> {
+        self.outcome.deaths += 1;
+        self.written.is_complete(&self.core)?;
+        let restarts_before = deaths::restarts(&self.core);
+        self.write(format_args!("the supervisor is killed"));
+        self.processes.supervisor_dies(self.now, &mut self.random);
+        let returns_at = self.now + deaths::gap(&mut self.random);
+        while let Some(at) = self.processes.next().filter(|at| *at <= returns_at) {
+            self.pass(at);
+            let unheard = self.processes.step(&mut self.random);
+            self.write(format_args!("nobody hears: {unheard:?}"));
+        }
+        self.pass(returns_at);
+        if self.rules.ending.is_some() {
+            let later = self.now + self.random.seconds(0.001, 600.0);
+            self.operator.shut_down_at(later);
+        }
+        let memory = self.written.memory(&self.processes, &mut self.random);
+        let changes = self.random.chance(0.3);
+        let input = if changes {
+            self.operator.change_any(&mut self.random)
+        } else {
+            self.operator.configuration(Vec::new())
+        };
+        let Input::Configure { graph, mut restart } = input else { return Ok(()) };
+        // Otherwise what follows the ends comes first, and the account has it the other way.
+        if deaths::some_ended(&memory) {
+            restart.clear();
+        }
+        self.write(format_args!("another one returns with {memory:?}"));
+        let first_run = self.core.next_run();
+        self.core = Core::new(self.limits, self.seed ^ self.outcome.deaths, first_run);
+        let now = self.now;
+        self.core.handle(now, Input::Restore(memory.clone()));
+        self.core.handle(now, Input::Configure { graph: graph.clone(), restart: restart.clone() });
+        self.rules.restored(now, (&graph, &restart), &memory, &self.core)?;
+        for (key, restarts) in deaths::restarts(&self.core) {
+            let before = restarts_before.get(&key).copied().unwrap_or(0);
+            // One that ended unseen may restart at once.
+            if restarts < before || restarts > before + 1 {
+                return Err(format!("{key:?} had {before} restarts and has {restarts}"));
+            }
+        }
+        self.core.handle(now, Input::Tick);
+        self.perform()?;
+        self.rules.all_adopted()
     }
 
     fn pass(&mut self, to: Time) {
@@ -159,6 +223,12 @@ impl World<'_> {
         if let Some((graph, restart)) = configured {
             self.rules.configured(now, &graph, &restart, &self.core)?;
         }
+        self.perform()
+    }
+
+    /// Does what the core wants done, and holds it against the rules.
+    fn perform(&mut self) -> Result<(), String> {
+        let now = self.now;
         while let Some(event) = self.core.poll_event() {
             let name = event.name.as_deref().unwrap_or("supervisor");
             self.write(format_args!("  {name}: {:?}", event.kind));
@@ -179,6 +249,7 @@ impl World<'_> {
             }
             self.processes.perform(now, effect, &mut self.random);
         }
+        self.written.follow(&mut self.core);
         self.rules.after(now, &self.processes, &self.core)?;
         self.operator.watch(now, &self.core, &mut self.random);
         Ok(())
