@@ -327,6 +327,8 @@ impl Rules {
         match account.next {
             Next::Backoff(from, to) => account.next = Next::Backoff(from, to.max(now + PATIENCE)),
             Next::AtOnce => account.next = Next::Backoff(now, now + PATIENCE),
+            // Another that ended unseen in the same moment wanted the supervisor to end.
+            Next::Free if self.ending.is_some() => return Ok(()),
             Next::Free | Next::Done | Next::Failed | Next::Retry(_) => {
                 return Err(format!("{:?} asks a policy that has nothing to say", account.key));
             }
