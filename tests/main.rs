@@ -36,4 +36,5 @@ mod sockets;
 #[cfg(feature = "plugins")]
 mod stock_checks;
 mod stopping;
+mod strays;
 mod support;

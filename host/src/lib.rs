@@ -56,5 +56,5 @@ mod usage;
 pub use driver::StatusLines;
 pub use handle::{Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use kennel_wasm::Traps;
-pub use status::{Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
+pub use status::{CgroupStatus, Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
 pub use supervisor::{Builder, Ended, Prepared, StartError, Supervisor};

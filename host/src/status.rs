@@ -1,6 +1,7 @@
 //! What a supervisor says of itself and its services.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use kennel_core::{ExitStatus, Health, State, Wanted};
@@ -31,6 +32,23 @@ pub struct SupervisorStatus {
     pub role: Role,
     /// Whether it is on its way to its end.
     pub stopping: bool,
+    /// How processes are found that have left their group.
+    pub cgroups: CgroupStatus,
+}
+
+/// Whether runs have cgroups of their own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CgroupStatus {
+    /// They have.
+    Used {
+        /// The directory that they are made in.
+        place: PathBuf,
+    },
+    /// They have none.
+    Unavailable {
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 /// The place of a supervisor in a failover group.

@@ -15,7 +15,7 @@ use crate::driver::{Driver, Fact, Parts, Place, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
-use crate::os::{Cause, LockError, StateLock};
+use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
 use crate::sinks::{self, Sinks};
 use crate::state::state_id;
@@ -82,6 +82,7 @@ pub struct Builder {
     status_lines: Option<StatusLines>,
     console: Console,
     plugin_traps: Traps,
+    uses_cgroups: bool,
 }
 
 impl Builder {
@@ -105,6 +106,7 @@ impl Builder {
             status_lines: None,
             console: Console::default(),
             plugin_traps: Traps::Checked,
+            uses_cgroups: true,
         })
     }
 
@@ -161,18 +163,36 @@ impl Builder {
         self
     }
 
+    /// Makes no cgroup for any run, also where that is possible. What has left its process
+    /// group is then known by its environment alone.
+    #[must_use]
+    pub fn without_cgroups(mut self) -> Builder {
+        self.uses_cgroups = false;
+        self
+    }
+
     /// Takes the state directory and opens what is in it; nothing is started yet.
     ///
     /// # Errors
     /// When the state directory cannot be used, or another supervisor uses it.
     pub fn prepare(self) -> Result<Prepared, StartError> {
-        let Builder { config, warnings: _, source, status_lines, console, plugin_traps } = self;
+        let Builder {
+            config,
+            warnings: _,
+            source,
+            status_lines,
+            console,
+            plugin_traps,
+            uses_cgroups,
+        } = self;
         let state_dir = config.supervisor.state_dir.clone();
         make_private_dir(&state_dir)
             .map_err(|error| StartError::StateDir { path: state_dir.clone(), error })?;
         let lock = StateLock::acquire(&state_dir)?;
         let state_id = state_id(&state_dir)
             .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
+        let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
+        let cgroups = cgroups.map(Arc::new);
         Place::new(&state_dir).clear();
         let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let (facts, incoming) = mpsc::unbounded_channel();
@@ -221,6 +241,7 @@ impl Builder {
             status_lines,
             seed: seed(),
             state_id,
+            cgroups,
         };
         Ok(Prepared { handle, parts, lock })
     }

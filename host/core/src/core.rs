@@ -145,6 +145,7 @@ impl Core {
             }
             Input::Exited { run, status, group } => self.exited(run, status, group),
             Input::GroupEnded(run) => self.group_ended(run),
+            Input::Swept(run) => self.swept(run),
             Input::StopCommandEnded(run) => self.stop_command_ended(run),
         }
         if std::mem::take(&mut self.is_unsettled) {

@@ -36,7 +36,8 @@ pub enum Effect {
         /// Who gets it.
         to: Recipient,
     },
-    /// Tell when the rest of the group has ended. Answer: `GroupEnded`.
+    /// Tell when the rest of the group has ended. Answer: `GroupEnded` or
+    /// `Swept`.
     WatchGroup {
         /// The run whose main process has ended.
         run: RunId,

@@ -376,9 +376,7 @@ impl fmt::Display for EventKind {
                     Human(*after)
                 )
             }
-            EventKind::Swept { .. } => {
-                f.write_str("processes of its group outlived it and were killed")
-            }
+            EventKind::Swept { .. } => f.write_str("processes that it left behind were ended"),
             EventKind::Stopped => f.write_str("stopped"),
             EventKind::Done => f.write_str("done"),
             EventKind::Backoff { delay, rule, counted } => {

@@ -162,15 +162,24 @@ impl Core {
         let Phase::Stopping(Stopping { main: Some(status), stage, .. }) = &instance.phase else {
             return;
         };
-        let (status, stage) = (*status, *stage);
+        let status = *status;
         match stage {
-            Stage::Killed { .. } => self.tell(id, EventKind::Swept { run }),
+            Stage::Killed { .. } => self.swept(run),
             Stage::Unborn
             | Stage::Announced { .. }
             | Stage::Aborted { .. }
             | Stage::Command { .. }
-            | Stage::Step { .. } => {}
+            | Stage::Step { .. } => self.end_run(id, Cause::Exited(status)),
         }
+    }
+
+    /// After the main process all others have ended, and not all of them as they should.
+    pub(crate) fn swept(&mut self, run: RunId) {
+        let Some(instance) = self.instance_and_run(run) else { return };
+        let id = instance.id;
+        let Phase::Stopping(Stopping { main: Some(status), .. }) = &instance.phase else { return };
+        let status = *status;
+        self.tell(id, EventKind::Swept { run });
         self.end_run(id, Cause::Exited(status));
     }
 

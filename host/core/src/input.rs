@@ -78,6 +78,8 @@ pub enum Input {
     },
     /// After the main process, the rest of its group has ended too.
     GroupEnded(RunId),
+    /// The same, and processes of the run had to be ended that had left its group.
+    Swept(RunId),
     /// The stop command has ended, or could not be run.
     StopCommandEnded(RunId),
 }

@@ -192,6 +192,7 @@ scenarios! {
     start_beside_a_dependency_about_to_stop
     start_during_a_stop
     start_starts_what_is_required
+    strays_are_swept
     stop_command
     stop_command_and_remnants
     stop_command_cut_by_a_second_stop

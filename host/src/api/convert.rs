@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use kennel_core as core;
 
 use super::wire::{
-    Action, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part, PartAction,
-    PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, Sink, Socket, State,
-    Status, Supervisor, SupervisorChange, Wanted,
+    Action, Cgroups, Change, Event, Exit, Health, LogLine, LogsTo, Outcome, Outcomes, Part,
+    PartAction, PartChange, Plan, Plugin, PluginFault, PluginState, PluginUse, Service, Sink,
+    Socket, State, Status, Supervisor, SupervisorChange, Wanted,
 };
 use crate::{config, handle, journal, logs, plugins, sinks, status};
 
@@ -23,7 +23,7 @@ pub(crate) fn time(at: SystemTime) -> String {
 impl From<&status::Status> for Status {
     fn from(status: &status::Status) -> Status {
         let status::Status { supervisor, services } = status;
-        let status::SupervisorStatus { name, pid, version, started_at, role, stopping } =
+        let status::SupervisorStatus { name, pid, version, started_at, role, stopping, cgroups } =
             supervisor;
         Status {
             supervisor: Supervisor {
@@ -33,6 +33,16 @@ impl From<&status::Status> for Status {
                 started_at: time(*started_at),
                 role: role.as_str().to_owned(),
                 stopping: *stopping,
+                cgroups: match cgroups {
+                    status::CgroupStatus::Used { place } => Cgroups {
+                        used: true,
+                        place: Some(place.display().to_string()),
+                        reason: None,
+                    },
+                    status::CgroupStatus::Unavailable { reason } => {
+                        Cgroups { used: false, place: None, reason: Some(reason.clone()) }
+                    }
+                },
             },
             services: services.iter().map(Service::from).collect(),
         }

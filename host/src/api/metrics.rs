@@ -129,7 +129,7 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn supervisor(&self, families: &mut Families<'_>) -> fmt::Result {
-        let SupervisorStatus { name, pid: _, version, started_at, role, stopping } =
+        let SupervisorStatus { name, pid: _, version, started_at, role, stopping, cgroups: _ } =
             &self.status.supervisor;
         let labels: Labels<'_> = vec![
             ("name", name.into()),

@@ -35,6 +35,20 @@ pub struct Supervisor {
     /// Whether it is shutting down.
     #[serde(default)]
     pub stopping: bool,
+    /// Whether runs have cgroups of their own.
+    #[serde(default)]
+    pub cgroups: Cgroups,
+}
+
+/// Whether runs have cgroups of their own, by which what leaves its process group is found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cgroups {
+    /// Whether they have.
+    pub used: bool,
+    /// The directory that they are made in.
+    pub place: Option<String>,
+    /// Why they have none.
+    pub reason: Option<String>,
 }
 
 /// One instance of a service.

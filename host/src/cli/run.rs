@@ -47,6 +47,9 @@ pub(crate) struct RunArgs {
     /// How the supervisor writes what it says of itself, on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
+    /// Make no cgroups for services, also where that is possible
+    #[arg(long)]
+    pub(crate) no_cgroups: bool,
 }
 
 /// `kennel run`
@@ -78,6 +81,9 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
     }
     if let Some(socket) = socket {
         builder = builder.socket(absolute(socket)?);
+    }
+    if args.no_cgroups {
+        builder = builder.without_cgroups();
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (lines, printed) = status_lines();

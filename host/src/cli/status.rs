@@ -150,7 +150,7 @@ pub(super) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::wire::{State, Supervisor, Wanted};
+    use crate::api::wire::{Cgroups, State, Supervisor, Wanted};
 
     fn service(name: &str, state: State, reason: &str) -> Service {
         let up = state == State::Up;
@@ -187,6 +187,7 @@ mod tests {
                 started_at: "2026-11-21T07:00:00.000Z".into(),
                 role: "single".into(),
                 stopping: false,
+                cgroups: Cgroups::default(),
             },
             services: vec![
                 service("web", State::Up, ""),

@@ -14,7 +14,9 @@ use super::{Fact, Facts};
 use crate::checks::Launcher;
 use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, ServiceConfig};
 use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
-use crate::os::{self, Cause, Credentials, Launch, Mark, Output, Process, RunMark, StateId};
+use crate::os::{
+    self, Cause, Cgroup, Cgroups, Credentials, Launch, Mark, Output, Process, RunMark, StateId,
+};
 
 /// What a process is made of. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub(super) struct Job {
     pub(super) run: RunId,
     /// The id of the state directory.
     pub(super) state_id: StateId,
+    /// Where its cgroup is made; none: it has none.
+    pub(super) cgroups: Option<Arc<Cgroups>>,
     pub(super) capture: Capture,
     /// Where its notification socket goes.
     pub(super) place: Arc<Place>,
@@ -54,6 +58,7 @@ pub(crate) struct Made {
     pub(super) process: Process,
     pub(super) ears: Ears,
     pub(super) job: Job,
+    pub(super) cgroup: Option<Cgroup>,
 }
 
 impl Made {
@@ -72,6 +77,9 @@ impl Made {
     pub(super) fn kill(self) {
         // It can only be gone already.
         let _ = self.process.signal_group(Signal::KILL.number());
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
     }
 }
 
@@ -94,11 +102,36 @@ pub(super) fn make(job: Job, sockets: Option<(Held, Company)>) -> Result<Made, S
     }
     attach_output(&mut launch, &job)?;
     let ears = notify::attach(&mut launch, &job)?;
-    let process = os::spawn(launch).map_err(|error| match error.hint() {
-        Some(hint) => format!("{error} ({hint})"),
-        None => error.to_string(),
-    })?;
-    Ok(Made { process, ears, job })
+    let cgroup = enter_cgroup(&mut launch, &job);
+    match os::spawn(launch) {
+        Ok(process) => Ok(Made { process, ears, job, cgroup }),
+        Err(error) => {
+            if let Some(cgroup) = cgroup {
+                cgroup.remove();
+            }
+            Err(match error.hint() {
+                Some(hint) => format!("{error} ({hint})"),
+                None => error.to_string(),
+            })
+        }
+    }
+}
+
+/// Makes the cgroup of the run. Without one the run is known by its group and its mark.
+fn enter_cgroup(launch: &mut Launch, job: &Job) -> Option<Cgroup> {
+    let cgroup = job.cgroups.as_ref()?.make(&job.name, job.run.0);
+    let entered = cgroup.and_then(|cgroup| Ok((cgroup.entrance()?, cgroup)));
+    match entered {
+        Ok((entrance, cgroup)) => {
+            launch.cgroup = Some(entrance);
+            Some(cgroup)
+        }
+        Err(error) => {
+            let cause = Cause::from_io(&error);
+            tracing::warn!(service = &*job.name, "it runs without a cgroup of its own: {cause}");
+            None
+        }
+    }
 }
 
 /// Makes the process of the stop command, which is told the main process as `MAINPID`.

@@ -30,6 +30,7 @@ mod runs;
 mod scale;
 mod snapshot;
 mod sockets;
+mod strays;
 mod waiters;
 
 use std::collections::HashMap;
@@ -45,7 +46,7 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::os::StateId;
+use crate::os::{Cgroups, NoCgroups, StateId};
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
@@ -60,6 +61,7 @@ use reload::{Loaded, Reads};
 use runs::Runs;
 use scale::Scaled;
 use sockets::Sockets;
+use strays::Swept;
 use waiters::{Goal, Waiters};
 
 /// How long event sinks may take for the last events; the rest comes at the next start.
@@ -78,6 +80,8 @@ pub(crate) enum Fact {
     Loaded(Loaded),
     /// What a configuration wants of plugins is loaded and tried.
     Prepared(Loaded, crate::plugins::Prepared),
+    /// After the main process of the run nothing of it is left; these had left its group.
+    RestEnded(RunId, Vec<Swept>),
     /// The run has said something of itself.
     Notified(RunId, Heard),
     /// The run has closed the descriptor of this number, on which it was to say that it is
@@ -112,6 +116,8 @@ pub(crate) struct Parts {
     pub(crate) seed: u64,
     /// The id of the state directory.
     pub(crate) state_id: StateId,
+    /// Where cgroups of runs are made, if they can be.
+    pub(crate) cgroups: Result<Arc<Cgroups>, NoCgroups>,
 }
 
 /// Where the configuration came from, to read it again.
@@ -202,6 +208,7 @@ impl Driver {
             status_lines,
             seed,
             state_id,
+            cgroups,
         } = parts;
         // Every run has at least one event, so the number of the next event is above
         // every run that was ever named here.
@@ -211,7 +218,7 @@ impl Driver {
             core,
             clock: Clock::start(),
             definitions: HashMap::new(),
-            runs: Runs::default(),
+            runs: Runs::new(cgroups),
             sockets: Sockets::default(),
             place: Arc::new(Place::new(&config.supervisor.state_dir)),
             state_id,
@@ -348,10 +355,18 @@ impl Driver {
         });
         let (capture, facts, place) =
             (self.capture.clone(), self.facts.clone(), self.place.clone());
-        let state_id = self.state_id;
         let told = facts.clone();
-        let job =
-            launch::Job { definition, name, index, run, state_id, capture, place, facts: told };
+        let job = launch::Job {
+            definition,
+            name,
+            index,
+            run,
+            state_id: self.state_id,
+            cgroups: self.runs.cgroups().ok().cloned(),
+            capture,
+            place,
+            facts: told,
+        };
         let make = move || {
             let made = launch::make(job, sockets);
             // Without a receiver there is no supervisor any more that could stop it.
@@ -398,6 +413,13 @@ impl Driver {
             Fact::Input(input) => self.tell_core(input),
             Fact::Loaded(loaded) => self.take_loaded(loaded),
             Fact::Prepared(loaded, prepared) => self.take_prepared(loaded, prepared),
+            Fact::RestEnded(run, swept) if swept.is_empty() => {
+                self.tell_core(Input::GroupEnded(run));
+            }
+            Fact::RestEnded(run, swept) => {
+                self.news.will_be_swept(run, swept);
+                self.tell_core(Input::Swept(run));
+            }
             Fact::Notified(run, heard) => self.take_notified(run, heard),
             Fact::WordClosed(run, number) => self.take_closed(run, number),
             Fact::Log(fact) => self.news.log_fact(&fact),
@@ -494,7 +516,14 @@ impl Driver {
         .await;
         self.take_last_facts();
         let sockets = std::mem::take(&mut self.sockets);
-        aside(move || sockets.close_all()).await;
+        let cgroups = self.runs.cgroups().ok().cloned();
+        aside(move || {
+            sockets.close_all();
+            if let Some(cgroups) = cgroups {
+                cgroups.remove();
+            }
+        })
+        .await;
         self.news.supervisor_stopped(code);
         self.sinks.finish(LAST_EVENTS).await;
         let plugins = self.plugins.clone();
@@ -525,6 +554,7 @@ impl Driver {
                 Fact::Plugin(fact) => self.news.plugin_fact(&fact),
                 Fact::Made(_, Err(_))
                 | Fact::Input(_)
+                | Fact::RestEnded(..)
                 | Fact::Notified(..)
                 | Fact::WordClosed(..)
                 | Fact::Loaded(_)

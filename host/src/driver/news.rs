@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kennel_core::{
-    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Missed, Origin, State,
-    StopReason, View,
+    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Missed, Origin, RunId,
+    State, StopReason, View,
 };
 use kennel_wasm::model::Severity;
 use serde_json::{Map, Value, json};
 
 use super::notify::{Hearsay, Ignored};
 use super::runs::Runs;
+use super::strays::Swept;
 use super::{Source, StatusLines};
 use crate::config::{ConfigErrors, Plan};
 use crate::journal::{Journal, NewRecord};
@@ -33,6 +34,8 @@ pub(crate) struct News {
     /// than until the shutdown begins, and is news all the same.
     failed: HashSet<InstanceId>,
     facts: HashMap<InstanceId, Facts>,
+    /// What the next event of this run that says so is about.
+    swept: Option<(RunId, Vec<Swept>)>,
 }
 
 /// What events said of an instance that its view does not keep.
@@ -55,6 +58,7 @@ impl News {
             touched: HashMap::new(),
             failed: HashSet::new(),
             facts: HashMap::new(),
+            swept: None,
         }
     }
 
@@ -106,9 +110,19 @@ impl News {
         self.append(kind, Some(name.to_owned()), message, attributes);
     }
 
+    /// The core is about to say that these were swept.
+    pub(super) fn will_be_swept(&mut self, run: RunId, swept: Vec<Swept>) {
+        self.swept = Some((run, swept));
+    }
+
     pub(super) fn publish(&mut self, event: &Event, runs: &Runs) {
         let service = event.name.as_ref().map(ToString::to_string);
         let mut message = event.kind.to_string();
+        let mut attributes = attributes(&event.kind, runs);
+        if let EventKind::Swept { run } = event.kind {
+            let swept = self.swept.take_if(|(of, _)| *of == run).map(|(_, swept)| swept);
+            tell_swept(&swept.unwrap_or_default(), &mut message, &mut attributes);
+        }
         if let (EventKind::Ended { run, cause, .. }, Some(id)) = (&event.kind, event.instance) {
             message.extend(self.hearsay(id).ended(*run, cause).map(|hint| format!("; {hint}")));
         }
@@ -122,7 +136,7 @@ impl News {
         } else {
             self.log_service(event.name.as_deref(), &event.kind, &message);
         }
-        self.append(event.kind.name(), service, message, attributes(&event.kind, runs));
+        self.append(event.kind.name(), service, message, attributes);
     }
 
     fn count(&mut self, id: InstanceId, kind: &EventKind, message: &str) {
@@ -365,6 +379,20 @@ fn stop_word(reason: &StopReason) -> &'static str {
 
 fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+/// Lists what had left the group.
+fn tell_swept(swept: &[Swept], message: &mut String, attributes: &mut Attributes) {
+    let mut separator = ": ";
+    for Swept { pid, command, signal, .. } in swept {
+        let how = signal.map_or("by itself".to_owned(), |signal| signal.to_string());
+        message.push_str(&format!("{separator}{command} (pid {pid}, {how})"));
+        separator = ", ";
+    }
+    let list = swept.iter().map(|Swept { pid, command, signal, .. }| {
+        json!({"pid": pid, "command": command, "signal": signal.map(|signal| signal.to_string())})
+    });
+    attributes.insert("processes".to_owned(), list.collect());
 }
 
 fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {

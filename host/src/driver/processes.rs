@@ -145,6 +145,16 @@ impl Processes {
         self.named.borrow().all.is_empty() && is_nobody(&self.spawned.signal_group(0))
     }
 
+    /// The groups that its signals go to.
+    pub(super) fn groups(&self) -> HashSet<i32> {
+        let named = self.named.borrow();
+        let groups = named
+            .all
+            .iter()
+            .flat_map(|Member { process, group }| [*group, process.group()].into_iter().flatten());
+        groups.chain([self.spawned.pid()]).collect()
+    }
+
     /// The sessions that its processes are in.
     pub(super) fn sessions(&self) -> Vec<i32> {
         let named = self.named.borrow();

@@ -14,10 +14,11 @@ use super::launch::{Job, Made};
 use super::notify::{self, Flush, Said};
 use super::processes::Processes;
 use super::progress::Streak;
+use super::strays::{Haunts, Strays, haunts_of_our_runs};
 use super::{Fact, Facts, launch};
 use crate::checks::{Launcher, Unresolved, Window};
 use crate::lookup::Lookup;
-use crate::os::{Process, proc};
+use crate::os::{Cgroups, NoCgroups, Process, proc};
 use crate::plugins::Slot;
 
 /// How often a group is looked at whose main process has ended: soon at first, since
@@ -31,19 +32,16 @@ const EXIT_POLL: Duration = Duration::from_millis(200);
 pub(crate) struct Runs {
     runs: HashMap<RunId, Run>,
     groups: Groups,
+    haunts: Haunts,
+    cgroups: Result<Arc<Cgroups>, NoCgroups>,
 }
 
 /// The process groups with a member that runs; none without `/proc`.
 type Groups = Lookup<Option<HashSet<i32>>>;
 
-impl Default for Runs {
-    fn default() -> Runs {
-        Runs { runs: HashMap::new(), groups: Lookup::new(|| proc::living_groups().ok()) }
-    }
-}
-
 struct Run {
     processes: Arc<Processes>,
+    strays: Strays,
     job: Job,
     said: Said,
     /// Keeps the listener of its notification socket at work.
@@ -68,17 +66,34 @@ pub(super) struct CheckMemory {
 }
 
 impl Runs {
+    pub(super) fn new(cgroups: Result<Arc<Cgroups>, NoCgroups>) -> Runs {
+        let groups = Lookup::new(|| proc::living_groups().ok());
+        Runs { runs: HashMap::new(), groups, haunts: haunts_of_our_runs(), cgroups }
+    }
+
+    /// Where cgroups of runs are made, or why there are none.
+    pub(super) fn cgroups(&self) -> Result<&Arc<Cgroups>, &NoCgroups> {
+        self.cgroups.as_ref()
+    }
+
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
-        let Made { process, ears, job } = made;
+        let Made { process, ears, job, cgroup } = made;
         let flush = notify::listen(&job, process.pid(), ears);
         let processes = Arc::new(Processes::new(process, job.mark()));
+        let strays = Strays::new(job.mark(), cgroup, self.haunts.clone());
+        let rest = Rest {
+            processes: processes.clone(),
+            strays: strays.clone(),
+            groups: self.groups.clone(),
+        };
         let watched = Watched { processes: processes.clone(), flush: flush.clone() };
-        tokio::spawn(wait_for_exit(run, watched, self.groups.clone(), facts.clone()));
+        tokio::spawn(wait_for_exit(run, watched, rest, facts.clone()));
         let said = Said::default();
         let (group_watch, stop_command) = (None, None);
         let (checks, memories) = (JoinSet::new(), HashMap::new());
         let entry = Run {
             processes,
+            strays,
             job,
             said,
             _flush: flush,
@@ -145,16 +160,18 @@ impl Runs {
     pub(super) fn signal_group(&self, run: RunId, signal: Signal) {
         if let Some(run) = self.runs.get(&run) {
             report(run, signal, run.processes.signal_group(signal.number()));
+            run.strays.signal(signal, run.processes.groups());
         }
     }
 
     pub(super) fn watch_group(&mut self, id: RunId, facts: &Facts) {
         if let Some(run) = self.runs.get_mut(&id) {
-            let (processes, facts) = (run.processes.clone(), facts.clone());
-            let groups = self.groups.clone();
+            let (processes, strays) = (run.processes.clone(), run.strays.clone());
+            let rest = Rest { processes, strays, groups: self.groups.clone() };
+            let facts = facts.clone();
             run.group_watch = Some(tokio::spawn(async move {
-                wait_for_group(&processes, &groups).await;
-                let _ = facts.send(Fact::Input(Input::GroupEnded(id)));
+                rest.wait().await;
+                let _ = facts.send(Fact::RestEnded(id, rest.strays.swept()));
             }));
         }
     }
@@ -184,6 +201,34 @@ impl Runs {
                 watch.abort();
             }
             run.processes.release();
+            run.strays.release();
+        }
+    }
+}
+
+/// What is left of a run when its main process has ended.
+struct Rest {
+    processes: Arc<Processes>,
+    strays: Strays,
+    groups: Groups,
+}
+
+impl Rest {
+    /// All that wait for their groups look through `/proc` together.
+    async fn is_left(&self) -> bool {
+        let processes = &self.processes;
+        // Most groups are empty by now, and the kernel says so without a look at /proc.
+        let has_group = !processes.are_gone()
+            && processes.alive_among(self.groups.ask().await.as_ref().as_ref());
+        // Strays are looked for in any case: they get their signals with the group.
+        self.strays.look(processes.groups()).await || has_group
+    }
+
+    async fn wait(&self) {
+        let mut pause = GROUP_POLL_FIRST;
+        while self.is_left().await {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(GROUP_POLL_MAX);
         }
     }
 }
@@ -204,12 +249,11 @@ struct Watched {
     flush: Option<Flush>,
 }
 
-async fn wait_for_exit(run: RunId, watched: Watched, groups: Groups, facts: Facts) {
+async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, facts: Facts) {
     let status = watched.main_exit(run).await;
-    let processes = &watched.processes;
-    // Most groups are empty by now, and the kernel says so without a look at /proc.
-    let is_empty = processes.are_gone() || !group_alive(processes, &groups).await;
-    let group = if is_empty { Group::Empty } else { Group::Left };
+    // Strays that have ended meanwhile are still to be told of.
+    let is_left = rest.is_left().await || !rest.strays.swept().is_empty();
+    let group = if is_left { Group::Left } else { Group::Empty };
     let _ = facts.send(Fact::Input(Input::Exited { run, status, group }));
 }
 
@@ -280,19 +324,6 @@ async fn exit_status(run: RunId, process: &Process) -> ExitStatus {
             }
         }
     }
-}
-
-async fn wait_for_group(processes: &Processes, groups: &Groups) {
-    let mut pause = GROUP_POLL_FIRST;
-    while group_alive(processes, groups).await {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(GROUP_POLL_MAX);
-    }
-}
-
-/// All that wait for their groups look through `/proc` together.
-async fn group_alive(processes: &Processes, groups: &Groups) -> bool {
-    processes.alive_among(groups.ask().await.as_ref().as_ref())
 }
 
 /// Kills the group of a stop command that is not let finish.

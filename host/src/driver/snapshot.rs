@@ -10,7 +10,7 @@ use super::news::News;
 use super::runs::Runs;
 use super::sockets::Sockets;
 use crate::config::{Config, LogTarget, ServiceConfig};
-use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
+use crate::status::{CgroupStatus, Role, ServiceStatus, Status, SupervisorStatus};
 
 pub(super) fn status(
     view: View<'_>,
@@ -38,6 +38,10 @@ pub(super) fn status(
             started_at: clock.started_at,
             role: Role::Single,
             stopping: view.course() == kennel_core::Course::ShuttingDown,
+            cgroups: match runs.cgroups() {
+                Ok(cgroups) => CgroupStatus::Used { place: cgroups.place().to_owned() },
+                Err(why) => CgroupStatus::Unavailable { reason: why.to_string() },
+            },
         },
     }
 }

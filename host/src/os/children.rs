@@ -82,7 +82,12 @@ pub(super) fn between_births<T>(sweep: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -
         Err(TryLockError::Poisoned(birth)) => birth.into_inner(),
         Err(TryLockError::WouldBlock) => return None,
     };
-    Some(sweep(&|pid| lock(&TABLE).known.contains_key(&pid)))
+    Some(sweep(&is_known))
+}
+
+/// Whether the child with this number is a run, or was started beside one.
+pub(super) fn is_known(pid: i32) -> bool {
+    lock(&TABLE).known.contains_key(&pid)
 }
 
 /// Takes over a running child that nobody holds any more.
@@ -109,10 +114,6 @@ mod tests {
 
     // Numbers beyond pid_max, so that no real child is meant.
     const PID: i32 = i32::MAX - 7;
-
-    fn is_known(pid: i32) -> bool {
-        lock(&TABLE).known.contains_key(&pid)
-    }
 
     #[test]
     fn an_entry_lasts_as_long_as_its_holder_and_not_longer_than_a_newer_one() {

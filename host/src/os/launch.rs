@@ -44,6 +44,9 @@ pub struct Launch {
     pub stdout: Output,
     /// Where standard error goes.
     pub stderr: Output,
+    /// The cgroup that it enters before anything else, by
+    /// [`Cgroup::entrance`](super::Cgroup::entrance).
+    pub cgroup: Option<OwnedFd>,
     /// More descriptors that the process is given.
     pub inherit: Vec<Inherited>,
 }
@@ -63,6 +66,7 @@ impl Launch {
             oom_score_adj: None,
             stdout: Output::Null,
             stderr: Output::Null,
+            cgroup: None,
             inherit: Vec::new(),
         }
     }

@@ -18,6 +18,7 @@
 pub mod proc;
 
 mod cause;
+mod cgroup;
 mod children;
 mod credentials;
 mod fds;
@@ -36,12 +37,14 @@ mod rlimit;
 mod socket_file;
 mod spawn;
 mod spawn_error;
+mod strays;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
 pub use cause::Cause;
+pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use credentials::{Credentials, CredentialsError};
 pub use fds::{open_count, original_nofile, raise_nofile};
 pub use held_socket::{HeldSocket, ListenError, SocketAddress, SocketOptions};
@@ -57,4 +60,5 @@ pub use rlimit::{Resource, Rlimit, UNLIMITED};
 pub(crate) use socket_file::{InTheWay, SocketFile, clear as clear_socket};
 pub use spawn::{spawn, spawn_with};
 pub use spawn_error::{SpawnError, Step};
+pub use strays::{Among, Stray, strays, strays_of};
 pub use wait::ExitStatus;

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::children;
 use super::proc;
-use super::wait::{Child, ExitStatus, Patience, Zombie, wait};
+use super::wait::{Child, ExitStatus, Patience, Zombie, reaps, wait};
 
 /// An orphan that has ended and was reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,21 @@ fn children_of_ours() -> io::Result<Vec<i32>> {
         let all = proc::processes()?;
         Ok(all.into_iter().filter(|one| one.parent == own).map(|one| one.pid).collect())
     })
+}
+
+/// All children of ours. The kernel's list may leave one out when another one is reaped
+/// while it is read (`proc_tid_children(5)`), so it counts only when none was.
+pub(super) fn children_for_sure() -> io::Result<Vec<i32>> {
+    for _ in 0..TRIES {
+        let before = reaps();
+        let Ok(children) = listed_children() else { break };
+        if before.is_some() && reaps() == before {
+            return Ok(children);
+        }
+    }
+    let own = Pid::this().as_raw();
+    let all = proc::processes()?;
+    Ok(all.into_iter().filter(|one| one.parent == own).map(|one| one.pid).collect())
 }
 
 fn listed_children() -> io::Result<Vec<i32>> {

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) nice: Option<i32>,
     pub(super) oom_score_adj: Option<Vec<u8>>,
     pub(super) identity: Option<Identity>,
+    /// `cgroup.procs` of the cgroup to enter.
+    pub(super) cgroup: Option<c_int>,
     pub(super) descriptors: Vec<Placed>,
     /// One more than the highest number given.
     pub(super) first_free: c_int,
@@ -137,6 +139,7 @@ impl Plan {
             nice: launch.nice,
             oom_score_adj: launch.oom_score_adj.map(|score| score.to_string().into_bytes()),
             identity: identity(launch),
+            cgroup: launch.cgroup.as_ref().map(AsRawFd::as_raw_fd),
             first_free: numbers.last().map_or(0, |last| last + 1),
             closed: gaps(&numbers),
             descriptors,
@@ -155,6 +158,7 @@ impl Plan {
         let (uid, gid) = self.identity.as_ref().map_or((0, 0), |who| (who.uid, who.gid));
         let step = match at {
             At::Session => Step::Session,
+            At::Cgroup => Step::Cgroup,
             At::Descriptor => Step::Descriptor(index),
             At::CloseRest => Step::CloseRest,
             At::OomScoreAdj => {

@@ -12,6 +12,8 @@ use nix::unistd::{SysconfVar, sysconf};
 pub struct Stat {
     /// The number of the process.
     pub pid: i32,
+    /// The name of the program it executed, up to 15 bytes (`comm`).
+    pub command: String,
     /// One letter: `R` running, `S` sleeping, `Z` zombie, `X` dead, and others.
     pub state: u8,
     /// The number of the parent.
@@ -38,10 +40,10 @@ impl Stat {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         // The name may hold spaces and parentheses, so the last one ends it.
         let (head, tail) = text.rsplit_once(')')?;
-        let pid = head.split_once(' ')?.0.parse().ok()?;
+        let (pid, command) = head.split_once(" (")?;
         // From here on index 0 is field 3 of the page.
         let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
         let unsigned = |index: usize| fields.get(index)?.parse::<u64>().ok();
@@ -49,7 +51,8 @@ impl Stat {
         let id = |index: usize| fields.get(index)?.parse::<i32>().ok();
         let waited_for = signed(13)?.saturating_add(signed(14)?);
         Some(Self {
-            pid,
+            pid: pid.parse().ok()?,
+            command: command.to_owned(),
             state: *fields.first()?.as_bytes().first()?,
             parent: id(1)?,
             group: id(2)?,
@@ -279,7 +282,8 @@ mod tests {
         let text = "42 (a) b (c) S 7 42 41 0 -1 4194560 1 2 3 4 50 60 7 8 20 0 3 0 9001 \
                     2703360 250 18446744073709551615 1";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.pid, stat.state, stat.parent), (42, b'S', 7));
+        assert_eq!((stat.pid, &*stat.command), (42, "a) b (c"));
+        assert_eq!((stat.state, stat.parent), (b'S', 7));
         assert_eq!((stat.group, stat.session, stat.threads), (42, 41, 3));
         assert_eq!((stat.cpu_ticks, stat.start_time, stat.rss_pages), (125, 9001, 250));
         assert_eq!(Stat::parse("42 (short) S 1"), None);

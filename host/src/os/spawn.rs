@@ -141,6 +141,7 @@ type Refusal = (At, c_int);
 #[repr(i32)]
 pub(super) enum At {
     Session = 1,
+    Cgroup,
     Descriptor,
     CloseRest,
     OomScoreAdj,
@@ -154,8 +155,9 @@ pub(super) enum At {
 }
 
 impl At {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Session,
+        Self::Cgroup,
         Self::Descriptor,
         Self::CloseRest,
         Self::OomScoreAdj,
@@ -189,6 +191,11 @@ fn set_up_and_execute(plan: &Plan) -> Result<Infallible, Refusal> {
     // SAFETY: as `system` asks: this is the child, the pointers are the plan's.
     let call = |at, number, a, b, c, d| unsafe { system(at, number, [a, b, c, d]) };
     call(At::Session, libc::SYS_setsid, 0, 0, 0, 0)?;
+    if let Some(procs) = plan.cgroup {
+        // 0 means who writes it.
+        let own = c"0".as_ptr().expose_provenance();
+        call(At::Cgroup, libc::SYS_write, procs as usize, own, 1, 0)?;
+    }
     default_signals();
     place_descriptors(plan)?;
     if let Some(score) = &plan.oom_score_adj {

@@ -61,6 +61,8 @@ pub enum Step {
     Create,
     /// A session of its own, `setsid(2)`.
     Session,
+    /// Entering the cgroup of its run, `cgroups(7)`.
+    Cgroup,
     /// The score of the out-of-memory killer.
     OomScoreAdj(i32),
     /// The scheduling priority.
@@ -96,6 +98,7 @@ impl fmt::Display for Step {
             Self::OpenNull => f.write_str("open \"/dev/null\""),
             Self::Create => f.write_str("create a process"),
             Self::Session => f.write_str("start a session"),
+            Self::Cgroup => f.write_str("enter the cgroup of the run"),
             Self::OomScoreAdj(score) => write!(f, "set oom_score_adj to {score}"),
             Self::Nice(nice) => write!(f, "set nice to {nice}"),
             Self::Descriptor(number) => write!(f, "give the process descriptor {number}"),
@@ -143,6 +146,7 @@ impl Step {
             }
             Self::OpenNull
             | Self::Session
+            | Self::Cgroup
             | Self::Descriptor(_)
             | Self::CloseRest
             | Self::Groups

@@ -6,6 +6,8 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
 use nix::errno::Errno;
 
 /// How a process ended.
@@ -50,6 +52,22 @@ impl ExitStatus {
     }
 }
 
+/// A child may be reaped as long as this exists.
+struct Reap;
+
+impl Reap {
+    fn begin() -> Reap {
+        REAPS_BEGUN.fetch_add(1, SeqCst);
+        Reap
+    }
+}
+
+impl Drop for Reap {
+    fn drop(&mut self) {
+        REAPS_ENDED.fetch_add(1, SeqCst);
+    }
+}
+
 /// The child that is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Child<'fd> {
@@ -77,6 +95,16 @@ pub(super) enum Patience {
     Block,
 }
 
+static REAPS_BEGUN: AtomicU64 = AtomicU64::new(0);
+static REAPS_ENDED: AtomicU64 = AtomicU64::new(0);
+
+/// How often a child was reaped, or might have been; none while that is under way.
+pub(super) fn reaps() -> Option<u64> {
+    // Read in this order, so that equal means none was under way in between.
+    let ended = REAPS_ENDED.load(SeqCst);
+    (REAPS_BEGUN.load(SeqCst) == ended).then_some(ended)
+}
+
 /// The status of a child, or `None` while it runs.
 ///
 /// # Errors
@@ -91,8 +119,9 @@ pub(super) fn wait(
         Child::Pid(pid) => (libc::P_PID, pid),
     };
     let mut flags = libc::WEXITED;
+    let mut _reap = None;
     match zombie {
-        Zombie::Reap => {}
+        Zombie::Reap => _reap = Some(Reap::begin()),
         Zombie::Keep => flags |= libc::WNOWAIT,
     }
     match patience {

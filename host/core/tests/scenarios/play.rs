@@ -269,6 +269,7 @@ impl Stage {
             | Input::HealthChanged(..)
             | Input::PolicyDecided { .. }
             | Input::GroupEnded(_)
+            | Input::Swept(_)
             | Input::Notified(..)
             | Input::StopCommandEnded(_) => unreachable!("no assumption brings about {input:?}"),
         };
@@ -409,6 +410,7 @@ impl Stage {
                 Input::Exited { run: self.run(run), status, group }
             }
             ["group", "ended", run] => Input::GroupEnded(self.run(run)),
+            ["swept", run] => Input::Swept(self.run(run)),
             _ => panic!("no command {command:?}"),
         }
     }
@@ -478,6 +480,7 @@ pub(crate) fn about(input: &Input) -> Option<RunId> {
         | Input::PolicyDecided { run, .. }
         | Input::Exited { run, .. }
         | Input::GroupEnded(run)
+        | Input::Swept(run)
         | Input::StopCommandEnded(run) => Some(*run),
         Input::Tick
         | Input::Restore(_)

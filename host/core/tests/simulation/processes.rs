@@ -98,6 +98,11 @@ pub(crate) struct Processes {
     pub(crate) moods: Moods,
 }
 
+/// What was left of a run has ended; some of it may have had to be swept.
+fn rest_ended(run: RunId, random: &mut Random) -> Input {
+    if random.chance(0.3) { Input::Swept(run) } else { Input::GroupEnded(run) }
+}
+
 impl Processes {
     pub(crate) fn next(&self) -> Option<Time> {
         self.queue.peek().map(|Reverse(entry)| entry.at)
@@ -247,7 +252,8 @@ impl Processes {
                 if let Some(process) = self.by_run.get_mut(&run) {
                     process.watched = true;
                     if !process.others {
-                        self.report(now, Input::GroupEnded(run), random);
+                        let ended = rest_ended(run, random);
+                        self.report(now, ended, random);
                     }
                 }
             }
@@ -399,7 +405,8 @@ impl Processes {
             return;
         }
         if process.watched {
-            self.report(now, Input::GroupEnded(run), random);
+            let ended = rest_ended(run, random);
+            self.report(now, ended, random);
         }
     }
 

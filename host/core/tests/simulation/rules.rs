@@ -158,7 +158,7 @@ impl Rules {
                 let in_backoff = state == Some(State::Backoff);
                 self.policy_answered(now, *instance, *run, answer, in_backoff);
             }
-            Input::GroupEnded(_) | Input::StopCommandEnded(_) => {}
+            Input::GroupEnded(_) | Input::Swept(_) | Input::StopCommandEnded(_) => {}
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::journal::{Journal, JournalOptions, NewRecord};
 use crate::logs::{Capture, CaptureOptions, Console, Logs};
 use crate::plugins::Plugins;
 use crate::sinks::SinkStates;
-use crate::status::{Role, ServiceStatus, Status, SupervisorStatus};
+use crate::status::{CgroupStatus, Role, ServiceStatus, Status, SupervisorStatus};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
@@ -206,6 +206,7 @@ fn status() -> Status {
             started_at: at,
             role: Role::Single,
             stopping: false,
+            cgroups: CgroupStatus::Unavailable { reason: "switched off".into() },
         },
         services: vec![
             service("web/0", "web", State::Up),

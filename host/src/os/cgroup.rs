@@ -1,0 +1,284 @@
+//! A control group for each run, where the kernel lets us make them (`cgroups(7)`, v2).
+//!
+//! ```text
+//!   own cgroup ─┬─ (the supervisor)
+//!               └─ kennel-5f0c3a9be1d27784 ─┬─ web.17
+//!                                           └─ db.18
+//! ```
+//!
+//! A process cannot leave the group that it was born in, whatever it does with sessions
+//! and environments, so what is left of a run is known with one read, and is killed with
+//! one write (`cgroup.kill`, Linux 5.14; before that each process, with the group frozen).
+//!
+//! Groups are made below the supervisor's own one, where that is ours to write: as root,
+//! or as a user to whom it was delegated (systemd's `Delegate=`). The place is told by the
+//! id of the state directory, so that the next supervisor finds it. Nothing else in the
+//! hierarchy is touched, and the supervisor stays where it is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use super::mark::StateId;
+use super::process::signal_exactly;
+use super::{Cause, proc};
+
+/// The place where cgroups of runs are made.
+#[derive(Debug)]
+pub struct Cgroups {
+    place: PathBuf,
+}
+
+/// Why there are no cgroups for runs.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCgroups {
+    /// The kernel has none, or nobody has mounted them.
+    #[error("no cgroup v2 hierarchy is mounted")]
+    NotMounted,
+    /// What `/proc` says of our own cgroup cannot be read, or is outside of what is mounted.
+    #[error("the supervisor's own cgroup cannot be seen from here")]
+    Hidden,
+    /// Ours cannot be written: it was not delegated to us.
+    #[error("\"{}\" cannot be written: {cause}", path.display())]
+    NotOurs {
+        /// The supervisor's own cgroup.
+        path: PathBuf,
+        /// What the system said.
+        cause: Cause,
+    },
+    /// Ours holds threads, not processes.
+    #[error("\"{}\" is a threaded cgroup", path.display())]
+    Threaded {
+        /// The supervisor's own cgroup.
+        path: PathBuf,
+    },
+    /// It was asked not to use them.
+    #[error("switched off")]
+    Off,
+}
+
+impl Cgroups {
+    /// Finds out whether cgroups can be made here, and makes the place for them.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn find(state: StateId) -> Result<Cgroups, NoCgroups> {
+        let mounts =
+            fs::read_to_string("/proc/self/mountinfo").map_err(|_| NoCgroups::NotMounted)?;
+        let (mounted_at, root) = mount(&mounts).ok_or(NoCgroups::NotMounted)?;
+        let own = fs::read_to_string("/proc/self/cgroup").map_err(|_| NoCgroups::Hidden)?;
+        let own = own_path(&own).ok_or(NoCgroups::Hidden)?;
+        let below = Path::new(own).strip_prefix(&root).map_err(|_| NoCgroups::Hidden)?;
+        Cgroups::below(mounted_at.join(below), state)
+    }
+
+    fn below(own: PathBuf, state: StateId) -> Result<Cgroups, NoCgroups> {
+        let not_ours = |path: &Path, cause| NoCgroups::NotOurs { path: path.to_owned(), cause };
+        // To move a process both groups and the one above them must be ours to write.
+        let procs = own.join("cgroup.procs");
+        access(&procs, AccessFlags::W_OK).map_err(|errno| not_ours(&procs, Cause(errno)))?;
+        let place = own.join(format!("kennel-{state}"));
+        match fs::create_dir(&place) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(not_ours(&own, Cause::from_io(&error))),
+        }
+        let cgroups = Cgroups { place };
+        // The hierarchy's root has no type, and only children of threaded groups have another.
+        match fs::read_to_string(cgroups.place.join("cgroup.type")) {
+            Ok(kind) if kind.trim_end() == "domain" => {}
+            Ok(_) | Err(_) => {
+                cgroups.remove();
+                return Err(NoCgroups::Threaded { path: own });
+            }
+        }
+        cgroups.clear();
+        Ok(cgroups)
+    }
+
+    /// Where they are made.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Makes the cgroup of a run. One that was left by this name is used again.
+    ///
+    /// # Errors
+    /// Those of `mkdir(2)`.
+    pub fn make(&self, instance: &str, run: u64) -> io::Result<Cgroup> {
+        let cgroup = self.named(instance, run);
+        match fs::create_dir(&cgroup.path) {
+            Ok(()) => Ok(cgroup),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(cgroup),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The cgroup that an earlier supervisor made for a run; none when there is none.
+    #[must_use]
+    pub fn existing(&self, instance: &str, run: u64) -> Option<Cgroup> {
+        Some(self.named(instance, run)).filter(|cgroup| cgroup.path.is_dir())
+    }
+
+    fn named(&self, instance: &str, run: u64) -> Cgroup {
+        // No name of an instance has an "@" in it, and every directory name may.
+        Cgroup { path: self.place.join(format!("{}.{run}", instance.replace('/', "@"))) }
+    }
+
+    /// Removes what earlier runs left empty.
+    fn clear(&self) {
+        for entry in fs::read_dir(&self.place).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                Cgroup { path: entry.path() }.remove();
+            }
+        }
+    }
+
+    /// Removes the place, unless there still are runs in it.
+    pub fn remove(&self) {
+        self.clear();
+        let _ = fs::remove_dir(&self.place);
+    }
+}
+
+/// The cgroup of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// What a process writes `0` to in order to enter it.
+    ///
+    /// # Errors
+    /// Those of `open(2)`.
+    pub fn entrance(&self) -> io::Result<OwnedFd> {
+        Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
+    }
+
+    /// Whether a process runs in it or below it; zombies do not count. False when it is
+    /// gone.
+    #[must_use]
+    pub fn is_populated(&self) -> bool {
+        let events = fs::read_to_string(self.path.join("cgroup.events")).unwrap_or_default();
+        events.lines().any(|line| line == "populated 1")
+    }
+
+    /// The numbers of the processes in it and below it.
+    #[must_use]
+    pub fn members(&self) -> Vec<i32> {
+        let mut members = Vec::new();
+        each_below(&self.path, &mut |path| {
+            let text = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+            // Who is in another pid namespace has the number 0.
+            members.extend(text.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+        });
+        members
+    }
+
+    /// Kills every process in it and below it. They may still be there for a moment.
+    pub fn kill(&self) {
+        let write = |file: &str, text: &[u8]| {
+            let file = OpenOptions::new().write(true).open(self.path.join(file));
+            file.and_then(|mut file: File| file.write_all(text))
+        };
+        if write("cgroup.kill", b"1").is_ok() {
+            return;
+        }
+        // Frozen, nobody in it makes new ones meanwhile; SIGKILL ends a frozen process.
+        let is_frozen = write("cgroup.freeze", b"1").is_ok();
+        for pid in self.members() {
+            let Ok(began) = proc::start_time(pid) else { continue };
+            // The number was given to somebody else, unless it is still listed.
+            if self.members().contains(&pid) {
+                let _ = signal_exactly(pid, began, libc::SIGKILL);
+            }
+        }
+        if is_frozen {
+            let _ = write("cgroup.freeze", b"0");
+        }
+    }
+
+    /// Removes it with those that were made below it; what is not empty stays.
+    pub fn remove(&self) {
+        each_below(&self.path, &mut |path| drop(fs::remove_dir(path)));
+    }
+}
+
+/// Deeper cgroups are left alone.
+const DEPTH_MAX: usize = 32;
+
+/// Visits a cgroup after those below it.
+fn each_below(path: &Path, visit: &mut dyn FnMut(&Path)) {
+    fn descend(path: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) {
+        if depth < DEPTH_MAX {
+            for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    descend(&entry.path(), depth + 1, visit);
+                }
+            }
+        }
+        visit(path);
+    }
+    descend(path, 0, visit);
+}
+
+/// Where the v2 hierarchy is mounted and which part of it, by `proc_pid_mountinfo(5)`.
+fn mount(mountinfo: &str) -> Option<(PathBuf, PathBuf)> {
+    mountinfo.lines().find_map(|line| {
+        let (fields, kind) = line.split_once(" - ")?;
+        if kind.split(' ').next()? != "cgroup2" {
+            return None;
+        }
+        let mut fields = fields.split(' ').skip(3);
+        let root = unescape(fields.next()?);
+        Some((unescape(fields.next()?), root))
+    })
+}
+
+/// Space, tab, newline and backslash stand in octal there.
+fn unescape(text: &str) -> PathBuf {
+    let text = text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n");
+    PathBuf::from(text.replace("\\134", "\\"))
+}
+
+/// Our own path in the v2 hierarchy, by `cgroups(7)`: the line `0::PATH`.
+fn own_path(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_is_found_where_it_is_mounted() {
+        let hybrid = "23 1 0:21 / /proc rw - proc proc rw\n\
+                      32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
+                      41 31 0:38 /of/us /sys/fs/c\\040group rw shared:3 - cgroup2 cgroup2 rw\n";
+        let expected = (PathBuf::from("/sys/fs/c group"), PathBuf::from("/of/us"));
+        assert_eq!(mount(hybrid), Some(expected));
+        assert_eq!(mount("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"), None);
+        assert_eq!(mount("nonsense\n\n"), None);
+        let own = "9:name=systemd:/\n4:memory:/some/where\n0::/user.slice/a b\n";
+        assert_eq!(own_path(own), Some("/user.slice/a b"));
+        assert_eq!(own_path("4:memory:/\n"), None);
+    }
+
+    #[test]
+    fn a_place_that_is_not_ours_says_why() {
+        let nowhere = PathBuf::from("/nowhere");
+        let error = Cgroups::below(nowhere, StateId(1)).unwrap_err().to_string();
+        assert_eq!(error, "\"/nowhere/cgroup.procs\" cannot be written: no such file or directory");
+        // A directory that is no cgroup.
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("cgroup.procs"), "").unwrap();
+        let error = Cgroups::below(dir.path().to_owned(), StateId(1)).unwrap_err();
+        assert!(matches!(error, NoCgroups::Threaded { .. }), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left there");
+    }
+}

@@ -1,0 +1,245 @@
+//! What leaves its process group, its session and its parent is stopped with its service,
+//! with cgroups and without.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::{BOUND, Kennel, Process, wait_for};
+
+/// How the supervisor is started: with cgroups where it can have them, and without.
+const WAYS: [&[&str]; 2] = [&[], &["--no-cgroups"]];
+
+/// Is orphaned at once, in a session of its own, with a child; both ignore SIGTERM.
+const STUBBORN: &str = "trap '' TERM HUP INT; echo $$ >> strays; sleep 1000 & wait\n";
+
+/// The same, and ends on SIGTERM.
+const GENTLE: &str = "trap 'kill $!; exit' TERM; echo $$ >> strays; sleep 1000 & wait\n";
+
+const IDLE: &str = "services: { idle: { command: [sleep, '1000'], enabled: false } }";
+
+fn kennel(way: &[&str], daemon: &str, yaml: &str) -> Kennel {
+    let mut kennel = Kennel::new(yaml).args(way);
+    kennel.write("daemon.sh", daemon);
+    kennel.start();
+    kennel
+}
+
+/// The daemons that have detached themselves so far, when there are `count`.
+fn strays(kennel: &Kennel, count: usize) -> Vec<Process> {
+    wait_for(&format!("{count} strays"), BOUND, || {
+        let text = kennel.read("strays");
+        let pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        (text.ends_with('\n') && pids.len() == count)
+            .then(|| pids.into_iter().filter_map(Process::find).collect())
+    })
+}
+
+fn swept(kennel: &Kennel) -> Vec<Value> {
+    kennel.events().into_iter().filter(|event| event["kind"] == "service.swept").collect()
+}
+
+/// Pid and signal of each process that the event lists.
+fn listed(event: &Value) -> Vec<(i64, String)> {
+    let processes = event["attributes"]["processes"].as_array().unwrap();
+    let of = |process: &Value| {
+        (process["pid"].as_i64().unwrap(), process["signal"].as_str().unwrap_or("").to_owned())
+    };
+    processes.iter().map(of).collect()
+}
+
+#[test]
+fn a_daemon_that_ignores_sigterm_in_a_session_of_its_own_is_gone_after_a_stop() {
+    for way in WAYS {
+        let mut kennel = kennel(
+            way,
+            STUBBORN,
+            r#"
+            services:
+              web:
+                shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
+                stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
+            "#,
+        );
+        kennel.wait_for_state("web", "up");
+        let daemon = strays(&kennel, 1).remove(0);
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert!(!daemon.is_alive(), "{way:?}");
+        assert_eq!(kennel.processes(), [], "{way:?}");
+        let events = swept(&kennel);
+        assert_eq!(events.len(), 1, "{way:?}: {events:?}");
+        let list = listed(&events[0]);
+        assert!(list.contains(&(daemon.pid.into(), "SIGKILL".into())), "{way:?}: {list:?}");
+        assert_eq!(list.len(), 2, "{way:?}: {list:?}");
+        let message = events[0]["message"].as_str().unwrap();
+        assert!(message.contains(&format!("sh (pid {}, SIGKILL)", daemon.pid)), "{message}");
+        kennel.terminate();
+        kennel.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_daemon_that_ends_on_sigterm_is_given_it_and_holds_nothing_up() {
+    for way in WAYS {
+        let kennel = kennel(
+            way,
+            GENTLE,
+            r#"
+            services:
+              web:
+                shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
+                stop: { steps: [{ signal: SIGTERM, wait: 1h }] }
+            "#,
+        );
+        kennel.wait_for_state("web", "up");
+        let daemon = strays(&kennel, 1).remove(0);
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert_eq!(kennel.processes(), [], "{way:?}");
+        let list = listed(&swept(&kennel)[0]);
+        assert!(list.contains(&(daemon.pid.into(), "SIGTERM".into())), "{way:?}: {list:?}");
+    }
+}
+
+#[test]
+fn what_a_crash_leaves_in_other_sessions_is_gone_before_the_new_run_starts() {
+    for way in WAYS {
+        let kennel = kennel(
+            way,
+            STUBBORN,
+            r#"
+            services:
+              web:
+                shell: "cat strays > before.$KENNEL_RUN; (setsid sh ./daemon.sh &); exec sleep 1000"
+                stop: { steps: [{ signal: SIGTERM, wait: 200ms }] }
+                restart: { backoff: { initial: 10ms } }
+            "#,
+        );
+        kennel.wait_for_state("web", "up");
+        let first = strays(&kennel, 1).remove(0);
+        Process::find(kennel.pid("web")).unwrap().signal(Signal::SIGKILL);
+        let both = strays(&kennel, 2);
+        assert!(!first.is_alive(), "{way:?}: two runs at once");
+        assert!(both.len() == 1 && both[0] != first, "{way:?}");
+        assert_eq!(swept(&kennel).len(), 1, "{way:?}");
+        kennel.wait_for_state("web", "up");
+        assert!(both[0].is_alive(), "{way:?}: the new run was not spared");
+    }
+}
+
+#[test]
+fn a_hundred_services_with_strays_stop_together_and_leave_nothing() {
+    for way in WAYS {
+        let mut kennel = kennel(
+            way,
+            STUBBORN,
+            r#"
+            services:
+              web:
+                shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
+                replicas: 100
+                stop: { steps: [{ signal: SIGTERM, wait: 200ms }] }
+              plain: { command: [sleep, "1000"], replicas: 20 }
+            "#,
+        );
+        strays(&kennel, 100);
+        assert_eq!(kennel.terminate(), 0);
+        kennel.assert_nothing_is_left();
+        kennel.configure(IDLE);
+        kennel.start();
+        let events = swept(&kennel);
+        assert_eq!(events.len(), 100, "{way:?}");
+        assert!(events.iter().all(|event| event["service"].as_str().unwrap().starts_with("web/")));
+    }
+}
+
+#[test]
+fn who_bears_no_mark_or_that_of_another_state_directory_is_never_touched() {
+    let mut kennel = Kennel::new(
+        r#"
+        services:
+          web:
+            shell: "(env -i setsid sleep 1001 &); (setsid sh ./daemon.sh &); exec sleep 1000"
+            stop: { steps: [{ signal: SIGTERM, wait: 100ms }] }
+        "#,
+    )
+    .args(&["--no-cgroups"])
+    .prelude(
+        "sleep 1002 & KENNEL_STATE_ID=0123456789abcdef KENNEL_RUN=3 KENNEL_SERVICE=web \
+         KENNEL_INSTANCE=0 sleep 1003 & true",
+    );
+    kennel.write("daemon.sh", STUBBORN);
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    strays(&kennel, 1);
+    assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+    let left: Vec<String> = kennel.processes().into_iter().map(|left| left.command).collect();
+    for others in ["sleep 1001", "sleep 1002", "sleep 1003"] {
+        assert!(left.iter().any(|command| command == others), "{others}: {left:?}");
+    }
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn a_oneshot_that_leaves_a_daemon_is_done_when_that_has_ended() {
+    for way in WAYS {
+        let kennel = kennel(
+            way,
+            GENTLE,
+            r#"
+            services:
+              job:
+                type: oneshot
+                shell: "setsid sh ./daemon.sh & while ! test -s strays; do sleep 0.01; done"
+            "#,
+        );
+        kennel.wait_for_state("job", "done");
+        assert_eq!(kennel.processes(), [], "{way:?}");
+        assert_eq!(swept(&kennel).len(), 1, "{way:?}");
+    }
+}
+
+#[test]
+fn status_says_whether_there_are_cgroups_and_none_is_left_at_the_end() {
+    let mut kennel =
+        Kennel::running("services: { web: { command: [sleep, '1000'] }, db: { shell: 'exit 0' } }");
+    kennel.wait_for_state("web", "up");
+    let cgroups = kennel.status()["supervisor"]["cgroups"].clone();
+    if cgroups["used"] == true {
+        let place = cgroups["place"].as_str().unwrap().to_owned();
+        let own = fs::read_to_string(format!("/proc/{}/cgroup", kennel.pid("web"))).unwrap();
+        assert!(own.contains("/kennel-") && own.contains("/web."), "{own}");
+        assert_eq!(kennel.cli(&["restart", "web"]).code, 0);
+        // The run that was, and those of db, leave none.
+        wait_for("one cgroup is left", BOUND, || {
+            let entries = fs::read_dir(&place).unwrap().flatten();
+            let names: Vec<String> = entries
+                .filter(|entry| entry.path().is_dir())
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .filter(|name| !name.starts_with("db."))
+                .collect();
+            (names.len() == 1).then_some(())
+        });
+        assert_eq!(kennel.terminate(), 0);
+        assert!(!fs::exists(&place).unwrap(), "{place} is left");
+    } else {
+        assert!(!cgroups["reason"].as_str().unwrap().is_empty(), "{cgroups}");
+    }
+    let mut kennel = Kennel::new(IDLE).args(&["--no-cgroups"]);
+    kennel.start();
+    let cgroups = kennel.status()["supervisor"]["cgroups"].clone();
+    assert_eq!((&cgroups["used"], &cgroups["reason"]), (&false.into(), &"switched off".into()));
+}
+
+#[test]
+fn a_run_without_strays_ends_at_once() {
+    for way in WAYS {
+        let kennel = kennel(way, "", "services: { web: { command: [sleep, '1000'] } }");
+        kennel.wait_for_state("web", "up");
+        let begun = Instant::now();
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{way:?}");
+        assert_eq!(swept(&kennel).len(), 0, "{way:?}");
+    }
+}
