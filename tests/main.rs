@@ -13,6 +13,7 @@ mod guest;
 mod health;
 #[cfg(feature = "plugins")]
 mod hostile;
+mod init;
 mod instance;
 mod journal;
 mod launching;

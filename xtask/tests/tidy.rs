@@ -158,6 +158,8 @@ fn what_is_global_stands_in_the_binary_only() {
         "become_subreaper(",
         "raise_nofile(",
         "reap_orphans(",
+        "Incoming::take(",
+        "next_child(",
         "tokio::signal",
         "set_hook(",
         "set_var(",

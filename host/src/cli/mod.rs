@@ -10,6 +10,7 @@ mod connect;
 mod events;
 mod exit;
 mod graph;
+mod init;
 mod local_time;
 mod logs;
 mod man;
@@ -138,6 +139,8 @@ enum Command {
     Check,
     /// Print the JSON Schema of services.yaml
     Schema,
+    /// Be the first process of a container: pass on signals, reap, end as COMMAND ends
+    Init(init::InitArgs),
     /// Make plugins, look at them, try them
     Plugin(plugin::PluginArgs),
     /// Print completions for a shell
@@ -182,6 +185,7 @@ fn carry_out(global: &Global, command: Command) -> Outcome {
         Command::Shutdown(args) => shutdown::shutdown(global, &args),
         Command::Check => check::check(global),
         Command::Schema => schema::schema(),
+        Command::Init(args) => init::init(&args),
         Command::Plugin(args) => plugin::plugin(global, &args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),

@@ -11,9 +11,9 @@
 //!    └─ credentials, rlimits, output pipe, held sockets, notification socket
 //! ```
 //!
-//! Nothing here changes anything global in an embedding program, with three exceptions
-//! that only the binary calls: [`become_subreaper`], [`reap_orphans`] and
-//! [`raise_nofile`].
+//! Nothing here changes anything global in an embedding program, with these exceptions,
+//! which only the binary calls: [`become_subreaper`], [`reap_orphans`], [`raise_nofile`] and
+//! what is in `init`.
 
 pub mod proc;
 
@@ -23,6 +23,7 @@ mod children;
 mod credentials;
 mod fds;
 mod held_socket;
+mod init;
 mod launch;
 mod lock;
 mod mark;
@@ -48,6 +49,9 @@ pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use credentials::{Credentials, CredentialsError};
 pub use fds::{open_count, original_nofile, raise_nofile};
 pub use held_socket::{HeldSocket, ListenError, SocketAddress, SocketOptions};
+pub use init::{
+    ChildNews, Incoming, give_terminal_to, next_child, signal_group_of_child, stop_ourselves,
+};
 pub use launch::{Inherited, Launch, Output};
 pub use lock::{LockError, StateLock};
 pub use mark::{Mark, Marked, NoStateId, RunMark, StateId, marked};
