@@ -180,6 +180,21 @@ impl Cgroup {
         members
     }
 
+    /// Whether the process with this number is in it or below it.
+    #[must_use]
+    pub fn holds(&self, pid: i32) -> bool {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        own_path(&text).is_some_and(|path| self.is_at_or_above(Path::new(path)))
+    }
+
+    /// By its name and that of the place, which no other has.
+    fn is_at_or_above(&self, path: &Path) -> bool {
+        let mut names = self.path.components().rev();
+        let (Some(name), Some(place)) = (names.next(), names.next()) else { return false };
+        let end: PathBuf = [place, name].into_iter().collect();
+        path.ancestors().any(|above| above.ends_with(&end))
+    }
+
     /// Kills every process in it and below it. They may still be there for a moment.
     pub fn kill(&self) {
         let write = |file: &str, text: &[u8]| {
@@ -267,6 +282,18 @@ mod tests {
         let own = "9:name=systemd:/\n4:memory:/some/where\n0::/user.slice/a b\n";
         assert_eq!(own_path(own), Some("/user.slice/a b"));
         assert_eq!(own_path("4:memory:/\n"), None);
+    }
+
+    #[test]
+    fn a_cgroup_knows_its_own_and_those_below_it() {
+        let cgroups = Cgroups { place: "/sys/fs/cgroup/a/kennel-1".into() };
+        let cgroup = cgroups.named("web/0", 17);
+        for inside in ["/a/kennel-1/web@0.17", "/a/kennel-1/web@0.17/inner/one"] {
+            assert!(cgroup.is_at_or_above(Path::new(inside)), "{inside}");
+        }
+        for outside in ["/", "/a/kennel-1", "/a/kennel-1/web@0.171", "/a/kennel-2/web@0.17"] {
+            assert!(!cgroup.is_at_or_above(Path::new(outside)), "{outside}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! It is part of the run when
 //!
 //! ```text
+//!   it is in the cgroup of the run, where that has one; or
 //!   it is in the process group or the session of the run's process, or of one that
 //!   MAINPID named; or one of its ancestors is; or
 //!   its topmost ancestor was orphaned, has come to us (a subreaper) and was started with
@@ -17,7 +18,7 @@
 
 use std::collections::HashSet;
 
-use crate::os::{Mark, RunMark, proc};
+use crate::os::{Cgroup, Mark, RunMark, proc};
 
 /// How many senders are remembered. Past it all are forgotten: those that still run are
 /// known again with their next message.
@@ -51,6 +52,8 @@ pub(super) trait Registry {
     fn place(&self, pid: i32) -> Option<Place>;
     /// Which run it was started for, by its environment.
     fn mark(&self, pid: i32) -> Option<RunMark>;
+    /// Whether it is in this cgroup.
+    fn is_in(&self, pid: i32, cgroup: &Cgroup) -> bool;
 }
 
 /// `/proc`.
@@ -65,6 +68,10 @@ impl Registry for Proc {
     fn mark(&self, pid: i32) -> Option<RunMark> {
         Mark::of(pid).map(|mark| mark.run)
     }
+
+    fn is_in(&self, pid: i32, cgroup: &Cgroup) -> bool {
+        cgroup.holds(pid)
+    }
 }
 
 /// The processes of a run, as far as they speak.
@@ -72,6 +79,7 @@ pub(super) struct Family {
     own_pid: i32,
     spawned: i32,
     mark: RunMark,
+    cgroup: Option<Cgroup>,
     /// Groups and sessions of the run.
     circles: HashSet<i32>,
     /// Processes that are part of it, or were.
@@ -83,7 +91,13 @@ impl Family {
     /// what all of it were started with. `own_pid` is the supervisor.
     pub(super) fn new(own_pid: i32, spawned: i32, mark: RunMark) -> Family {
         let circles = HashSet::from([spawned]);
-        Family { own_pid, spawned, mark, circles, seen: HashSet::new() }
+        Family { own_pid, spawned, mark, cgroup: None, circles, seen: HashSet::new() }
+    }
+
+    /// The same with the cgroup of the run, whose processes all belong to it.
+    pub(super) fn within(mut self, cgroup: Option<Cgroup>) -> Family {
+        self.cgroup = cgroup;
+        self
     }
 
     /// What `pid` is to the run.
@@ -120,6 +134,9 @@ impl Family {
     }
 
     fn is_member(&self, pid: i32, place: Place, registry: &impl Registry) -> bool {
+        if self.cgroup.as_ref().is_some_and(|cgroup| registry.is_in(pid, cgroup)) {
+            return true;
+        }
         let (mut pid, mut place) = (pid, place);
         for _ in 0..ANCESTORS_MAX {
             let is_inside = |circle| self.circles.contains(circle);
@@ -159,6 +176,10 @@ mod tests {
 
         fn mark(&self, pid: i32) -> Option<RunMark> {
             self.0.iter().find(|row| row.0 == pid)?.4
+        }
+
+        fn is_in(&self, _: i32, _: &Cgroup) -> bool {
+            false
         }
     }
 

@@ -50,7 +50,8 @@ impl Flush {
 /// Listens to the run whose process is `spawned`.
 pub(super) fn start(job: &Job, spawned: i32, socket: NotifySocket) -> Flush {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    let judge = Judge::new(Family::new(own_pid, spawned, job.mark()), spawned);
+    let family = Family::new(own_pid, spawned, job.mark()).within(job.cgroup());
+    let judge = Judge::new(family, spawned);
     begin(job.run, socket, judge, job.facts.clone())
 }
 
