@@ -42,11 +42,6 @@ impl Job {
     pub(super) fn mark(&self) -> RunMark {
         RunMark { state: self.state_id, run: self.run.0 }
     }
-
-    /// The cgroup of the run, if it has one.
-    pub(super) fn cgroup(&self) -> Option<Cgroup> {
-        self.cgroups.as_ref()?.existing(&self.name, self.run.0)
-    }
 }
 
 /// Starts commands that look at the run, as its own process was started.

@@ -78,7 +78,7 @@ impl Runs {
 
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
         let Made { process, ears, job, cgroup } = made;
-        let flush = notify::listen(&job, process.pid(), ears);
+        let flush = notify::listen(&job, process.pid(), cgroup.clone(), ears);
         let processes = Arc::new(Processes::new(process, job.mark()));
         let strays = Strays::new(job.mark(), cgroup, self.haunts.clone());
         let rest = Rest {

@@ -17,7 +17,7 @@ use super::family::{Family, Proc, Registry, Standing};
 use super::heard::{Heard, NewMain};
 use super::ignored::Ignored;
 use super::message::{self, MESSAGE_BYTES_MAX, Message, Word};
-use crate::os::{NotifySocket, Process, proc};
+use crate::os::{Cgroup, NotifySocket, Process, proc};
 
 /// How many messages are read at a time.
 const BATCH: usize = 64;
@@ -48,9 +48,14 @@ impl Flush {
 }
 
 /// Listens to the run whose process is `spawned`.
-pub(super) fn start(job: &Job, spawned: i32, socket: NotifySocket) -> Flush {
+pub(super) fn start(
+    job: &Job,
+    spawned: i32,
+    cgroup: Option<Cgroup>,
+    socket: NotifySocket,
+) -> Flush {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    let family = Family::new(own_pid, spawned, job.mark()).within(job.cgroup());
+    let family = Family::new(own_pid, spawned, job.mark()).within(cgroup);
     let judge = Judge::new(family, spawned);
     begin(job.run, socket, judge, job.facts.clone())
 }

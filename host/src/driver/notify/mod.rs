@@ -32,7 +32,7 @@ use std::os::fd::OwnedFd;
 
 use super::launch::Job;
 use crate::config::Notify;
-use crate::os::{self, Cause, Inherited, Launch, NotifySocket};
+use crate::os::{self, Cause, Cgroup, Inherited, Launch, NotifySocket};
 
 pub(crate) use heard::Heard;
 pub(super) use hearsay::Hearsay;
@@ -83,11 +83,11 @@ fn set(launch: &mut Launch, name: &str, value: impl Into<std::ffi::OsString>) {
 }
 
 /// Begins to listen to the process `spawned` of a run. What is given back ends it.
-pub(super) fn listen(job: &Job, spawned: i32, ears: Ears) -> Option<Flush> {
+pub(super) fn listen(job: &Job, spawned: i32, cgroup: Option<Cgroup>, ears: Ears) -> Option<Flush> {
     let (run, facts) = (job.run, &job.facts);
     match ears {
         Ears::None => None,
-        Ears::Socket(socket) => Some(listener::start(job, spawned, socket)),
+        Ears::Socket(socket) => Some(listener::start(job, spawned, cgroup, socket)),
         Ears::Pipe(reader, number) => {
             newline::start(run, reader, number, facts.clone());
             None
