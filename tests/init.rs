@@ -176,10 +176,8 @@ fn as_pid_1_it_reaps_thousands_of_orphans() {
 #[test]
 fn kennel_run_as_pid_1_reaps_orphans_and_ends_in_order_on_sigterm() {
     let Some(container) = container() else { return };
-    let kennel = Kennel::new(&format!(
-        "services:\n  web:\n    shell: |\n{}\n      exec sleep 1000\n",
-        ORPHANS.lines().map(|line| format!("      {line}\n")).collect::<String>()
-    ));
+    let kennel = Kennel::new("services: { web: { shell: 'bash ./orphans.sh; exec sleep 1000' } }");
+    kennel.write("orphans.sh", ORPHANS);
     let (binary, config) = (binary(), kennel.path("services.yaml"));
     let command = [binary.to_str().unwrap(), "run", "-c", config.to_str().unwrap()];
     let mut first = First::start(&container, &command);

@@ -10,7 +10,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
 use super::{ExitKind, Failure, Outcome};
@@ -41,7 +40,7 @@ pub(super) fn init(args: &InitArgs) -> Outcome {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(ExitKind::Invalid, "there is no command"));
     };
-    let code = match Command::new(program).args(arguments).process_group(0).spawn() {
+    let code = match incoming.start(Command::new(program).args(arguments)) {
         Ok(child) => serve(&incoming, &child)?,
         Err(error) => {
             eprintln!("cannot run \"{}\": {}", program.display(), Cause::from_io(&error));
@@ -56,7 +55,6 @@ pub(super) fn init(args: &InitArgs) -> Outcome {
 /// Passes on signals and reaps until the command has ended; its exit code.
 fn serve(incoming: &Incoming, child: &Child) -> io::Result<i32> {
     let command = child.id().cast_signed();
-    os::give_terminal_to(command);
     loop {
         match incoming.next()? {
             libc::SIGCHLD => {

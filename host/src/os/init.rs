@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -30,22 +32,46 @@ const FAULTS: [Signal; 7] = [
 /// They are blocked, for the kernel drops a signal to PID 1 that is neither handled nor
 /// blocked (`pid_namespaces(7)`).
 #[derive(Debug)]
-pub struct Incoming(SignalFd);
+pub struct Incoming {
+    signals: SignalFd,
+    /// What was blocked before.
+    before: SigSet,
+}
 
 impl Incoming {
-    /// Takes over the signals of this process, which must have one thread only. Children
-    /// that [`std::process::Command`] starts have none of them blocked.
+    /// Takes over the signals of this process, which must have one thread only.
     ///
     /// # Errors
     /// Those of `signalfd(2)`.
     pub fn take() -> io::Result<Incoming> {
         let mut signals = SigSet::all();
         FAULTS.into_iter().for_each(|fault| signals.remove(fault));
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), None)?;
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), Some(&mut before))?;
         // Ignored, as it may have been inherited, it would take the exits of children.
         // SAFETY: no handler is installed.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-        Ok(Incoming(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?))
+        let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
+        Ok(Incoming { signals, before })
+    }
+
+    /// Starts a command in a process group of its own, with the terminal, where standard
+    /// input is our controlling one, and with the signals blocked that were before.
+    ///
+    /// # Errors
+    /// Those of [`Command::spawn`].
+    pub fn start(&self, command: &mut Command) -> io::Result<Child> {
+        let before = self.before;
+        let in_child = move || {
+            // SIGTTOU is still blocked, so it may be done from the background. Without a
+            // terminal it fails.
+            let _ = tcsetpgrp(io::stdin(), Pid::this());
+            Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?)
+        };
+        command.process_group(0);
+        // SAFETY: between fork and exec it makes system calls only, and allocates nothing.
+        unsafe { command.pre_exec(in_child) };
+        command.spawn()
     }
 
     /// Waits for the next one; its number.
@@ -54,7 +80,7 @@ impl Incoming {
     /// Those of `read(2)`.
     pub fn next(&self) -> io::Result<i32> {
         loop {
-            match self.0.read_signal() {
+            match self.signals.read_signal() {
                 Ok(Some(signal)) => return Ok(signal.ssi_signo.cast_signed()),
                 Ok(None) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -104,13 +130,10 @@ pub fn signal_group_of_child(leader: i32, signal: i32) -> io::Result<()> {
     }
 }
 
-/// Makes the group of this child the one that the terminal belongs to, where standard input
-/// is our controlling terminal (`tcsetpgrp(3)`), and lets it go on if it has asked too early.
+/// Gives the terminal to the group of this child again, after a shell had it.
 pub fn give_terminal_to(leader: i32) {
-    // SIGTTOU is blocked, so we may do it from the background. Without a terminal it fails.
-    if tcsetpgrp(io::stdin(), Pid::from_raw(leader)).is_ok() {
-        let _ = pidfd::kill_group(leader, libc::SIGCONT);
-    }
+    // SIGTTOU is blocked. Without a terminal it fails.
+    let _ = tcsetpgrp(io::stdin(), Pid::from_raw(leader));
 }
 
 /// Stops this process, as a shell expects of a job whose child was stopped. PID 1 cannot be.
