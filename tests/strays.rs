@@ -155,6 +155,27 @@ fn a_hundred_services_with_strays_stop_together_and_leave_nothing() {
 }
 
 #[test]
+fn what_a_check_leaves_in_a_session_of_its_own_ends_with_the_run() {
+    for way in WAYS {
+        let kennel = kennel(
+            way,
+            GENTLE,
+            r#"
+            services:
+              web:
+                command: [sleep, "1000"]
+                health: { command: [sh, -c, "test -s strays || (setsid sh ./daemon.sh &)"] }
+            "#,
+        );
+        let daemon = strays(&kennel, 1).remove(0);
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert!(!daemon.is_alive(), "{way:?}");
+        assert_eq!(kennel.processes(), [], "{way:?}");
+        assert_eq!(swept(&kennel).len(), 1, "{way:?}");
+    }
+}
+
+#[test]
 fn who_bears_no_mark_or_that_of_another_state_directory_is_never_touched() {
     let mut kennel = Kennel::new(
         r#"

@@ -8,8 +8,9 @@
 //!                                        that follows ─► look ─► … ─► nobody ─► swept
 //! ```
 //!
-//! A look is one read where the run has a cgroup; else a look at our orphans, which all that
-//! end together share. To the core strays are members of the group that were left: they have
+//! A look is one read where the run has a cgroup, and a look at our orphans, which all that
+//! end together share: what was started beside the run, as a check or to stop it, is not in
+//! its cgroup and bears its mark. To the core strays are members of the group that were left: they have
 //! the stop steps, and SIGKILL at the end.
 
 use std::collections::HashSet;
@@ -24,7 +25,8 @@ use crate::os::{self, Among, Cgroup, RunMark, Stray, proc};
 /// Where strays are found; nobody where `/proc` cannot be read.
 pub(super) type Haunts = Lookup<Vec<Stray>>;
 
-/// Those of runs that we have started.
+/// Those of runs that we have started. In a program that is no subreaper a look is a pass over
+/// all processes, which a run with a cgroup is spared.
 pub(super) fn haunts_of_our_runs() -> Haunts {
     Lookup::new(|| os::strays(Among::of_our_runs()).unwrap_or_default())
 }
@@ -67,20 +69,19 @@ impl Strays {
     /// Whether any runs, apart from those in these groups. Who is found for the first time
     /// gets what the group got last.
     pub(super) async fn look(&self, groups: HashSet<i32>) -> bool {
-        let inner = Arc::clone(&self.0);
-        match &self.0.cgroup {
-            Some(_) => spawn_blocking(move || inner.look_into_cgroup(&groups)).await,
-            None => {
-                let all = self.0.haunts.ask().await;
-                let strays = os::strays_of(self.0.mark, &all, &groups);
-                if strays.is_empty() && self.0.lock().strays.is_empty() {
-                    return false;
-                }
-                spawn_blocking(move || inner.take(strays)).await
+        let Inner { mark, cgroup, haunts, .. } = &*self.0;
+        let by_mark = match (cgroup, Among::of_our_runs()) {
+            (Some(_), Among::Everybody) => Vec::new(),
+            (Some(_), Among::OurOrphans) | (None, _) => {
+                os::strays_of(*mark, &*haunts.ask().await, &groups)
             }
+        };
+        if by_mark.is_empty() && cgroup.is_none() && self.0.lock().strays.is_empty() {
+            return false;
         }
+        let inner = Arc::clone(&self.0);
         // It fails when the runtime ends.
-        .unwrap_or(false)
+        spawn_blocking(move || inner.look(by_mark, &groups)).await.unwrap_or(false)
     }
 
     /// The group was sent this; `groups` are those it has reached.
@@ -111,10 +112,14 @@ impl Strays {
 }
 
 impl Inner {
-    fn look_into_cgroup(&self, groups: &HashSet<i32>) -> bool {
-        let Some(cgroup) = &self.cgroup else { return false };
-        let is_empty = !cgroup.is_populated() && self.lock().strays.is_empty();
-        !is_empty && self.take(members(cgroup, groups))
+    fn look(&self, by_mark: Vec<proc::Stat>, groups: &HashSet<i32>) -> bool {
+        let mut present = by_mark;
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|cgroup| cgroup.is_populated()) {
+            let known: HashSet<i32> = present.iter().map(|stat| stat.pid).collect();
+            let within = members(cgroup, groups).into_iter();
+            present.extend(within.filter(|stat| !known.contains(&stat.pid)));
+        }
+        self.take(present)
     }
 
     /// Takes note of who is there, and tells those who are new.
