@@ -14,6 +14,7 @@
 //! the stop steps, and SIGKILL at the end.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kennel_core::Signal;
@@ -39,14 +40,19 @@ struct Inner {
     mark: RunMark,
     cgroup: Option<Cgroup>,
     haunts: Haunts,
-    found: Mutex<Found>,
+    /// What was sent to the group last, apart from SIGCONT. Locked for a moment only: the
+    /// driver's loop does so.
+    last: Mutex<Option<Order>>,
+    has_found: AtomicBool,
+    /// Locked while they are signalled, on threads that may block.
+    found: Mutex<Vec<Swept>>,
 }
 
-#[derive(Default)]
-struct Found {
-    /// What was sent to the group last, apart from SIGCONT.
-    last: Option<Signal>,
-    strays: Vec<Swept>,
+/// A signal to the group, and the how-manieth it is.
+#[derive(Clone, Copy)]
+struct Order {
+    number: u32,
+    signal: Signal,
 }
 
 /// A process that had left its group.
@@ -58,12 +64,30 @@ pub(crate) struct Swept {
     /// What it was sent last before it ended; none when it ended by itself.
     pub(super) signal: Option<Signal>,
     start_time: u64,
-    is_gone: bool,
+    reach: Reach,
+    /// The number of the last order that it was given.
+    obeyed: u32,
+}
+
+/// Whether a stray can be told anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    Here,
+    Gone,
+    /// It runs as somebody whom we may not signal: nobody waits for its end.
+    Beyond,
 }
 
 impl Strays {
     pub(super) fn new(mark: RunMark, cgroup: Option<Cgroup>, haunts: Haunts) -> Strays {
-        Strays(Arc::new(Inner { mark, cgroup, haunts, found: Mutex::default() }))
+        Strays(Arc::new(Inner {
+            mark,
+            cgroup,
+            haunts,
+            last: Mutex::default(),
+            has_found: AtomicBool::new(false),
+            found: Mutex::default(),
+        }))
     }
 
     /// Whether any runs, apart from those in these groups. Who is found for the first time
@@ -76,7 +100,7 @@ impl Strays {
                 os::strays_of(*mark, &*haunts.ask().await, &groups)
             }
         };
-        if by_mark.is_empty() && cgroup.is_none() && self.0.lock().strays.is_empty() {
+        if by_mark.is_empty() && cgroup.is_none() && !self.0.has_found.load(Relaxed) {
             return false;
         }
         let inner = Arc::clone(&self.0);
@@ -86,12 +110,13 @@ impl Strays {
 
     /// The group was sent this; `groups` are those it has reached.
     pub(super) fn signal(&self, signal: Signal, groups: HashSet<i32>) {
-        let mut found = self.0.lock();
         if signal != Signal::CONT {
-            found.last = Some(signal);
+            let mut last = lock(&self.0.last);
+            let number = last.map_or(1, |last| last.number + 1);
+            *last = Some(Order { number, signal });
         }
         let is_last = signal == Signal::KILL && self.0.cgroup.is_some();
-        if is_last || !found.strays.is_empty() {
+        if is_last || self.0.has_found.load(Relaxed) {
             let inner = Arc::clone(&self.0);
             drop(spawn_blocking(move || inner.send(signal, &groups)));
         }
@@ -99,7 +124,7 @@ impl Strays {
 
     /// Those that were found, when all have ended.
     pub(super) fn swept(&self) -> Vec<Swept> {
-        self.0.lock().strays.clone()
+        lock(&self.0.found).clone()
     }
 
     /// The run is over.
@@ -122,22 +147,27 @@ impl Inner {
         self.take(present)
     }
 
-    /// Takes note of who is there, and tells those who are new.
+    /// Takes note of who is there, and has them catch up with the group.
     fn take(&self, present: Vec<proc::Stat>) -> bool {
-        let mut found = self.lock();
-        let last = found.last;
-        for stray in &mut found.strays {
-            stray.is_gone = !present.iter().any(|one| stray.is(one));
-        }
-        let is_empty = present.is_empty();
-        for one in present {
-            if !found.strays.iter().any(|stray| stray.is(&one)) {
-                let mut stray = Swept::new(one);
-                last.into_iter().chain([Signal::CONT]).for_each(|signal| stray.send(signal));
-                found.strays.push(stray);
+        let last = *lock(&self.last);
+        let mut found = lock(&self.found);
+        for stray in found.iter_mut().filter(|stray| stray.reach == Reach::Here) {
+            if !present.iter().any(|one| stray.is(one)) {
+                stray.reach = Reach::Gone;
             }
         }
-        if last == Some(Signal::KILL) && !is_empty {
+        for one in present {
+            if !found.iter().any(|stray| stray.is(&one)) {
+                found.push(Swept::new(one));
+            }
+        }
+        let mut here = found.iter_mut().filter(|stray| stray.reach == Reach::Here).peekable();
+        let is_empty = here.peek().is_none();
+        if let Some(last) = last {
+            here.for_each(|stray| stray.obey(last));
+        }
+        self.has_found.store(!found.is_empty(), Relaxed);
+        if last.is_some_and(|last| last.signal == Signal::KILL) && !is_empty {
             self.kill_cgroup();
         }
         !is_empty
@@ -145,11 +175,24 @@ impl Inner {
 
     fn send(&self, signal: Signal, groups: &HashSet<i32>) {
         if let (Signal::KILL, Some(cgroup)) = (signal, &self.cgroup) {
-            // Noted before they are gone.
-            self.take(members(cgroup, groups));
+            // Noted before they are gone. Those found by their mark are still there for all
+            // that this look knows.
+            let within = members(cgroup, groups);
+            let mut found = lock(&self.found);
+            for one in within {
+                if !found.iter().any(|stray| stray.is(&one)) {
+                    found.push(Swept::new(one));
+                }
+            }
+            self.has_found.store(!found.is_empty(), Relaxed);
+        }
+        let last = *lock(&self.last);
+        if let Some(last) = last {
+            lock(&self.found).iter_mut().for_each(|stray| stray.obey(last));
+        }
+        if signal == Signal::KILL {
             self.kill_cgroup();
         }
-        self.lock().strays.iter_mut().for_each(|stray| stray.send(signal));
     }
 
     fn kill_cgroup(&self) {
@@ -157,36 +200,44 @@ impl Inner {
             cgroup.kill();
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A panic elsewhere leaves these whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Swept {
     fn new(stat: proc::Stat) -> Swept {
         let proc::Stat { pid, command, start_time, .. } = stat;
-        Swept { pid, command, signal: None, start_time, is_gone: false }
+        Swept { pid, command, signal: None, start_time, reach: Reach::Here, obeyed: 0 }
     }
 
     fn is(&self, stat: &proc::Stat) -> bool {
         (self.pid, self.start_time) == (stat.pid, stat.start_time)
     }
 
+    /// Once is enough, however often it is told.
+    fn obey(&mut self, Order { number, signal }: Order) {
+        if self.obeyed < number {
+            self.obeyed = number;
+            // Stopped, it would take notice of nothing but SIGKILL.
+            [signal, Signal::CONT].into_iter().for_each(|signal| self.send(signal));
+        }
+    }
+
     fn send(&mut self, signal: Signal) {
-        if self.is_gone {
+        if self.reach != Reach::Here {
             return;
         }
         match os::signal_exactly(self.pid, self.start_time, signal.number()) {
             Ok(()) if signal != Signal::CONT => self.signal = Some(signal),
             Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => self.is_gone = true,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => self.reach = Reach::Gone,
             Err(error) => {
-                tracing::warn!(
-                    "cannot send {signal} to {} (pid {}): {error}",
-                    self.command,
-                    self.pid
-                );
+                let Swept { pid, command, .. } = self;
+                tracing::warn!("cannot send {signal} to {command} (pid {pid}): {error}");
+                self.reach = Reach::Beyond;
             }
         }
     }

@@ -15,7 +15,7 @@
 //! id of the state directory, so that the next supervisor finds it. Nothing else in the
 //! hierarchy is touched, and the supervisor stays where it is.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -197,25 +197,29 @@ impl Cgroup {
 
     /// Kills every process in it and below it. They may still be there for a moment.
     pub fn kill(&self) {
-        let write = |file: &str, text: &[u8]| {
-            let file = OpenOptions::new().write(true).open(self.path.join(file));
-            file.and_then(|mut file: File| file.write_all(text))
-        };
-        if write("cgroup.kill", b"1").is_ok() {
-            return;
+        if self.write("cgroup.kill", b"1").is_err() {
+            self.kill_each();
         }
+    }
+
+    /// The same before Linux 5.14.
+    fn kill_each(&self) {
         // Frozen, nobody in it makes new ones meanwhile; SIGKILL ends a frozen process.
-        let is_frozen = write("cgroup.freeze", b"1").is_ok();
+        let is_frozen = self.write("cgroup.freeze", b"1").is_ok();
         for pid in self.members() {
             let Ok(began) = proc::start_time(pid) else { continue };
-            // The number was given to somebody else, unless it is still listed.
-            if self.members().contains(&pid) {
+            // The number may have gone to somebody else who is not in it.
+            if self.holds(pid) {
                 let _ = signal_exactly(pid, began, libc::SIGKILL);
             }
         }
         if is_frozen {
-            let _ = write("cgroup.freeze", b"0");
+            let _ = self.write("cgroup.freeze", b"0");
         }
+    }
+
+    fn write(&self, file: &str, text: &[u8]) -> io::Result<()> {
+        OpenOptions::new().write(true).open(self.path.join(file))?.write_all(text)
     }
 
     /// Removes it with those that were made below it; what is not empty stays.
@@ -269,6 +273,7 @@ fn own_path(cgroup: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::{Launch, spawn};
 
     #[test]
     fn the_hierarchy_is_found_where_it_is_mounted() {
@@ -282,6 +287,43 @@ mod tests {
         let own = "9:name=systemd:/\n4:memory:/some/where\n0::/user.slice/a b\n";
         assert_eq!(own_path(own), Some("/user.slice/a b"));
         assert_eq!(own_path("4:memory:/\n"), None);
+    }
+
+    #[test]
+    fn what_was_born_in_a_cgroup_is_known_and_killed_wherever_it_has_gone() {
+        let state = StateId(u64::from(std::process::id()) << 20);
+        let Ok(cgroups) = Cgroups::find(state) else {
+            return println!("skipped: no cgroup can be made here");
+        };
+        for (run, kill) in [(1, Cgroup::kill as fn(&Cgroup)), (2, Cgroup::kill_each)] {
+            let cgroup = cgroups.make("web/0", run).unwrap();
+            assert!(!cgroup.is_populated());
+            let script = "(env -i setsid sleep 1000 &); sleep 1000 & wait";
+            let mut launch = Launch::new(["/bin/sh", "-c", script]);
+            launch.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+            launch.cgroup = Some(cgroup.entrance().unwrap());
+            let process = spawn(launch).unwrap();
+            until("three are in it", || cgroup.members().len() == 3);
+            assert!(cgroup.is_populated() && cgroup.holds(process.pid()));
+            assert!(!cgroup.holds(i32::try_from(std::process::id()).unwrap()));
+            assert_eq!(cgroups.existing("web/0", run), Some(cgroup.clone()));
+            kill(&cgroup);
+            until("it is empty", || !cgroup.is_populated());
+            until("it is removed", || {
+                cgroup.remove();
+                cgroups.existing("web/0", run).is_none()
+            });
+        }
+        cgroups.remove();
+        assert!(!cgroups.place().exists());
+    }
+
+    fn until(what: &str, mut fact: impl FnMut() -> bool) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !fact() {
+            assert!(std::time::Instant::now() < deadline, "not in time: {what}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
     }
 
     #[test]
