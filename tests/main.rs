@@ -5,6 +5,7 @@
 
 mod api;
 mod console;
+mod daemon;
 mod graph;
 #[cfg(feature = "plugins")]
 #[path = "../host/wasm/tests/support/guest.rs"]
@@ -30,7 +31,9 @@ mod restarting;
 mod rolling;
 mod sample;
 mod scale;
+mod security;
 mod servers;
+mod service_manager;
 #[cfg(feature = "plugins")]
 mod sinks;
 mod sockets;
@@ -39,3 +42,4 @@ mod stock_checks;
 mod stopping;
 mod strays;
 mod support;
+mod systemd;

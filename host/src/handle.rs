@@ -141,6 +141,7 @@ pub(crate) enum Request {
     Reload {
         reply: oneshot::Sender<Result<Plan, ReloadError>>,
     },
+    Announce,
     Shutdown(ShutdownMode),
 }
 
@@ -184,6 +185,12 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Reload { reply }).await.map_err(|_| ReloadError::Stopped)?;
         answer.await.map_err(|_| ReloadError::Stopped)?
+    }
+
+    /// Has the service manager told that this program is ready, where there is one: see
+    /// [`Builder::service_manager`](crate::Builder::service_manager).
+    pub async fn announce_ready(&self) -> Result<(), VerbError> {
+        self.requests.send(Request::Announce).await.map_err(|_| VerbError::Stopped)
     }
 
     /// Asks the supervisor to stop everything and end. Returns at once; see

@@ -1,8 +1,6 @@
 //! Starting a supervisor inside a program.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +15,10 @@ use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
+use crate::service_manager::ServiceManager;
 use crate::sinks::{self, Sinks};
 use crate::state::state_id;
+use crate::state_dir::{self, StateDirError};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
@@ -47,14 +47,9 @@ pub enum StartError {
     /// The configuration has errors.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// The state directory cannot be made.
-    #[error("cannot make the state directory \"{}\": {}", path.display(), Cause::from_io(error))]
-    StateDir {
-        /// Its path.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
+    /// The state directory cannot be made, or is not ours alone.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     /// The id of the state directory cannot be read or made.
     #[error("cannot read or make \"{}\": {}", path.display(), Cause::from_io(error))]
     StateId {
@@ -83,6 +78,7 @@ pub struct Builder {
     console: Console,
     plugin_traps: Traps,
     uses_cgroups: bool,
+    manager: Option<ServiceManager>,
 }
 
 impl Builder {
@@ -107,6 +103,7 @@ impl Builder {
             console: Console::default(),
             plugin_traps: Traps::Checked,
             uses_cgroups: true,
+            manager: None,
         })
     }
 
@@ -171,6 +168,16 @@ impl Builder {
         self
     }
 
+    /// Tells the service manager above this program, by `sd_notify(3)`: that it is ready when
+    /// [`Handle::announce_ready`] says so, how many services are up, when it reloads and when
+    /// it stops; and gives it the signs of life that it wants, as long as supervision goes on.
+    /// Unless said otherwise nobody is told anything.
+    #[must_use]
+    pub fn service_manager(mut self, manager: ServiceManager) -> Builder {
+        self.manager = Some(manager);
+        self
+    }
+
     /// Takes the state directory and opens what is in it; nothing is started yet.
     ///
     /// # Errors
@@ -184,10 +191,10 @@ impl Builder {
             console,
             plugin_traps,
             uses_cgroups,
+            manager,
         } = self;
         let state_dir = config.supervisor.state_dir.clone();
-        make_private_dir(&state_dir)
-            .map_err(|error| StartError::StateDir { path: state_dir.clone(), error })?;
+        state_dir::prepare(&state_dir)?;
         let lock = StateLock::acquire(&state_dir)?;
         let state_id = state_id(&state_dir)
             .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
@@ -239,6 +246,7 @@ impl Builder {
             facts: (facts, incoming),
             ended: ended_sender,
             status_lines,
+            manager,
             seed: seed(),
             state_id,
             cgroups,
@@ -288,10 +296,6 @@ impl Supervisor {
         let code = self.handle.ended().await;
         Ended { code, _lock: self.driver.await.ok() }
     }
-}
-
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// A seed for jitter that differs between supervisors: std's hasher is keyed at random.
@@ -347,6 +351,42 @@ mod tests {
         assert!(matches!(handle.reload().await, Err(ReloadError::ShuttingDown)));
         assert!(handle.act(Verb::Stop, names(), Wait::No).await.unwrap()[0].success);
         handle.shutdown(ShutdownMode::Now).await.unwrap();
+        assert_eq!(supervisor.ended().await.code, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_loop_that_is_stuck_gives_no_sign_of_life() {
+        const WANTED: Duration = Duration::from_millis(100);
+        let dir = tempfile::tempdir().unwrap();
+        let above = std::os::unix::net::UnixDatagram::bind(dir.path().join("above")).unwrap();
+        above.set_nonblocking(true).unwrap();
+        let signs = || {
+            let mut text = [0; 512];
+            std::iter::from_fn(|| above.recv(&mut text).ok().map(|n| text[..n].to_vec()))
+                .filter(|text| text == b"WATCHDOG=1")
+                .count()
+        };
+        // Status lines are printed by the loop itself: one that blocks is a loop that is stuck.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (stuck, is_stuck) = std::sync::mpsc::channel();
+        let text = "services:\n  web: { command: [sleep, \"1000\"] }\n";
+        let manager =
+            ServiceManager::new(dir.path().join("above").as_os_str(), Some(WANTED)).unwrap();
+        let lines = Box::new(move |line: &str| {
+            if line.contains("UP") {
+                let _ = stuck.send(());
+                let _ = released.recv();
+            }
+        });
+        let builder = builder(dir.path(), text).service_manager(manager).status_lines(lines);
+        let supervisor = builder.start().unwrap();
+        let handle = supervisor.handle().clone();
+        tokio::task::block_in_place(|| is_stuck.recv_timeout(Duration::from_secs(20))).unwrap();
+        assert!(signs() > 0, "before, there were some");
+        tokio::time::sleep(WANTED * 5).await;
+        assert_eq!(signs(), 0, "other threads go on, and the loop does not");
+        drop(release);
+        handle.shutdown(ShutdownMode::Orderly).await.unwrap();
         assert_eq!(supervisor.ended().await.code, 0);
     }
 }

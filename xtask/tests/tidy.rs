@@ -166,6 +166,8 @@ fn what_is_global_stands_in_the_binary_only() {
         "set_current_dir(",
         "process::exit(",
         "try_init()",
+        "dup2_std",
+        "ServiceManager::from_environment",
         "set_global_default(",
         "Traps::Signals",
     ] {
@@ -173,6 +175,31 @@ fn what_is_global_stands_in_the_binary_only() {
         let found = offences(&files, outside, |line| line.contains(what));
         assert!(found.is_empty(), "\"{what}\" changes the whole program:\n{}", found.join("\n"));
     }
+}
+
+/// What opens a file and makes it if need be says that it follows no link there
+/// (`O_NOFOLLOW`), or takes nothing that is there already (`create_new`).
+#[test]
+fn what_is_created_follows_no_link() {
+    let safe = ["O_NOFOLLOW", "create_new(true)", "custom_flags(flags"];
+    let mut looked_at = 0;
+    for (name, text) in sources("host/src") {
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        if name.contains("/tests") || name.contains("cli/plugin/") {
+            continue;
+        }
+        let lines: Vec<&str> = code.lines().collect();
+        for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(".create(true)")) {
+            looked_at += 1;
+            let around = &lines[at.saturating_sub(8)..lines.len().min(at + 8)];
+            let is_safe = around.iter().any(|line| safe.iter().any(|word| line.contains(word)));
+            assert!(is_safe, "{name}:{}: it may follow a link", at + 1);
+        }
+        for what in ["fs::write(", "File::create("] {
+            assert!(!code.contains(what) || name.starts_with("host/src/cli/"), "{name}: {what}");
+        }
+    }
+    assert!(looked_at > 3, "only {looked_at} places were found");
 }
 
 #[test]

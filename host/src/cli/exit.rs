@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::StartError;
 use crate::api::{BindError, ClientError};
 use crate::config::ConfigErrors;
-use crate::os::{Cause, LockError};
+use crate::os::{Cause, LockError, PidFileError};
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,19 @@ pub(crate) enum ExitKind {
 }
 
 impl ExitKind {
+    /// What this exit code of ours says.
+    pub(crate) fn from_code(code: i32) -> Option<ExitKind> {
+        [
+            ExitKind::Done,
+            ExitKind::Failed,
+            ExitKind::Invalid,
+            ExitKind::NoSupervisor,
+            ExitKind::AlreadyRunning,
+        ]
+        .into_iter()
+        .find(|kind| i32::from(kind.code()) == code)
+    }
+
     /// The exit code that scripts see. This is the only place that knows.
     pub(crate) fn code(self) -> u8 {
         match self {
@@ -129,20 +142,40 @@ impl From<StartError> for Failure {
         let kind = match &error {
             StartError::Config(_) => ExitKind::Invalid,
             StartError::Lock(LockError::HeldBy { .. }) => ExitKind::AlreadyRunning,
-            StartError::Lock(LockError::File { .. })
-            | StartError::StateDir { .. }
+            StartError::Lock(LockError::File { .. } | LockError::Silent { .. })
+            | StartError::StateDir(_)
             | StartError::StateId { .. }
             | StartError::Journal(_)
             | StartError::Logs(_) => ExitKind::Failed,
         };
+        let hint = match &error {
+            StartError::Lock(error) => error.hint().map(str::to_owned),
+            StartError::StateDir(error) => error.hint(),
+            StartError::Config(_)
+            | StartError::StateId { .. }
+            | StartError::Journal(_)
+            | StartError::Logs(_) => None,
+        };
         let failure = Failure::new(kind, error.to_string());
-        match kind {
-            ExitKind::AlreadyRunning => failure
-                .doing("start a supervisor")
-                .hint("see it with \"kennel status\"; to run another one beside it, give that one another name or --state-dir"),
-            ExitKind::Done | ExitKind::Failed | ExitKind::Invalid | ExitKind::NoSupervisor => {
-                failure
+        match (kind, hint) {
+            (ExitKind::AlreadyRunning, hint) => {
+                failure.doing("start a supervisor").hint(hint.unwrap_or_else(|| BESIDE.to_owned()))
             }
+            (_, Some(hint)) => failure.hint(hint),
+            (_, None) => failure,
+        }
+    }
+}
+
+/// What to do when another supervisor runs.
+const BESIDE: &str = "see it with \"kennel status\"; to run another one beside it, give that one another name or --state-dir";
+
+impl From<PidFileError> for Failure {
+    fn from(error: PidFileError) -> Failure {
+        let failure = Failure::new(ExitKind::Failed, error.to_string());
+        match error {
+            PidFileError::InTheWay { .. } => failure.hint("name another one with --pid-file"),
+            PidFileError::System { .. } => failure,
         }
     }
 }
@@ -201,6 +234,7 @@ mod tests {
             (ExitKind::AlreadyRunning, 4),
         ] {
             assert_eq!(kind.code(), code);
+            assert_eq!(ExitKind::from_code(code.into()), Some(kind));
         }
     }
 

@@ -7,11 +7,13 @@ mod act;
 mod check;
 mod completions;
 mod connect;
+mod detach;
 mod events;
 mod exit;
 mod graph;
 mod init;
 mod local_time;
+mod log_format;
 mod logs;
 mod man;
 mod own_log;
@@ -31,6 +33,8 @@ mod signal;
 mod start;
 mod status;
 mod stop;
+mod supervisor_log;
+mod systemd_unit;
 mod table;
 mod terminal;
 mod watch;
@@ -107,7 +111,7 @@ impl Global {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Start supervising, in the foreground
+    /// Start supervising, in the foreground or, with --detach, in the background
     Run(run::RunArgs),
     /// Show what runs, and why what does not
     Status(status::StatusArgs),
@@ -143,6 +147,8 @@ enum Command {
     Init(init::InitArgs),
     /// Make plugins, look at them, try them
     Plugin(plugin::PluginArgs),
+    /// Print a unit that runs the supervisor under systemd
+    SystemdUnit(systemd_unit::SystemdUnitArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Write man pages to a directory
@@ -187,6 +193,7 @@ fn carry_out(global: &Global, command: Command) -> Outcome {
         Command::Schema => schema::schema(),
         Command::Init(args) => init::init(&args),
         Command::Plugin(args) => plugin::plugin(global, &args),
+        Command::SystemdUnit(args) => systemd_unit::systemd_unit(global, &args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
     }

@@ -1,4 +1,4 @@
-//! `kennel run`: the supervisor in the foreground.
+//! `kennel run`: the supervisor itself.
 //!
 //! What belongs to a program and not to a library happens here: signal handlers, the
 //! subreaper flag, the limit of descriptors, the logger, the exit code.
@@ -10,11 +10,19 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use clap::ValueEnum as _;
+
+use super::detach::{Detached, detach};
+use super::log_format::LogFormat;
 use super::own_log::OwnLog;
+use super::supervisor_log::SupervisorLog;
 use crate::api::Server;
 use crate::config::Environment;
 use crate::logs::Console;
-use crate::{Builder, Handle, ShutdownMode, StatusLines, Supervisor, os};
+use crate::os::PidFile;
+use crate::{
+    Builder, Handle, ReloadError, ServiceManager, ShutdownMode, StatusLines, Supervisor, os,
+};
 
 /// Lines that may wait for a slow standard output before lines are dropped: they tell of
 /// states, and the next one tells the newer state.
@@ -28,40 +36,84 @@ const REAP_PAUSE: Duration = Duration::from_millis(50);
 /// And when a start that hangs keeps them from being reaped, that often.
 const REAP_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// How the supervisor writes what it says of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// Options of `kennel run`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct RunArgs {
     /// Where state, journal and logs are kept [default: as configured]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How the supervisor writes what it says of itself, on standard error
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub(crate) log_format: LogFormat,
+    /// How the supervisor writes what it says of itself, on standard error [default: text,
+    /// or journal where that is the journal of systemd]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
     /// Make no cgroups for services, also where that is possible
     #[arg(long)]
     pub(crate) no_cgroups: bool,
+    /// Write the supervisor's pid to FILE, and remove it at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Go to the background; returns when the control socket answers, or says why it does not
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// What --detach starts.
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(crate) detached: bool,
+}
+
+impl RunArgs {
+    /// The name of the format that is given.
+    pub(super) fn log_format_name(&self) -> Option<String> {
+        let value = self.log_format?.to_possible_value()?;
+        Some(value.get_name().to_owned())
+    }
 }
 
 /// `kennel run`
 pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
-    let socket = global.socket().map(Path::to_owned);
-    let own_log = log_to_stderr(args.log_format)?;
-    let code = supervise(global.config(), socket, args);
+    if args.detach {
+        return detach(global, &args);
+    }
+    let detached = args.detached.then(Detached::begin).transpose()?;
+    let log = SupervisorLog::default();
+    let own_log = OwnLog::start(log.counting(std::io::stderr()))?;
+    args.log_format.unwrap_or_else(LogFormat::of_stderr).install(&own_log);
+    let voice = Voice { detached, log, own_log: own_log.clone() };
+    let code = supervise(global, args, voice);
     own_log.flush(LAST_WORDS);
     Ok(match code? {
         0 => super::ExitKind::Done,
         _ => super::ExitKind::Failed,
     })
+}
+
+/// Where the supervisor says things.
+struct Voice {
+    detached: Option<Detached>,
+    log: SupervisorLog,
+    own_log: OwnLog,
+}
+
+impl Voice {
+    /// The state directory is ours.
+    fn has_state_dir(&self, dir: &Path) -> Result<(), super::Failure> {
+        let Some(detached) = &self.detached else { return Ok(()) };
+        detached.open_log(&self.log, dir).map_err(|error| {
+            let cause = os::Cause::from_io(&error);
+            let message =
+                format!("cannot open \"{}\": {cause}", dir.join("supervisor.log").display());
+            super::Failure::new(super::ExitKind::Failed, message)
+        })
+    }
+
+    /// The control socket answers.
+    fn ready(&mut self) {
+        let Some(detached) = self.detached.take() else { return };
+        // What was said so far is for whoever started us.
+        self.own_log.flush(LAST_WORDS);
+        if let Err(error) = detached.ready(&self.log) {
+            tracing::warn!("cannot write to the log of the supervisor: {error}");
+        }
+    }
 }
 
 /// How long a thread for blocking work waits for more. They are woken in turn, so those that
@@ -70,25 +122,30 @@ pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
 const IDLE_THREADS: Duration = Duration::from_millis(100);
 
 /// Supervises until told to stop; the exit code of the supervisor.
-fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i32, super::Failure> {
+fn supervise(global: &super::Global, args: RunArgs, voice: Voice) -> Result<i32, super::Failure> {
     let environment = Environment::current();
-    let mut builder = Builder::from_file(config, environment)?;
+    let mut builder = Builder::from_file(global.config(), environment)?;
     for warning in builder.warnings() {
         tracing::warn!("{warning}");
     }
     if let Some(dir) = args.state_dir {
         builder = builder.state_dir(absolute(dir)?);
     }
-    if let Some(socket) = socket {
-        builder = builder.socket(absolute(socket)?);
+    if let Some(socket) = global.socket() {
+        builder = builder.socket(absolute(socket.to_owned())?);
     }
     if args.no_cgroups {
         builder = builder.without_cgroups();
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (lines, printed) = status_lines();
-    builder = builder.status_lines(lines).console(Console { colour, ..Console::default() });
+    let (lines, printed) = status_lines(voice.log.clone());
+    builder = builder.status_lines(lines).console(console(colour, &voice));
     builder = builder.plugin_traps(super::TRAPS);
+    match ServiceManager::from_environment() {
+        Ok(Some(manager)) => builder = builder.service_manager(manager),
+        Ok(None) => {}
+        Err(error) => tracing::warn!("cannot use NOTIFY_SOCKET: {error}"),
+    }
     if let Err(error) = os::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -101,7 +158,8 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
         .thread_keep_alive(IDLE_THREADS)
         .enable_all()
         .build()?;
-    let code = runtime.block_on(serve(builder))?;
+    let pid_file = args.pid_file.map(absolute).transpose()?;
+    let code = runtime.block_on(serve(builder, pid_file.as_deref(), voice))?;
     // A blocked /proc or disk must not hold up the end.
     runtime.shutdown_timeout(LAST_WORDS);
     // Disconnected when the last line is printed.
@@ -109,13 +167,19 @@ fn supervise(config: &Path, socket: Option<PathBuf>, args: RunArgs) -> Result<i3
     Ok(code)
 }
 
-async fn serve(builder: Builder) -> Result<i32, super::Failure> {
+async fn serve(
+    builder: Builder,
+    pid_file: Option<&Path>,
+    mut voice: Voice,
+) -> Result<i32, super::Failure> {
     let settings = builder.config().supervisor.clone();
     let services = builder.config().services.len();
     // Before any process is started: from now on every signal is ours.
     let signals = Signals::catch()?;
     let prepared = builder.prepare()?;
-    // The state directory is ours by now, so a socket file that is there is stale.
+    // The state directory is ours by now, so a socket and a pid file that are there are stale.
+    let pid_file = pid_file.map(PidFile::write).transpose()?;
+    voice.has_state_dir(&settings.state_dir)?;
     let server = Server::bind(&settings.socket)?;
     tracing::info!(
         "{} supervises {services} services; control socket {}, state {}",
@@ -126,13 +190,18 @@ async fn serve(builder: Builder) -> Result<i32, super::Failure> {
     let supervisor: Supervisor = prepared.start();
     let handle = supervisor.handle().clone();
     let serving = server.serve(handle.clone());
-    let handling = tokio::spawn(signals.handle(handle));
+    let handling = tokio::spawn(signals.handle(handle.clone()));
     let reaping = tokio::spawn(reap_orphans());
+    // Both are the case when it has ended already.
+    if handle.status().await.is_ok() && handle.announce_ready().await.is_ok() {
+        voice.ready();
+    }
     let ended = supervisor.ended().await;
     // Before the state directory is free: the next supervisor may want the same socket.
     serving.stop().await;
     handling.abort();
     reaping.abort();
+    drop(pid_file);
     // What the last processes left behind, so that no zombie is handed to init.
     let _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(os::reap_orphans)).await;
     Ok(ended.code)
@@ -179,7 +248,10 @@ async fn shut_down(handle: &Handle, signal: &str) {
 async fn reload(handle: &Handle) {
     match handle.reload().await {
         Ok(plan) => tracing::info!("SIGHUP: reloaded\n{plan}"),
-        Err(error) => tracing::error!("SIGHUP: nothing was changed\n{error}"),
+        Err(ReloadError::Invalid(errors)) => {
+            tracing::error!("SIGHUP: nothing was changed\n{}", errors.without_lines());
+        }
+        Err(error) => tracing::error!("SIGHUP: nothing was changed: {error}"),
     }
 }
 
@@ -209,12 +281,12 @@ async fn reap_orphans() {
 
 /// Prints status lines from a thread of its own: standard output may block. The receiver
 /// is disconnected when there are no more lines and all are printed.
-fn status_lines() -> (StatusLines, Receiver<()>) {
+fn status_lines(log: SupervisorLog) -> (StatusLines, Receiver<()>) {
     let (sender, receiver) = sync_channel::<String>(LINES);
     let (printing, printed) = sync_channel(0);
     let printer = std::thread::Builder::new().name("kennel-status".into()).spawn(move || {
         let _printing: SyncSender<()> = printing;
-        let mut out = std::io::stdout();
+        let mut out = log.counting(std::io::stdout());
         for line in receiver {
             // A closed output is no reason to stop supervising.
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -226,27 +298,19 @@ fn status_lines() -> (StatusLines, Receiver<()>) {
     (Box::new(move |line| offer(&sender, line)), printed)
 }
 
-fn offer(sender: &SyncSender<String>, line: &str) {
-    let _ = sender.try_send(line.to_owned());
+/// Where the output of services goes that is not kept in files.
+fn console(colour: bool, voice: &Voice) -> Console {
+    match &voice.detached {
+        None => Console { colour, ..Console::default() },
+        Some(_) => {
+            let writer = Box::new(voice.log.counting(std::io::stdout()));
+            Console { writer, colour: false, width: 0 }
+        }
+    }
 }
 
-fn log_to_stderr(format: LogFormat) -> std::io::Result<OwnLog> {
-    let own_log = OwnLog::start(std::io::stderr())?;
-    let writer = own_log.clone();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KENNEL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || writer.clone())
-        .with_target(false)
-        .with_ansi(colour);
-    // A second supervisor in one process cannot happen in the binary.
-    let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    Ok(own_log)
+fn offer(sender: &SyncSender<String>, line: &str) {
+    let _ = sender.try_send(line.to_owned());
 }
 
 fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {

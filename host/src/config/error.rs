@@ -54,13 +54,28 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, Lines::Shown)
+    }
+}
+
+/// Whether the lines that errors stand in are shown with them.
+#[derive(Clone, Copy)]
+enum Lines {
+    Shown,
+    Hidden,
+}
+
+impl ConfigError {
+    fn show(&self, f: &mut fmt::Formatter<'_>, lines: Lines) -> fmt::Result {
         if let Some(place) = &self.at {
             let Place { file, line, column, line_text, caret, len } = place;
-            writeln!(f, "{}:{line}:{column}: {}", file.display(), self.message)?;
-            let number = line.to_string();
-            let width = number.len().max(4);
-            writeln!(f, "{number:>width$} | {line_text}")?;
-            write!(f, "{:>width$} | {:caret$}{}", "", "", "^".repeat((*len).max(1)))?;
+            write!(f, "{}:{line}:{column}: {}", file.display(), self.message)?;
+            if let Lines::Shown = lines {
+                let number = line.to_string();
+                let width = number.len().max(4);
+                write!(f, "\n{number:>width$} | {line_text}\n")?;
+                write!(f, "{:>width$} | {:caret$}{}", "", "", "^".repeat((*len).max(1)))?;
+            }
         } else {
             f.write_str(&self.message)?;
         }
@@ -97,13 +112,27 @@ impl From<ConfigError> for ConfigErrors {
     }
 }
 
+impl ConfigErrors {
+    /// The same without the lines that errors stand in: for logs and events, which are read
+    /// by more people than the file is, and a line of it may hold a password.
+    pub fn without_lines(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| self.show(f, Lines::Hidden))
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, Lines::Shown)
+    }
+}
+
+impl ConfigErrors {
+    fn show(&self, f: &mut fmt::Formatter<'_>, lines: Lines) -> fmt::Result {
         for (index, error) in self.errors.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n\n")?;
             }
-            write!(f, "{error}")?;
+            error.show(f, lines)?;
         }
         if self.more > 0 {
             write!(f, "\n\n{} errors, the first {} are shown", self.count(), self.errors.len())

@@ -84,7 +84,8 @@ impl Made {
 }
 
 /// Variables that speak of the supervisor itself and would mislead a service.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 8] = [
+    "JOURNAL_STREAM",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",

@@ -21,6 +21,7 @@
 
 mod checks;
 mod launch;
+mod manager;
 mod news;
 mod notify;
 mod processes;
@@ -48,12 +49,14 @@ use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
 use crate::os::{Cgroups, NoCgroups, StateId};
 use crate::plugins::{PluginFact, Plugins, Requirer};
+use crate::service_manager::ServiceManager;
 use crate::sinks::Sinks;
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 use checks::Question;
 use launch::Made;
+use manager::Manager;
 use news::News;
 use notify::Heard;
 pub(crate) use notify::Place;
@@ -113,6 +116,7 @@ pub(crate) struct Parts {
     pub(crate) facts: (Facts, mpsc::UnboundedReceiver<Fact>),
     pub(crate) ended: watch::Sender<Option<i32>>,
     pub(crate) status_lines: Option<StatusLines>,
+    pub(crate) manager: Option<ServiceManager>,
     pub(crate) seed: u64,
     /// The id of the state directory.
     pub(crate) state_id: StateId,
@@ -156,6 +160,7 @@ pub(crate) struct Driver {
     facts: Facts,
     incoming: mpsc::UnboundedReceiver<Fact>,
     ended: watch::Sender<Option<i32>>,
+    manager: Option<Manager>,
     exit: Option<i32>,
 }
 
@@ -206,6 +211,7 @@ impl Driver {
             facts,
             ended,
             status_lines,
+            manager,
             seed,
             state_id,
             cgroups,
@@ -236,6 +242,7 @@ impl Driver {
             facts: facts.0,
             incoming: facts.1,
             ended,
+            manager: manager.map(Manager::new),
             exit: None,
             config,
         };
@@ -284,7 +291,8 @@ impl Driver {
                 continue;
             }
             let wake = deadline.map(|deadline| self.clock.instant(deadline));
-            let wake = [wake, self.waiters.next_deadline()].into_iter().flatten().min();
+            let wakes = [wake, self.waiters.next_deadline(), self.manager_deadline()];
+            let wake = wakes.into_iter().flatten().min();
             tokio::select! {
                 Some(fact) = self.incoming.recv() => self.take_fact(fact),
                 Some(request) = self.requests.recv() => self.take_request(request),
@@ -311,6 +319,7 @@ impl Driver {
             self.capture.remove(&name);
         }
         self.waiters.answer(self.core.view(), self.clock.now(), &self.runs);
+        self.tell_manager();
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -471,6 +480,11 @@ impl Driver {
             }
             Request::Plan { file, reply } => self.read_config(file, reload::Purpose::Plan, reply),
             Request::Reload { reply } => self.read_config(None, reload::Purpose::Reload, reply),
+            Request::Announce => {
+                if let Some(manager) = &mut self.manager {
+                    manager.announce();
+                }
+            }
             Request::Shutdown(mode) => {
                 let again = self.core.view().course() == Course::ShuttingDown;
                 self.tell_core(match (mode, again) {

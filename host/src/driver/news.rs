@@ -282,7 +282,7 @@ impl News {
         let message = format!("nothing was changed: {} errors", errors.count());
         let attributes = Attributes::from_iter([
             ("file".to_owned(), Value::from(source.file.display().to_string())),
-            ("errors".to_owned(), Value::from(errors.to_string())),
+            ("errors".to_owned(), Value::from(errors.without_lines().to_string())),
         ]);
         self.append("config.rejected", None, message, attributes);
     }

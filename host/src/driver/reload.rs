@@ -26,6 +26,15 @@ pub(super) struct Reads {
     begun: u64,
     /// The youngest whose configuration was taken.
     taken: u64,
+    /// Held by each reload until it is over.
+    reloads: Arc<()>,
+}
+
+impl Reads {
+    /// Whether a reload has begun and is not over.
+    pub(super) fn is_reloading(&self) -> bool {
+        Arc::strong_count(&self.reloads) > 1
+    }
 }
 
 /// A configuration that was read, and who asked for it.
@@ -35,6 +44,8 @@ pub(crate) struct Loaded {
     source: Source,
     result: Result<Config, ConfigErrors>,
     reply: Reply,
+    /// Of a reload; lasts as long as it.
+    under_way: Option<Arc<()>>,
 }
 
 /// What a configuration is read for.
@@ -68,14 +79,19 @@ impl Driver {
         self.reads.under_way += 1;
         self.reads.begun += 1;
         let (number, facts) = (self.reads.begun, self.facts.clone());
+        let under_way = match purpose {
+            Purpose::Plan => None,
+            Purpose::Reload => Some(self.reads.reloads.clone()),
+        };
         tokio::task::spawn_blocking(move || {
             let result = load(&source);
-            let _ = facts.send(Fact::Loaded(Loaded { number, purpose, source, result, reply }));
+            let loaded = Loaded { number, purpose, source, result, reply, under_way };
+            let _ = facts.send(Fact::Loaded(loaded));
         });
     }
 
     pub(super) fn take_loaded(&mut self, loaded: Loaded) {
-        let Loaded { number, purpose, source, result, reply } = loaded;
+        let Loaded { number, purpose, source, result, reply, under_way } = loaded;
         self.reads.under_way -= 1;
         if self.core.view().course() == Course::ShuttingDown {
             let _ = reply.send(Err(ReloadError::ShuttingDown));
@@ -94,7 +110,8 @@ impl Driver {
             // Read before what is in force: a later reload was faster.
             (Ok(_), Purpose::Reload) if number < self.reads.taken => Ok(Plan::default()),
             (Ok(new), Purpose::Reload) => {
-                self.prepare_plugins(Loaded { number, purpose, source, result: Ok(new), reply });
+                let result = Ok(new);
+                self.prepare_plugins(Loaded { number, purpose, source, result, reply, under_way });
                 return;
             }
         };
@@ -123,7 +140,7 @@ impl Driver {
     }
 
     fn take_configuration(&mut self, loaded: Loaded, prepared: Option<Prepared>) {
-        let Loaded { number, purpose: _, source, result, reply } = loaded;
+        let Loaded { number, purpose: _, source, result, reply, under_way: _over } = loaded;
         let answer = match result {
             Err(errors) => Err(ReloadError::Invalid(errors)),
             Ok(_) if self.core.view().course() == Course::ShuttingDown => {

@@ -17,6 +17,7 @@
 
 pub mod proc;
 
+mod bounded;
 mod cause;
 mod cgroup;
 mod children;
@@ -29,6 +30,7 @@ mod lock;
 mod mark;
 mod notify;
 mod orphans;
+mod pid_file;
 mod pidfd;
 mod pipe;
 mod plan;
@@ -44,6 +46,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bounded::{Unanswered, bounded};
 pub use cause::Cause;
 pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use credentials::{Credentials, CredentialsError};
@@ -53,10 +56,11 @@ pub use init::{
     ChildNews, Incoming, give_terminal_to, next_child, signal_group_of_child, stop_ourselves,
 };
 pub use launch::{Inherited, Launch, Output};
-pub use lock::{LockError, StateLock};
+pub use lock::{HolderPlace, LockError, StateLock};
 pub use mark::{Mark, Marked, NoStateId, RunMark, StateId, marked};
 pub use notify::{Datagram, NotifyName, NotifySocket};
 pub use orphans::{Orphan, become_subreaper, reap_orphans};
+pub use pid_file::{PidFile, PidFileError};
 pub use pipe::{OutputPipe, output_pipe, ready_pipe, reopen_output};
 pub use process::{GroupSignals, Process, signal_exactly};
 pub use program::{ProgramError, find as find_program, near_names};

@@ -16,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use nix::fcntl::OFlag;
 
 use crate::journal::{Journal, Record};
 
@@ -145,6 +146,7 @@ impl CursorFile {
     fn replace(&self, new: &Path, cursor: &Cursor) -> io::Result<()> {
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits());
         let mut file = match options.open(new) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let dir = self.path.parent().unwrap_or(Path::new("/"));

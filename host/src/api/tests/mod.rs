@@ -153,6 +153,7 @@ async fn drive(mut requests: mpsc::Receiver<Request>, end: watch::Sender<Option<
             }
             Request::Plan { file: _, reply } => drop(reply.send(Ok(Plan::default()))),
             Request::Reload { reply } => drop(reply.send(Err(ReloadError::NoFile))),
+            Request::Announce => {}
             Request::Shutdown(_) => drop(end.send_replace(Some(0))),
         }
     }

@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use kennel_core::RunId;
+use nix::fcntl::OFlag;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::MAX_SOCKET_PATH_BYTES;
@@ -82,9 +83,7 @@ impl Place {
         File::open("/dev/urandom")?.read_exact(&mut secret)?;
         // Two starts may come here at once: the first to link its file has made the secret.
         let own = self.dir.join(format!("{SECRET}.{:02x}{:02x}", secret[0], secret[1]));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&own)?;
-        file.write_all(&secret)?;
+        write_private(&own, &secret)?;
         let linked = fs::hard_link(&own, &path);
         fs::remove_file(&own)?;
         match linked {
@@ -95,12 +94,20 @@ impl Place {
                     return Ok(known);
                 }
                 // It was cut by a crash, and nobody has used it.
-                fs::write(&path, &secret)?;
+                write_private(&path, &secret)?;
                 Ok(secret)
             }
             Err(error) => Err(error),
         }
     }
+}
+
+/// Writes a file, 0600, and follows no link in its place.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits());
+    options.open(path)?.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -1,0 +1,170 @@
+//! Promises of SECURITY.md that are about the supervisor as a whole.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{BOUND, Kennel, wait_for};
+
+const SECRET: &str = "hunter2-5f3c";
+
+/// All regular files below a directory.
+fn files(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() {
+            found.insert(entry.path());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_secret_in_the_environment_is_shown_nowhere() {
+    let yaml = |extra: &str| {
+        format!(
+            r#"
+env: {{ HOUSE_PASSWORD: "{SECRET}" }}
+services:
+  web:
+    shell: "exec sleep 1000"
+    env: {{ DB_PASSWORD: "{SECRET}", FROM_OUTSIDE: "${{OUTSIDE}}"{extra} }}
+    env_file: [web.env]
+  bad:
+    shell: "exit 3"
+    env: {{ DB_PASSWORD: "{SECRET}" }}
+    restart: {{ limit: {{ max: 1, within: 1m }} }}
+  never:
+    command: [no-such-program]
+    env: {{ DB_PASSWORD: "{SECRET}" }}
+"#
+        )
+    };
+    let mut kennel = Kennel::new(&yaml(", SPARE: x")).env("OUTSIDE", SECRET);
+    kennel.write("web.env", &format!("API_TOKEN={SECRET}\n"));
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    kennel.wait_for_state("bad", "failed");
+    kennel.configure(&yaml(""));
+    let mut said = String::new();
+    let mut say = |args: &[&str]| {
+        let output = kennel.cli(args);
+        said.push_str(&format!("{args:?}: {}{}\n", output.stdout, output.stderr));
+    };
+    say(&["plan"]);
+    say(&["plan", "--json"]);
+    say(&["plan", "--graph"]);
+    say(&["reload"]);
+    // A mistake in the very line of a secret: logs and events do not show that line.
+    kennel.configure(&yaml(", SPARE: [1]"));
+    kennel.signal(Signal::SIGHUP);
+    wait_for("the rejected reload", BOUND, || {
+        kennel.said().contains("nothing was changed").then_some(())
+    });
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["status", "--plain"],
+        &["why", "web"],
+        &["why", "bad"],
+        &["why", "never"],
+        &["events"],
+        &["events", "--json"],
+        &["logs"],
+        &["schema"],
+    ] {
+        say(args);
+    }
+    for target in ["/metrics", "/v1/services", "/v1/openapi.json"] {
+        said.push_str(&kennel.api("GET", target).body);
+    }
+    assert!(said.contains("config.rejected"), "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+    let arguments: String =
+        kennel.processes().into_iter().map(|process| process.command + "\n").collect();
+    assert!(arguments.contains("sleep 1000") && !arguments.contains(SECRET), "{arguments}");
+    assert_eq!(kennel.terminate(), 0);
+    assert!(!kennel.stdout().contains(SECRET) && !kennel.said().contains(SECRET));
+    for file in files(&kennel.path("state")) {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        assert!(!text.contains(SECRET), "{}", file.display());
+    }
+}
+
+/// A service that has the supervisor make all the files that it makes.
+const BUSY: &str = r#"
+    services:
+      web:
+        shell: "echo line; exec sleep 1000"
+        logs: { max_size: 1KiB }
+      other:
+        shell: "echo READY=1 > /dev/null; exec sleep 1000"
+        ready: { notify: systemd, timeout: 1s }
+"#;
+
+#[test]
+fn every_file_in_the_state_directory_is_private() {
+    let mut kennel = Kennel::running(BUSY);
+    kennel.wait_for_state("web", "up");
+    wait_for("a log", BOUND, || kennel.read("state/logs/web.log").contains("line").then_some(()));
+    let state = kennel.path("state");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&state), 0o700);
+    assert_eq!(mode(&kennel.socket()), 0o600);
+    for file in files(&state) {
+        assert_eq!(mode(&file) & 0o077, 0, "{}", file.display());
+    }
+    for entry in fs::read_dir(&state).unwrap().flatten() {
+        assert_eq!(mode(&entry.path()) & 0o077, 0, "{}", entry.path().display());
+    }
+    assert_eq!(kennel.terminate(), 0);
+}
+
+/// Each file that a supervisor leaves is in turn replaced by a link to a file outside, and
+/// to where nothing is: the next one writes through neither.
+#[test]
+fn no_file_of_the_state_directory_is_written_through_a_link() {
+    let mut kennel = Kennel::new(BUSY);
+    kennel = kennel.args(&["--pid-file", "state/pid"]);
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    wait_for("a log", BOUND, || kennel.read("state/logs/web.log").contains("line").then_some(()));
+    assert_eq!(kennel.terminate(), 0);
+    kennel.cli(&["run", "--detach", "--pid-file", "state/pid"]).ok();
+    kennel.cli(&["shutdown"]).ok();
+    let left = files(&kennel.path("state"));
+    for name in ["state/lock", "state/supervisor.log", "state/logs/web.log"] {
+        assert!(left.contains(&kennel.path(name)), "{left:?}");
+    }
+    for file in left.into_iter().chain([kennel.path("state/pid")]) {
+        for target in ["precious", "nothing"] {
+            kennel.write("precious", "precious");
+            let before = fs::metadata(kennel.path("precious")).unwrap().modified().unwrap();
+            let moved = kennel.path("moved");
+            let was_there = fs::rename(&file, &moved).is_ok();
+            symlink(kennel.path(target), &file).unwrap();
+            // It may refuse to start; what counts is what it wrote.
+            let started = kennel.cli(&["run", "--detach", "--pid-file", "state/pid"]);
+            if started.code == 0 {
+                kennel.pid("web");
+                kennel.cli(&["shutdown"]).ok();
+            }
+            let name = file.display();
+            assert_eq!(kennel.read("precious"), "precious", "written through {name}");
+            let after = fs::metadata(kennel.path("precious")).unwrap().modified().unwrap();
+            assert_eq!(after, before, "written through {name}");
+            assert!(!kennel.path("nothing").exists(), "made through {name}");
+            kennel.sweep();
+            let _ = fs::remove_file(&file);
+            if was_there {
+                fs::rename(&moved, &file).unwrap();
+            }
+        }
+    }
+}
