@@ -6,6 +6,7 @@
 mod api;
 mod console;
 mod daemon;
+mod dependencies;
 mod graph;
 #[cfg(feature = "plugins")]
 #[path = "../host/wasm/tests/support/guest.rs"]
@@ -22,6 +23,7 @@ mod logs;
 mod mistakes;
 #[cfg(feature = "plugins")]
 mod plugin_cli;
+#[cfg(feature = "plugins")]
 mod plugins;
 #[cfg(feature = "plugins")]
 mod plugins_stock;

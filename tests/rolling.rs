@@ -1,9 +1,11 @@
 //! Several instances of a service: restarted a few at a time, more of them, fewer of them;
 //! and the budget for getting up.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use crate::support::{BOUND, Kennel, wait_for};
+use crate::support::{BOUND, Kennel, Process, wait_for};
 
 /// Three instances; new runs fail, and never are ready, while there is a file "broken".
 const THREE: &str = r#"
@@ -105,6 +107,83 @@ fn a_reload_of_several_instances_rolls_and_one_that_fails_leaves_the_others() {
     assert_eq!(pids_of(&kennel, &["web/1", "web/2"]), before[1..], "they keep what works");
 }
 
+/// The most instances of web that were unavailable at the same time since the rolling restart
+/// began, by what is told: from its stop until it is healthy again.
+fn most_unavailable(kennel: &Kennel) -> usize {
+    let events = kennel.events();
+    let from = events.iter().position(|event| event["kind"] == "service.rolling").unwrap();
+    let mut unavailable = BTreeSet::new();
+    let mut most = 0;
+    for event in &events[from..] {
+        let name = event["service"].as_str().unwrap_or_default();
+        if event["kind"] == "service.stopping" {
+            unavailable.insert(name);
+        } else if event["kind"] == "health.changed" && event["attributes"]["to"] == "healthy" {
+            assert!(unavailable.remove(name), "{name} was not stopped: {events:#?}");
+        }
+        most = most.max(unavailable.len());
+    }
+    assert_eq!(unavailable, BTreeSet::new(), "all are healthy in the end");
+    most
+}
+
+#[test]
+fn a_rolling_restart_takes_as_many_as_may_be_unavailable_until_they_are_healthy() {
+    // Each run is healthy once the test says so, by a file that is gone before it is ready.
+    let kennel = Kennel::running(
+        r#"
+        services:
+          web:
+            shell: 'rm -f "well.$KENNEL_INSTANCE"; echo >&3; exec sleep 1000 3>&-'
+            replicas: 5
+            ready: { notify: { fd: 3 } }
+            health: { command: [sh, -c, 'test -e "well.$KENNEL_INSTANCE"'], every: 50ms, timeout: 30s, grace: 1h }
+            rolling: { max_unavailable: 2, wait_for: healthy }
+        "#,
+    );
+    let names: Vec<String> = (0..5).map(|index| format!("web/{index}")).collect();
+    let up = |name: &str| {
+        let service = kennel.service(name);
+        let is_up = service["state"] == "up";
+        is_up.then(|| Process::find(service["pid"].as_i64()? as i32)).flatten()
+    };
+    let heal = |name: &str| kennel.write(&name.replace("web/", "well."), "");
+    let old: Vec<Process> = names
+        .iter()
+        .map(|name| {
+            let process = wait_for(&format!("{name} to be up"), BOUND, || up(name));
+            heal(name);
+            process
+        })
+        .collect();
+    for name in &names {
+        wait_for(&format!("{name} to be healthy"), BOUND, || {
+            (kennel.service(name)["health"] == "healthy").then_some(())
+        });
+    }
+
+    let rolling = kennel.background(&["restart", "web", "--rolling"]);
+    let mut renewed = BTreeSet::new();
+    for most in [2, 4, 5] {
+        // So many have new runs, and wait for their health; all others are the old ones.
+        wait_for(&format!("{most} new runs"), BOUND, || {
+            for (name, old) in names.iter().zip(&old) {
+                if up(name).is_some_and(|now| now != *old) {
+                    renewed.insert(name.clone());
+                }
+            }
+            (renewed.len() >= most).then_some(())
+        });
+        let left = old.iter().filter(|process| process.is_alive()).count();
+        assert_eq!((renewed.len(), left), (most, 5 - most), "{renewed:?}");
+        renewed.iter().for_each(|name| heal(name));
+    }
+    let output = rolling.end();
+    assert_eq!(output.code, 0, "{output:#?}");
+    kennel.wait_for_event("service.rolled", "web");
+    assert_eq!(most_unavailable(&kennel), 2);
+}
+
 fn pids_of(kennel: &Kennel, names: &[&str]) -> Vec<i32> {
     names.iter().map(|name| kennel.pid(name)).collect()
 }
@@ -199,4 +278,67 @@ fn attempts_to_get_up_have_a_budget_of_their_own() {
         (web["state"] == "failed" && reason.ends_with("1 restarts within 1 h are too many"))
             .then_some(())
     });
+}
+
+#[test]
+fn attempts_that_fail_retry_later_where_it_says_so() {
+    let kennel = Kennel::running(
+        r#"
+        services:
+          web:
+            shell: "test -e repaired || exit 7; exec sleep 1000"
+            ready: { command: [test, -e, repaired], every: 20ms, timeout: 30s }
+            start: { attempts: 2, backoff: { initial: 10ms }, on_give_up: { retry_after: 300ms } }
+            restart: { limit: { max: 1, within: 1h } }
+        "#,
+    );
+    let failed = wait_for("a second failure for good", BOUND, || {
+        kennel.events_of("service.failed", "web").into_iter().nth(1)
+    });
+    assert_eq!(failed["attributes"]["reason"], "attempts");
+    // No attempt was counted as a restart, of which one is allowed.
+    let waits = kennel.events_of("service.backoff", "web");
+    assert!(waits.iter().all(|event| event["attributes"]["attempt"] == 2), "{waits:#?}");
+    kennel.write("repaired", "");
+    kennel.wait_for_state("web", "up");
+}
+
+#[test]
+fn attempts_that_fail_end_the_supervisor_where_it_says_so() {
+    let mut kennel = Kennel::running(
+        r#"
+        services:
+          other: { command: [sleep, "1000"] }
+          web:
+            shell: "until test -e go; do sleep 0.02; done; exit 7"
+            ready: { command: ["false"], every: 20ms }
+            start: { attempts: 3, backoff: { initial: 10ms }, on_give_up: exit }
+        "#,
+    );
+    kennel.wait_for_state("other", "up");
+    let other = kennel.process("other");
+    kennel.write("go", "");
+    assert_eq!(kennel.wait_for_exit(), 1);
+    assert!(!other.is_alive(), "what else ran was stopped");
+    kennel.assert_nothing_is_left();
+
+    // The journal has it, attempt by attempt, with a reason of its own.
+    kennel.configure("services: { other: { command: [sleep, '1000'] } }");
+    kennel.start();
+    let runs = kennel.events_of("service.exited", "web");
+    let codes: Vec<_> = runs.iter().map(|event| event["attributes"]["code"].clone()).collect();
+    assert_eq!(codes, [7, 7, 7], "{runs:#?}");
+    let attempts: Vec<_> = kennel
+        .events_of("service.backoff", "web")
+        .iter()
+        .map(|event| event["attributes"]["attempt"].clone())
+        .collect();
+    assert_eq!(attempts, [2, 3]);
+    let failed = kennel.events_of("service.failed", "web");
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["attributes"]["reason"], "attempts");
+    assert!(failed[0]["message"].as_str().unwrap().contains("3 attempts to get up have failed"));
+    let stopped = kennel.events_of("service.stopping", "other");
+    assert_eq!(stopped.len(), 1);
+    assert!(failed[0]["seq"].as_u64() < stopped[0]["seq"].as_u64());
 }

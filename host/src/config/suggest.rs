@@ -100,6 +100,18 @@ pub(super) fn for_key(key: &str, known: &[&str], here: &str) -> Option<String> {
     None
 }
 
+/// Advice on a single word where a mapping belongs, of this raw type: other tools say
+/// `restart: always`.
+pub(super) fn for_word(word: &str, raw: &str) -> Option<String> {
+    let policy = match (raw, &*word.to_lowercase().replace('-', "_")) {
+        ("RawRestart", "always" | "unless_stopped" | "yes" | "true") => "always",
+        ("RawRestart", "on_failure") => "on_failure",
+        ("RawRestart", "never" | "no" | "false") => "never",
+        _ => return None,
+    };
+    Some(format!("write \"restart: {{ policy: {policy} }}\""))
+}
+
 /// Where the key does exist, when there is one such place or all are alike.
 fn elsewhere(key: &str, here: &str) -> Option<String> {
     let in_service = !here.is_empty() || key_paths().contains(&format!("services.*.{key}"));

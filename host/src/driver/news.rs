@@ -279,7 +279,8 @@ impl News {
     }
 
     pub(super) fn config_rejected(&mut self, source: &Source, errors: &ConfigErrors) {
-        let message = format!("nothing was changed: {} errors", errors.count());
+        let noun = if errors.count() == 1 { "error" } else { "errors" };
+        let message = format!("nothing was changed: {} {noun}", errors.count());
         let attributes = Attributes::from_iter([
             ("file".to_owned(), Value::from(source.file.display().to_string())),
             ("errors".to_owned(), Value::from(errors.without_lines().to_string())),

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The longest wait for a restart that a policy may ask for; more is cut to it. The
+/// supervision of services has the same limit.
+pub const RESTART_WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
+
 /// What one call of a plugin may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {

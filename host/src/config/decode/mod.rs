@@ -333,13 +333,14 @@ impl<'de> Deserializer<'de> for De<'_, '_> {
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         let Kind::Mapping(entries) = &self.node.kind else {
             let mut error = self.expected("a mapping");
-            error.hint = Some(format!("known here: {}", fields.join(", ")));
+            let meant = self.node.text().and_then(|word| suggest::for_word(word, name));
+            error.hint = meant.or_else(|| Some(format!("known here: {}", fields.join(", "))));
             return Err(error);
         };
         for entry in entries.iter().filter(|entry| !fields.contains(&entry.key.as_str())) {

@@ -1,6 +1,10 @@
 //! Questions and their answers.
 
-use kennel_core::PolicyAnswer;
+use kennel_core::spec::Advice;
+use kennel_core::{
+    Core, ExitStatus, Graph, Group, Input, Limits, PolicyAnswer, RunId, ServiceSpec, Time,
+};
+use kennel_wasm::limits::RESTART_WAIT_MAX;
 use kennel_wasm::model::{policy, sink};
 
 use super::*;
@@ -26,7 +30,7 @@ async fn a_check_is_answered_once_its_plugin_is_loaded_and_never_waits_for_that(
     let config = fixture.config(&checked("{}"));
     fixture.plugins.start(&config);
     // Compiling takes longer than this.
-    assert_eq!(fixture.check("web").await, impossible("plugin p is still being loaded"));
+    assert_eq!(fixture.check("web").await, impossible("the plugin is still being loaded"));
     assert_eq!(fixture.status().state, PluginState::Loading);
     let fact = fixture.fact().await;
     assert!(matches!(&fact, PluginFact::Loaded { is_replacement: false, .. }), "{fact:?}");
@@ -72,7 +76,8 @@ async fn a_plugin_that_fails_is_told_of_and_rests_and_the_check_is_unknown() {
     for _ in 0..5 {
         let reply = fixture.check("web").await;
         assert_eq!(reply.outcome, CheckOutcome::Impossible);
-        assert!(reply.reason.starts_with("plugin p: "), "{reply:?}");
+        // The check bears the name of the plugin, and people read that before it.
+        assert!(reply.reason.starts_with("the plugin "), "{reply:?}");
     }
     let fault = fixture.fact().await;
     let PluginFact::Faulted { service, word, untold, .. } = &fault else { panic!("{fault:?}") };
@@ -92,8 +97,18 @@ async fn a_check_that_says_it_cannot_be_made_is_unknown_and_no_fault() {
     let mut fixture = Fixture::new();
     fixture.write("p.wasm", &guest::check("no route", Does::Refuses));
     fixture.start(&checked("{}"), 1).await;
-    assert_eq!(fixture.check("web").await, impossible("plugin p: no route"));
+    assert_eq!(fixture.check("web").await, impossible("no route"));
     assert!(fixture.facts.try_recv().is_err());
+
+    // Under another name than that of its plugin, both are said.
+    fixture.reload(&checked("{}").replace("name: p", "name: link")).await;
+    let question = CheckQuestion {
+        about: about("web", 0),
+        slot: Slot::Health("link".into()),
+        sequence: 1,
+        timeout: Duration::from_secs(5),
+    };
+    assert_eq!(fixture.plugins.check(question).await, impossible("plugin p: no route"));
 }
 
 pub(super) fn policy_question() -> PolicyQuestion {
@@ -139,6 +154,28 @@ async fn a_policy_chooses_the_wait_and_gives_up_only_where_that_is_granted() {
     fixture.reload(&text("give_up: true")).await;
     let decided = fixture.plugins.decide(policy_question()).await;
     assert_eq!(decided, reply(PolicyAnswer::GiveUp, "enough"));
+}
+
+#[test]
+fn the_plugin_runtime_and_the_core_put_a_restart_off_for_the_same_time_at_most() {
+    let mut web = ServiceSpec::daemon("web");
+    web.restart.advice = Advice::Ask;
+    let graph = Graph::new(vec![web]).expect("one service");
+    for (wait, expected) in [
+        (RESTART_WAIT_MAX, RESTART_WAIT_MAX),
+        (RESTART_WAIT_MAX - Duration::from_secs(1), RESTART_WAIT_MAX - Duration::from_secs(1)),
+        (RESTART_WAIT_MAX + Duration::from_secs(1), RESTART_WAIT_MAX),
+    ] {
+        let mut core = Core::new(Limits::default(), 1, RunId(1));
+        core.handle(Time::ZERO, Input::Configure { graph: graph.clone(), restart: Vec::new() });
+        let (run, status, group) = (RunId(1), ExitStatus::Code(1), Group::Empty);
+        core.handle(Time::ZERO, Input::Exited { run, status, group });
+        let instance = core.view().instances().next().expect("one instance").id();
+        let (answer, reason) = (PolicyAnswer::RestartAfter(wait), String::new());
+        core.handle(Time::ZERO, Input::PolicyDecided { instance, run, answer, reason });
+        let next = core.view().instance(instance).and_then(|view| view.next_restart());
+        assert_eq!(next, Some(Time::ZERO + expected));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,10 @@ async fn a_configuration_that_the_plugin_refuses_leaves_the_one_before() {
     assert!(matches!(&facts[0], PluginFact::Loaded { .. }), "{facts:?}");
     assert_eq!(refusal(&facts[1..]).1, Then::Without);
     let reply = fixture.check("web").await;
-    assert_eq!(reply, impossible("plugin p: it refuses its configuration: bad: is not known"));
+    assert_eq!(
+        reply,
+        impossible("the plugin was refused: it refuses its configuration: bad: is not known")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,8 +65,6 @@ pub(crate) const PROBLEMS: usize = 64;
 pub(crate) const WAIT_MIN: Duration = Duration::from_millis(100);
 /// The longest wait for the next check or delivery.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
-/// The longest wait for a restart.
-pub(crate) const RESTART_WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// Functions of the host end this part of the time before the call does, so that the
 /// plugin can still say what happened.

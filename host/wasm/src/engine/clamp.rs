@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use crate::engine::bounds::{
-    LINE_BYTES, PROBLEMS, RESTART_WAIT_MAX, SAMPLE_NAME_BYTES, SAMPLES, WAIT_MAX, WAIT_MIN,
-};
+use crate::engine::bounds::{LINE_BYTES, PROBLEMS, SAMPLE_NAME_BYTES, SAMPLES, WAIT_MAX, WAIT_MIN};
 use crate::engine::log;
 use crate::engine::store::State;
 use crate::engine::text::line;
+use crate::limits::RESTART_WAIT_MAX;
 use crate::model::{Problem, STATE_BYTES_MAX, Sample, SavedState, check, policy, sink};
 use crate::probe::Subject;
 
