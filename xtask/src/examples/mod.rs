@@ -162,14 +162,30 @@ fn for_wasip2(kennel: &Path) -> Result<()> {
     live::run(kennel, &folder, &component).context("the real supervisor")
 }
 
+/// The three commands of an example's README, as they stand there: the first gets the tools,
+/// which are installed elsewhere here, the second builds and the third runs.
+fn commands(folder: &Path) -> Result<[String; 3]> {
+    let readme = std::fs::read_to_string(folder.join("README.md"))?;
+    let lines = readme.lines().skip_while(|line| !line.starts_with("    "));
+    let block: Vec<String> =
+        lines.map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
+    block.try_into().map_err(|block| anyhow::anyhow!("three commands were expected: {block:?}"))
+}
+
 /// Builds, tries, runs and measures one example.
 fn example(kennel: &Path, language: Language, tools: &Tools) -> Result<Row> {
     let folder = Path::new(EXAMPLES).join(language.folder());
     let component = Path::new(MADE).join(format!("{}.wasm", language.folder()));
     let scenario = folder.join("scenario.yaml");
-    let mut build = tools.command(kennel);
-    run(build.args(["plugin", "build"]).arg(&folder).arg("--output").arg(&component))?;
+    let [_, build, started] = commands(&folder)?;
+    run(tools.shell(kennel, &build)?.current_dir(&folder))?;
+    let made = folder.join("depth.wasm");
+    std::fs::copy(&made, &component).with_context(|| format!("\"{build}\" makes no {made:?}"))?;
+    std::fs::remove_file(made)?;
     run(Command::new(kennel).args(["plugin", "test"]).arg(&component).arg(&scenario))?;
+    if started != "kennel run" {
+        bail!("\"{started}\" is not what is run here");
+    }
     live::run(kennel, &folder, &component).context("the real supervisor")?;
     let output = Command::new(kennel)
         .args(["plugin", "bench", "--json"])

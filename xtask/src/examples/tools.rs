@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{EXAMPLES, Language, MADE};
 use crate::runner::{cargo, run};
@@ -34,6 +34,21 @@ impl Tools {
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// A line for a shell, in which `kennel` is the one at this path.
+    pub(super) fn shell(&self, kennel: &Path, line: &str) -> Result<Command> {
+        let place = kennel.parent().context("a program is in a folder")?;
+        if kennel.file_name() != Some("kennel".as_ref()) {
+            bail!("{} is not called \"kennel\", as the READMEs have it", kennel.display());
+        }
+        let tools = Tools {
+            folders: std::iter::once(place.to_owned()).chain(self.folders.clone()).collect(),
+            variables: self.variables.clone(),
+        };
+        let mut shell = tools.command(Path::new("sh"));
+        shell.args(["-c", line]);
+        Ok(shell)
     }
 }
 
