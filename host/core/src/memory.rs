@@ -124,7 +124,7 @@ pub enum Progress {
 #[derive(Clone, PartialEq, Debug)]
 pub enum MemoryChange {
     /// This is the instance now.
-    Now(Remembered),
+    Now(Box<Remembered>),
     /// There is no such instance any more.
     Gone {
         /// The service.

@@ -39,7 +39,7 @@ impl Core {
         }
         while let Some(id) = self.changed.pop_first() {
             if let Some(instance) = self.instances.get(&id) {
-                return Some(MemoryChange::Now(Remembered::of(instance)));
+                return Some(MemoryChange::Now(Box::new(Remembered::of(instance))));
             }
         }
         None

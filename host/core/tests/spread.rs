@@ -35,7 +35,13 @@ fn checks(every: Duration, until: Duration) -> BTreeMap<RunId, Vec<Duration>> {
                     begun.entry(run).or_default().push(now.since(Time::ZERO));
                     passed.push((run, check, number));
                 }
-                other => panic!("nothing else is to be done: {other:?}"),
+                Effect::RunStopCommand { .. }
+                | Effect::EndStopCommand { .. }
+                | Effect::Signal { .. }
+                | Effect::WatchGroup { .. }
+                | Effect::AskPolicy { .. }
+                | Effect::Release { .. }
+                | Effect::Exit { .. } => panic!("nothing else is to be done: {effect:?}"),
             }
         }
         let is_idle = ready.is_empty() && passed.is_empty();
@@ -49,7 +55,9 @@ fn checks(every: Duration, until: Duration) -> BTreeMap<RunId, Vec<Duration>> {
             core.handle(now, Input::Checked(answer));
         }
         if is_idle {
-            now = core.next_deadline().expect("there is always a next check");
+            let next = core.next_deadline().expect("there is always a next check");
+            assert!(next > now, "what was due was done");
+            now = next;
             core.handle(now, Input::Tick);
         }
     }

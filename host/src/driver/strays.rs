@@ -97,7 +97,7 @@ impl Strays {
         let by_mark = match (cgroup, Among::of_our_runs()) {
             (Some(_), Among::Everybody) => Vec::new(),
             (Some(_), Among::OurOrphans) | (None, _) => {
-                os::strays_of(*mark, &*haunts.ask().await, &groups)
+                os::strays_of(*mark, &haunts.ask().await, &groups)
             }
         };
         if by_mark.is_empty() && cgroup.is_none() && !self.0.has_found.load(Relaxed) {

@@ -108,10 +108,11 @@ pub fn next_child() -> Option<(i32, ChildNews)> {
         match Errno::result(pid) {
             Ok(0) => return None,
             Ok(pid) if libc::WIFSTOPPED(status) => return Some((pid, ChildNews::Stopped)),
-            Ok(pid) => match ExitStatus::from_wait(status) {
-                Some(ended) => return Some((pid, ChildNews::Ended(ended))),
-                None => {}
-            },
+            Ok(pid) => {
+                if let Some(ended) = ExitStatus::from_wait(status) {
+                    return Some((pid, ChildNews::Ended(ended)));
+                }
+            }
             Err(Errno::EINTR) => {}
             Err(_) => return None,
         }

@@ -21,7 +21,7 @@ impl Written {
             match change {
                 MemoryChange::Now(instance) => {
                     let key = (instance.service.clone(), instance.index);
-                    self.instances.insert(key, instance);
+                    self.instances.insert(key, *instance);
                 }
                 MemoryChange::Gone { service, index } => {
                     self.instances.remove(&(service, index));
@@ -55,6 +55,7 @@ impl Written {
             | Input::Checked(_)
             | Input::PolicyDecided { .. }
             | Input::SpawnFailed(..)
+            | Input::Swept(_)
             | Input::StopCommandEnded(_) => {}
             Input::Tick
             | Input::Restore(_)

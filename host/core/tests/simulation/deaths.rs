@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kennel_core::spec::Ready;
 use kennel_core::{
-    Core, Graph, Input, InstanceId, Memory, MemoryChange, Remembered, RunId, ServiceSpec, Time,
+    Core, Graph, InstanceId, Memory, MemoryChange, Remembered, RunId, ServiceSpec, Time,
 };
 
 use crate::account::Next;
@@ -26,7 +26,7 @@ impl Written {
         while let Some(change) = core.poll_memory() {
             match change {
                 MemoryChange::Now(instance) => {
-                    self.0.insert((instance.service.clone(), instance.index), instance);
+                    self.0.insert((instance.service.clone(), instance.index), *instance);
                 }
                 MemoryChange::Gone { service, index } => {
                     self.0.remove(&(service, index));
