@@ -181,13 +181,18 @@ fn what_is_global_stands_in_the_binary_only() {
 /// (`O_NOFOLLOW`), or takes nothing that is there already (`create_new`).
 #[test]
 fn what_is_created_follows_no_link() {
-    let safe = ["O_NOFOLLOW", "create_new(true)", "custom_flags(flags"];
+    let safe = ["O_NOFOLLOW", "create_new(true)", "custom_flags(flags", "options().create(true)"];
+    let is_opened_safely = |code: &str| {
+        let made = code.split("fn options() -> OpenOptions {").nth(1);
+        made.is_none_or(|body| body.split("\n}").next().unwrap_or_default().contains("O_NOFOLLOW"))
+    };
     let mut looked_at = 0;
     for (name, text) in sources("host/src") {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         if name.contains("/tests") || name.contains("cli/plugin/") {
             continue;
         }
+        assert!(is_opened_safely(code), "{name}: its options may follow a link");
         let lines: Vec<&str> = code.lines().collect();
         for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(".create(true)")) {
             looked_at += 1;

@@ -441,10 +441,8 @@ impl fmt::Display for EventKind {
                 kept.join(", ")
             ),
             EventKind::WentOn { adopted, ended } => {
-                match adopted {
-                    1 => f.write_str("adopted 1 run of an earlier supervisor")?,
-                    _ => write!(f, "adopted {adopted} runs of an earlier supervisor")?,
-                }
+                let runs = if *adopted == 1 { "run" } else { "runs" };
+                write!(f, "adopted {adopted} {runs} of an earlier supervisor")?;
                 if *ended > 0 { write!(f, "; {ended} had ended meanwhile") } else { Ok(()) }
             }
             EventKind::ShuttingDown(how) => f.write_str(match how {

@@ -20,6 +20,7 @@
 //! Deliberately absent: timers of its own, retries, and any decision about services.
 
 mod checks;
+mod clock;
 mod launch;
 mod manager;
 mod news;
@@ -37,9 +38,9 @@ mod waiters;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId, Time};
+use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -55,6 +56,7 @@ use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
 use checks::Question;
+pub(crate) use clock::Clock;
 use launch::Made;
 use manager::Manager;
 use news::News;
@@ -162,38 +164,6 @@ pub(crate) struct Driver {
     ended: watch::Sender<Option<i32>>,
     manager: Option<Manager>,
     exit: Option<i32>,
-}
-
-/// The driver's clock: monotonic for the core, translated for people.
-#[derive(Clone, Copy)]
-pub(crate) struct Clock {
-    origin: Instant,
-    started_at: SystemTime,
-}
-
-impl Clock {
-    fn start() -> Clock {
-        Clock { origin: Instant::now(), started_at: SystemTime::now() }
-    }
-
-    fn now(self) -> Time {
-        Time::from_origin(self.origin.elapsed())
-    }
-
-    fn instant(self, time: Time) -> Instant {
-        self.origin.checked_add(time.since_origin()).unwrap_or_else(far_future)
-    }
-
-    /// The wall-clock time of `time`, by the wall clock as it goes now.
-    fn wall(self, time: Time) -> SystemTime {
-        let ago = self.now().since(time);
-        SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-}
-
-/// A day that never comes, for deadlines past what the clock can express.
-fn far_future() -> Instant {
-    Instant::now() + Duration::from_secs(86_400 * 365 * 30)
 }
 
 impl Driver {
