@@ -46,7 +46,6 @@ mod lookup;
 mod plugins;
 mod service_manager;
 mod sinks;
-#[cfg(feature = "plugins")]
 mod state;
 mod state_dir;
 mod status;

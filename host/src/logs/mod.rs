@@ -12,7 +12,7 @@
 //!  service ──pipe──► kennel-console ─► terminal      (`to: inherit`)
 //! ```
 //!
-//! Between pipe and file stands a spool ([`spool`]), so that neither a line nor its place is
+//! Between pipe and file stands a spool (`spool.rs`), so that neither a line nor its place is
 //! lost with the supervisor: the next one goes on exactly where this one was stopped.
 //!
 //! One plain thread owns the reading ends of all pipes and all log files. It blocks in

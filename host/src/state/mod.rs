@@ -6,10 +6,15 @@
 //! ```
 
 mod id;
+#[cfg(feature = "plugins")]
 mod plugin_file;
+#[cfg(feature = "plugins")]
 mod plugin_record;
+#[cfg(feature = "plugins")]
 mod plugin_state;
 
 pub(crate) use id::state_id;
+#[cfg(feature = "plugins")]
 pub(crate) use plugin_record::Key;
+#[cfg(feature = "plugins")]
 pub(crate) use plugin_state::{Notice, SavedStates};
