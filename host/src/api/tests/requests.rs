@@ -16,7 +16,8 @@ async fn the_status_has_the_fields_that_are_promised_in_their_order() {
     assert_eq!(
         body,
         "{\"supervisor\":{\"name\":\"demo\",\"pid\":42,\"version\":\"1.2.3\",\
-         \"started_at\":\"2026-11-21T03:53:52.482Z\",\"role\":\"single\",\"stopping\":false},\
+         \"started_at\":\"2026-11-21T03:53:52.482Z\",\"role\":\"single\",\"stopping\":false,\
+         \"cgroups\":{\"used\":false,\"place\":null,\"reason\":\"switched off\"}},\
          \"services\":[{\"name\":\"worker\",\"state\":\"backoff\",\"wanted\":\"up\",\"pid\":null,\
          \"ready\":false,\"health\":\"healthy\",\"restarts\":5,\
          \"since\":\"2026-11-21T03:53:52.482Z\",\

@@ -15,6 +15,7 @@ use crate::sinks::{self, Sinks};
 /// So many questions to one plugin may be open: 64 under way, 1,024 in the queue.
 const OPEN_MAX: usize = 64 + 1024;
 
+const TOO_MANY: &str = "too many calls wait for the plugin";
 const BUSY: &str = "plugin p: too many calls wait for the plugin";
 
 /// A plugin that no limit stops for as long as a test takes.
@@ -45,7 +46,7 @@ async fn a_check_of_a_busy_plugin_is_skipped_at_once_and_counted() {
         timeout: 2 * SOON,
     };
     let first = overfill(&mut open, || fixture.plugins.check(question())).await;
-    assert_eq!(first, impossible(BUSY));
+    assert_eq!(first, impossible(TOO_MANY));
     let status = fixture.status();
     assert_eq!((status.skipped, status.faults), (1, 0), "the plugin is not to blame");
     assert_eq!(open.len(), OPEN_MAX, "the others wait");
