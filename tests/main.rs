@@ -3,6 +3,7 @@
 // A failed expectation is how a test fails.
 #![allow(clippy::unwrap_used)]
 
+mod adoption;
 mod api;
 mod console;
 mod daemon;

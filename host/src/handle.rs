@@ -14,6 +14,7 @@ use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
 use crate::sinks::SinkStates;
+use crate::state::RunTable;
 use crate::status::Status;
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
@@ -29,6 +30,7 @@ pub struct Handle {
     pub(crate) plugins: Plugins,
     pub(crate) sinks: SinkStates,
     pub(crate) checks: CheckTallies,
+    pub(crate) table: RunTable,
 }
 
 /// What can be done to services.
@@ -167,7 +169,10 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let request = Request::Act { verb, names, wait, reply };
         self.requests.send(request).await.map_err(|_| VerbError::Stopped)?;
-        answer.await.map_err(|_| VerbError::Stopped)?
+        let outcomes = answer.await.map_err(|_| VerbError::Stopped)??;
+        // Who is told that it was accepted may rely on it, whatever happens to the supervisor.
+        self.table.written().await;
+        Ok(outcomes)
     }
 
     /// What [`Handle::reload`] would do, or what it would do were `file` the

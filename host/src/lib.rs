@@ -58,6 +58,7 @@ pub use driver::StatusLines;
 pub use handle::{Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use kennel_wasm::Traps;
 pub use service_manager::ServiceManager;
+pub use state::TableError;
 pub use state_dir::StateDirError;
 pub use status::{CgroupStatus, Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
 pub use supervisor::{Builder, Ended, Prepared, StartError, Supervisor};

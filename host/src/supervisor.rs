@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
-use crate::driver::{Driver, Fact, Parts, Place, Source, StatusLines};
+use crate::driver::{Driver, Fact, Left, Parts, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
@@ -17,7 +17,7 @@ use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
 use crate::service_manager::ServiceManager;
 use crate::sinks::{self, Sinks};
-use crate::state::state_id;
+use crate::state::{RunTable, TableError, state_id};
 use crate::state_dir::{self, StateDirError};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
@@ -61,6 +61,9 @@ pub enum StartError {
     /// Another supervisor has the state directory, or it cannot be locked.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The run table cannot be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
@@ -200,9 +203,12 @@ impl Builder {
             .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
         let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
         let cgroups = cgroups.map(Arc::new);
-        Place::new(&state_dir).clear();
-        let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let (facts, incoming) = mpsc::unbounded_channel();
+        let table_facts = facts.clone();
+        let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));
+        let (table, found, damage) = RunTable::open(&state_dir, tell)?;
+        let left = Left { table: found, damage };
+        let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let log_facts = facts.clone();
         let log_dir = state_dir.join("logs");
         let capture = Capture::start(CaptureOptions {
@@ -214,7 +220,6 @@ impl Builder {
                 let _ = log_facts.send(Fact::Log(fact));
             }),
         })?;
-        capture.begin();
         let plugin_facts = facts.clone();
         let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
         let plugins = Plugins::new(state_dir.clone(), plugin_traps, tell);
@@ -232,6 +237,7 @@ impl Builder {
             plugins: plugins.clone(),
             sinks: sinks.states(),
             checks: checks.clone(),
+            table: table.clone(),
         };
         let parts = Parts {
             config,
@@ -250,8 +256,9 @@ impl Builder {
             seed: seed(),
             state_id,
             cgroups,
+            table,
         };
-        Ok(Prepared { handle, parts, lock })
+        Ok(Prepared { handle, parts, left, lock })
     }
 
     /// [`Builder::prepare`] and [`Prepared::start`] in one.
@@ -267,6 +274,7 @@ impl Builder {
 pub struct Prepared {
     handle: Handle,
     parts: Parts,
+    left: Left,
     lock: StateLock,
 }
 
@@ -276,9 +284,16 @@ impl Prepared {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Supervisor {
-        let Prepared { handle, parts, lock } = self;
+        let Prepared { handle, parts, left, lock } = self;
         let driver = tokio::spawn(async move {
-            Driver::new(parts).run().await;
+            let restoring = tokio::task::spawn_blocking(move || {
+                let restored = left.restore(&parts);
+                (parts, restored)
+            });
+            // It fails when the runtime ends.
+            if let Ok((parts, restored)) = restoring.await {
+                Driver::new(parts, restored).run().await;
+            }
             lock
         });
         Supervisor { handle, driver }

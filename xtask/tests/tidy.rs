@@ -135,7 +135,13 @@ fn the_layers_import_downwards_only() {
         (&["host/src/cli/", "host/src/main.rs"], "clap"),
         (&["host/src/cli/", "host/src/main.rs"], "crate::cli"),
         (
-            &["host/src/api/", "host/src/config/", "host/src/journal/", "host/src/cli/"],
+            &[
+                "host/src/api/",
+                "host/src/config/",
+                "host/src/journal/",
+                "host/src/cli/",
+                "host/src/state/",
+            ],
             "use serde::",
         ),
         (&["host/src/api/", "host/src/cli/"], "use axum"),

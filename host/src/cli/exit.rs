@@ -145,12 +145,14 @@ impl From<StartError> for Failure {
             StartError::Lock(LockError::File { .. } | LockError::Silent { .. })
             | StartError::StateDir(_)
             | StartError::StateId { .. }
+            | StartError::Table(_)
             | StartError::Journal(_)
             | StartError::Logs(_) => ExitKind::Failed,
         };
         let hint = match &error {
             StartError::Lock(error) => error.hint().map(str::to_owned),
             StartError::StateDir(error) => error.hint(),
+            StartError::Table(error) => error.hint().map(str::to_owned),
             StartError::Config(_)
             | StartError::StateId { .. }
             | StartError::Journal(_)

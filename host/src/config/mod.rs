@@ -20,6 +20,7 @@ mod check;
 mod checker;
 mod decode;
 mod diff;
+mod digest;
 mod env_file;
 mod error;
 mod files;

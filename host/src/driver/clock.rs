@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use kennel_core::Time;
 use tokio::time::Instant;
 
+use crate::os;
+
 /// The driver's clock: monotonic for the core, translated for people.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock {
@@ -13,8 +15,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// Counts from the boot, so that times mean the same to the supervisor that comes after.
     pub(super) fn start() -> Clock {
-        Clock { origin: Instant::now(), started_at: SystemTime::now() }
+        let now = Instant::now();
+        let origin = now.checked_sub(os::monotonic()).unwrap_or(now);
+        Clock { origin, started_at: SystemTime::now() }
     }
 
     pub(super) fn now(self) -> Time {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{
     self, Cause, Cgroup, Cgroups, Credentials, Launch, Mark, Output, Process, RunMark, StateId,
 };
+use crate::state::{self, Began, Record, RunTable, Who};
 
 /// What a process is made of. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +36,8 @@ pub(super) struct Job {
     pub(super) capture: Capture,
     /// Where its notification socket goes.
     pub(super) place: Arc<Place>,
+    /// Where it is written down that there is a process.
+    pub(super) table: RunTable,
     pub(super) facts: Facts,
 }
 
@@ -59,6 +63,18 @@ pub(crate) struct Made {
     pub(super) ears: Ears,
     pub(super) job: Job,
     pub(super) cgroup: Option<Cgroup>,
+    pub(super) descent: Descent,
+}
+
+/// Who has started a run.
+pub(super) enum Descent {
+    /// This supervisor.
+    Started,
+    /// An earlier one.
+    TakenOver {
+        /// Its main process, unless that is the one that was made.
+        named: Option<Arc<Process>>,
+    },
 }
 
 impl Made {
@@ -96,16 +112,38 @@ const NOT_INHERITED: [&str; 8] = [
 ];
 
 /// Makes the process of a run. Blocks for as long as the file system takes.
+///
+/// The intention is written down before, and what identifies the process after: a supervisor
+/// that comes after this one finds the process, whenever this one is killed.
 pub(super) fn make(job: Job, sockets: Option<(Held, Company)>) -> Result<Made, String> {
+    let service = job.definition.spec.name.to_string();
+    let who = Who { service, index: job.index };
+    let now = u64::try_from(os::monotonic().as_nanos()).unwrap_or(u64::MAX);
+    job.table.write(Record::Began(Began { run: job.run.0, who, at: now }));
+    let (table, run) = (job.table.clone(), job.run.0);
+    make_noted(job, sockets).inspect_err(|_| table.write(Record::Over(run)))
+}
+
+fn make_noted(job: Job, sockets: Option<(Held, Company)>) -> Result<Made, String> {
     let mut launch = prepare(&job, argv(&job.definition.launch.command))?;
+    let mut noted =
+        state::Made { run: job.run.0, digest: job.definition.digest(), ..Default::default() };
     if let Some((held, company)) = sockets {
-        held.hand_over(&job.definition.launch.sockets, company, &mut launch)?;
+        let wanted = &job.definition.launch.sockets;
+        noted.sockets = held.hand_over(wanted, company, &mut launch)?;
     }
-    attach_output(&mut launch, &job)?;
+    noted.outputs = attach_output(&mut launch, &job)?;
     let ears = notify::attach(&mut launch, &job)?;
+    (noted.notify, noted.ready_pipe) = ears.names();
     let cgroup = enter_cgroup(&mut launch, &job);
     match os::spawn(launch) {
-        Ok(process) => Ok(Made { process, ears, job, cgroup }),
+        Ok(process) => {
+            noted.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+            noted.pid = process.pid();
+            noted.start_time = process.start_time().unwrap_or_default();
+            job.table.write(Record::Made(Box::new(noted)));
+            Ok(Made { process, ears, job, cgroup, descent: Descent::Started })
+        }
         Err(error) => {
             if let Some(cgroup) = cgroup {
                 cgroup.remove();
@@ -233,24 +271,35 @@ fn tap(job: &Job) -> Option<LineTap> {
     }))
 }
 
-/// Connects both output streams to the log threads.
-fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
-    let settings = log_settings(&job.definition.logs);
-    let tap = tap(job);
-    if settings.to == Destination::None && tap.is_none() {
-        return Ok(());
+/// Whether the output of a service is read.
+pub(super) fn is_captured(job: &Job) -> bool {
+    let is_tapped = matches!(job.definition.ready, ReadyWhen::Logs(_));
+    is_tapped || log_settings(&job.definition.logs).to != Destination::None
+}
+
+/// One stream of a run, for the log threads.
+pub(super) fn source(job: &Job, stream: Stream, fd: OwnedFd) -> Source {
+    Source {
+        service: job.name.clone(),
+        run: job.run.0,
+        stream,
+        fd,
+        settings: log_settings(&job.definition.logs),
+        tap: tap(job),
     }
-    for stream in [Stream::Stdout, Stream::Stderr] {
+}
+
+/// Connects both output streams to the log threads; the inodes of their pipes.
+fn attach_output(launch: &mut Launch, job: &Job) -> Result<[Option<u64>; 2], String> {
+    if !is_captured(job) {
+        return Ok([None; 2]);
+    }
+    let mut inodes = [None; 2];
+    for (stream, inode) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&mut inodes) {
         let pipe = os::output_pipe()
             .map_err(|error| format!("cannot make a pipe: {}", Cause::from_io(&error)))?;
-        job.capture.add(Source {
-            service: job.name.clone(),
-            run: job.run.0,
-            stream,
-            fd: pipe.reader,
-            settings: settings.clone(),
-            tap: tap.clone(),
-        });
+        *inode = os::pipe_inode(&pipe.reader).ok();
+        job.capture.add(source(job, stream, pipe.reader));
         let end = Output::Descriptor(pipe.service);
         match stream {
             Stream::Stdout => launch.stdout = end,
@@ -258,5 +307,5 @@ fn attach_output(launch: &mut Launch, job: &Job) -> Result<(), String> {
             Stream::Kennel => {}
         }
     }
-    Ok(())
+    Ok(inodes)
 }

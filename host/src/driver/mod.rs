@@ -19,29 +19,33 @@
 //!
 //! Deliberately absent: timers of its own, retries, and any decision about services.
 
+mod adopt;
 mod checks;
 mod clock;
+mod end;
 mod launch;
 mod manager;
 mod news;
 mod notify;
 mod processes;
 mod progress;
+mod recall;
 mod reload;
+mod remember;
 mod runs;
 mod scale;
 mod snapshot;
 mod sockets;
 mod strays;
+mod survivors;
 mod waiters;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kennel_core::{Core, Course, Effect, Input, InstanceId, Limits, Recipient, RunId};
-use tokio::sync::{mpsc, oneshot, watch};
+use kennel_core::{Core, Course, Effect, EventKind, Input, InstanceId, Limits, Recipient, RunId};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, ServiceConfig, SupervisorSettings};
@@ -52,28 +56,25 @@ use crate::os::{Cgroups, NoCgroups, StateId};
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::service_manager::ServiceManager;
 use crate::sinks::Sinks;
+use crate::state::{Durability, Record, RunTable, TableNotice};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
+pub(crate) use adopt::Left;
+use adopt::Restored;
 use checks::Question;
 pub(crate) use clock::Clock;
 use launch::Made;
 use manager::Manager;
 use news::News;
 use notify::Heard;
-pub(crate) use notify::Place;
+use notify::Place;
 use reload::{Loaded, Reads};
 use runs::Runs;
 use scale::Scaled;
 use sockets::Sockets;
 use strays::Swept;
 use waiters::{Goal, Waiters};
-
-/// How long event sinks may take for the last events; the rest comes at the next start.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
-
-/// How long the last output and the last events may take to reach the disk.
-const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Something that happened outside the loop.
 pub(crate) enum Fact {
@@ -96,6 +97,8 @@ pub(crate) enum Fact {
     Log(LogFact),
     /// Something happened to a plugin.
     Plugin(PluginFact),
+    /// Something happened to the run table.
+    Table(TableNotice),
     /// The plugins that sinks require are there, or why they will not come.
     SinksReady(Result<(), String>),
 }
@@ -124,6 +127,7 @@ pub(crate) struct Parts {
     pub(crate) state_id: StateId,
     /// Where cgroups of runs are made, if they can be.
     pub(crate) cgroups: Result<Arc<Cgroups>, NoCgroups>,
+    pub(crate) table: RunTable,
 }
 
 /// Where the configuration came from, to read it again.
@@ -149,6 +153,10 @@ pub(crate) struct Driver {
     sockets: Sockets,
     place: Arc<Place>,
     state_id: StateId,
+    table: RunTable,
+    /// What the table is told with the next step.
+    records: Vec<Record>,
+    restored: Option<Restored>,
     waiters: Waiters,
     scaled: Scaled,
     reads: Reads,
@@ -167,7 +175,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(parts: Parts) -> Driver {
+    pub(crate) fn new(parts: Parts, restored: Restored) -> Driver {
         let Parts {
             config,
             source,
@@ -185,10 +193,11 @@ impl Driver {
             seed,
             state_id,
             cgroups,
+            table,
         } = parts;
-        // Every run has at least one event, so the number of the next event is above
-        // every run that was ever named here.
-        let first_run = RunId(journal.last_seq() + 1);
+        // Nearly every run has an event, so the number of the next event is about above
+        // every run that was ever named here; the table has the rest.
+        let first_run = RunId(restored.next_run.max(journal.last_seq() + 1));
         let core = Core::new(limits(&config.supervisor), seed, first_run);
         let mut driver = Driver {
             core,
@@ -198,6 +207,9 @@ impl Driver {
             sockets: Sockets::default(),
             place: Arc::new(Place::new(&config.supervisor.state_dir)),
             state_id,
+            table,
+            records: Vec::new(),
+            restored: Some(restored),
             waiters: Waiters::default(),
             scaled: Scaled::default(),
             reads: Reads::default(),
@@ -230,10 +242,11 @@ impl Driver {
         driver
     }
 
-    /// Tells the core what to supervise.
+    /// Goes on with what an earlier supervisor left, and tells the core what to supervise.
     fn begin(&mut self) {
-        let graph = self.config.graph.clone();
-        self.tell_core(Input::Configure { graph, restart: Vec::new() });
+        if let Some(restored) = self.restored.take() {
+            self.go_on(restored);
+        }
     }
 
     /// The plugins are there that sinks require, or will not come: then nothing begins.
@@ -277,10 +290,23 @@ impl Driver {
 
     /// Does what the core wants done, tells what it wants told, answers who waits.
     fn settle(&mut self) {
+        let mut spawns = Vec::new();
         while let Some(effect) = self.core.poll_effect() {
-            self.perform(effect);
+            match effect {
+                Effect::Spawn { instance, run } => spawns.push((instance, run)),
+                effect => self.perform(effect),
+            }
         }
-        while let Some(event) = self.core.poll_event() {
+        let mut durability = Durability::Process;
+        let events: Vec<_> = std::iter::from_fn(|| self.core.poll_event()).collect();
+        if events.iter().any(|event| matches!(event.kind, EventKind::Wanted(..))) {
+            durability = Durability::Power;
+        }
+        self.remember(durability);
+        for (instance, run) in spawns {
+            self.spawn(instance, run);
+        }
+        for event in events {
             self.sockets.note(&event);
             self.news.publish(&event, &self.runs);
         }
@@ -311,6 +337,7 @@ impl Driver {
             Effect::Release { run } => {
                 self.plugins.run_ended(run);
                 self.runs.release(run);
+                self.records.push(Record::Over(run.0));
             }
             Effect::Exit { code } => self.exit = Some(code),
         }
@@ -334,16 +361,17 @@ impl Driver {
         });
         let (capture, facts, place) =
             (self.capture.clone(), self.facts.clone(), self.place.clone());
-        let told = facts.clone();
+        let (state_id, table, told) = (self.state_id, self.table.clone(), facts.clone());
         let job = launch::Job {
             definition,
             name,
             index,
             run,
-            state_id: self.state_id,
+            state_id,
             cgroups: self.runs.cgroups().ok().cloned(),
             capture,
             place,
+            table,
             facts: told,
         };
         let make = move || {
@@ -403,6 +431,7 @@ impl Driver {
             Fact::WordClosed(run, number) => self.take_closed(run, number),
             Fact::Log(fact) => self.news.log_fact(&fact),
             Fact::Plugin(fact) => self.news.plugin_fact(&fact),
+            Fact::Table(notice) => self.news.table(notice),
             Fact::SinksReady(required) => self.begin_with_sinks(required),
         }
     }
@@ -485,82 +514,6 @@ impl Driver {
             Verb::Stop | Verb::Signal(_) => false,
         };
         is_late && self.core.view().course() == Course::ShuttingDown
-    }
-
-    /// The last things: no output is lost, the journal is on disk, then whoever waits for
-    /// the end is told.
-    async fn end(mut self, code: i32) {
-        self.waiters.give_up();
-        let capture = self.capture.clone();
-        aside(move || {
-            if let Err(error) = capture.shutdown(LAST_WRITES) {
-                tracing::warn!("{error}");
-            }
-        })
-        .await;
-        self.take_last_facts();
-        let sockets = std::mem::take(&mut self.sockets);
-        let cgroups = self.runs.cgroups().ok().cloned();
-        aside(move || {
-            sockets.close_all();
-            if let Some(cgroups) = cgroups {
-                cgroups.remove();
-            }
-        })
-        .await;
-        self.news.supervisor_stopped(code);
-        self.sinks.finish(LAST_EVENTS).await;
-        let plugins = self.plugins.clone();
-        aside(move || {
-            if !plugins.close(LAST_WRITES) {
-                tracing::warn!("cannot write what plugins remember within {LAST_WRITES:?}");
-            }
-        })
-        .await;
-        let journal = self.news.journal().clone();
-        aside(move || {
-            if !journal.close(LAST_WRITES) {
-                tracing::warn!("cannot finish writing the journal within {LAST_WRITES:?}");
-            }
-        })
-        .await;
-        let _ = self.ended.send(Some(code));
-    }
-
-    /// What came after the core had ended: output that was lost is told of, and a process
-    /// that was made too late is not left behind.
-    fn take_last_facts(&mut self) {
-        self.incoming.close();
-        while let Ok(fact) = self.incoming.try_recv() {
-            match fact {
-                Fact::Made(_, Ok(made)) => made.kill(),
-                Fact::Log(fact) => self.news.log_fact(&fact),
-                Fact::Plugin(fact) => self.news.plugin_fact(&fact),
-                Fact::Made(_, Err(_))
-                | Fact::Input(_)
-                | Fact::RestEnded(..)
-                | Fact::Notified(..)
-                | Fact::WordClosed(..)
-                | Fact::Loaded(_)
-                | Fact::Prepared(..)
-                | Fact::SinksReady(_) => {}
-            }
-        }
-    }
-}
-
-/// Does what blocks on a thread of its own, and returns when it is done: at the end all
-/// threads for blocking work may be held up by a file system.
-async fn aside(work: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("kennel-end".into()).spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    match thread {
-        // It fails when the work panicked, which was reported.
-        Ok(_) => drop(is_done.await),
-        Err(error) => tracing::error!("cannot finish what is still to be written: {error}"),
     }
 }
 

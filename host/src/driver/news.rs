@@ -19,6 +19,7 @@ use crate::config::{ConfigErrors, Plan};
 use crate::journal::{Journal, NewRecord};
 use crate::logs::LogFact;
 use crate::plugins::PluginFact;
+use crate::state::TableNotice;
 use crate::status::plain_line;
 
 /// Attributes of an event on the wire.
@@ -95,6 +96,26 @@ impl News {
         tracing::warn!("{name}: {message}");
         let attributes = Attributes::from_iter([("count".to_owned(), Value::from(count))]);
         self.append("service.notification_ignored", Some(name.to_owned()), message, attributes);
+    }
+
+    /// Something of what an earlier supervisor left is told.
+    pub(super) fn restored(&mut self, kind: &'static str, name: Option<&str>, message: String) {
+        match name {
+            Some(name) => tracing::warn!("{name}: {message}"),
+            None => tracing::warn!("{message}"),
+        }
+        self.append(kind, name.map(str::to_owned), message, Attributes::new());
+    }
+
+    /// The run table cannot be written, or can again.
+    pub(super) fn table(&mut self, notice: TableNotice) {
+        let message = match notice {
+            TableNotice::Stalled(cause) => format!(
+                "the run table cannot be written ({cause}); it is kept in memory and tried again"
+            ),
+            TableNotice::Resumed => "the run table is written again, nothing is missing".to_owned(),
+        };
+        self.restored("supervisor.state", None, message);
     }
 
     /// A service has said something of itself.

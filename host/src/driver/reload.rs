@@ -150,7 +150,9 @@ impl Driver {
             Ok(mut new) => {
                 self.reads.taken = number;
                 self.scaled.hold_in(&mut new);
+                let scaled = self.scaled.services();
                 self.scaled.forget(&new);
+                scaled.iter().for_each(|service| self.remember_scale(service));
                 let mut plan = config::plan(&self.config, &new);
                 if let Some(prepared) = prepared {
                     plan.refused = prepared.refusals();

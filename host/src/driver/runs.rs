@@ -10,11 +10,11 @@ use std::time::Duration;
 use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::launch::{Job, Made};
+use super::launch::{Descent, Job, Made};
 use super::notify::{self, Flush, Said};
 use super::processes::Processes;
 use super::progress::Streak;
-use super::strays::{Haunts, Strays, haunts_of_our_runs};
+use super::strays::{Haunts, Strays, haunts_of_our_runs, haunts_of_runs_of_others};
 use super::{Fact, Facts, launch};
 use crate::checks::{Launcher, Unresolved, Window};
 use crate::lookup::Lookup;
@@ -32,7 +32,10 @@ const EXIT_POLL: Duration = Duration::from_millis(200);
 pub(crate) struct Runs {
     runs: HashMap<RunId, Run>,
     groups: Groups,
+    /// Of runs that this supervisor has started.
     haunts: Haunts,
+    /// Of those that it has taken over.
+    haunts_of_others: Haunts,
     cgroups: Result<Arc<Cgroups>, NoCgroups>,
 }
 
@@ -68,7 +71,8 @@ pub(super) struct CheckMemory {
 impl Runs {
     pub(super) fn new(cgroups: Result<Arc<Cgroups>, NoCgroups>) -> Runs {
         let groups = Lookup::new(|| proc::living_groups().ok());
-        Runs { runs: HashMap::new(), groups, haunts: haunts_of_our_runs(), cgroups }
+        let (haunts, haunts_of_others) = (haunts_of_our_runs(), haunts_of_runs_of_others());
+        Runs { runs: HashMap::new(), groups, haunts, haunts_of_others, cgroups }
     }
 
     /// Where cgroups of runs are made, or why there are none.
@@ -77,10 +81,20 @@ impl Runs {
     }
 
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
-        let Made { process, ears, job, cgroup } = made;
-        let flush = notify::listen(&job, process.pid(), cgroup.clone(), ears);
+        let Made { process, ears, job, cgroup, descent } = made;
+        let flush = notify::listen(&job, process.pid(), cgroup.clone(), &descent, ears);
         let processes = Arc::new(Processes::new(process, job.mark()));
-        let strays = Strays::new(job.mark(), cgroup, self.haunts.clone());
+        let haunts = match descent {
+            Descent::Started => self.haunts.clone(),
+            Descent::TakenOver { named } => {
+                if named.is_some() {
+                    // Before its end is waited for: there is room for the first one.
+                    processes.name_main(named);
+                }
+                self.haunts_of_others.clone()
+            }
+        };
+        let strays = Strays::new(job.mark(), cgroup, haunts);
         let rest = Rest {
             processes: processes.clone(),
             strays: strays.clone(),
@@ -128,6 +142,18 @@ impl Runs {
     /// The main process of the run, to be shown.
     pub(super) fn pid(&self, run: RunId) -> Option<i32> {
         self.runs.get(&run).map(|run| run.processes.main().pid())
+    }
+
+    /// The main process by number and start time, unless it is the one that was made.
+    pub(super) fn named_main(&self, run: RunId) -> Option<(i32, u64)> {
+        let processes = &self.runs.get(&run)?.processes;
+        let main = processes.has_named().then(|| processes.main())?;
+        Some((main.pid(), main.start_time()?))
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     /// The sessions that its processes are in.

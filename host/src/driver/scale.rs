@@ -51,6 +51,23 @@ impl Scaled {
         });
     }
 
+    /// What was held when an earlier supervisor ended.
+    pub(super) fn restore(&mut self, scaled: Vec<crate::state::Scaled>) {
+        for crate::state::Scaled { service, written, to } in scaled {
+            self.services.insert(service.into(), Scale { written, to });
+        }
+    }
+
+    /// What the file said of a service, and what the operator wants.
+    pub(super) fn of(&self, service: &str) -> Option<(u32, u32)> {
+        self.services.get(service).map(|Scale { written, to }| (*written, *to))
+    }
+
+    /// The services whose number the operator has changed.
+    pub(super) fn services(&self) -> Vec<Arc<str>> {
+        self.services.keys().cloned().collect()
+    }
+
     fn note(&mut self, name: &Arc<str>, from: u32, to: u32) {
         let scale = self.services.entry(name.clone()).or_insert(Scale { written: from, to });
         scale.to = to;
@@ -82,6 +99,9 @@ impl Driver {
                 self.scaled.note(&service.spec.name, from, to);
                 self.news.scaled(&service.spec.name, from, to);
             }
+        }
+        for name in names {
+            self.remember_scale(name);
         }
         renew_graph(&mut self.config);
         self.define_services();

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kennel_core::{Event, InstanceId, InstanceView, State, View};
 
 use crate::config::SocketConfig;
-use crate::os::{HeldSocket, Inherited, Launch, ListenError, SocketOptions};
+use crate::os::{self, HeldSocket, Inherited, Launch, ListenError, SocketAddress, SocketOptions};
 use crate::status::SocketStatus;
 
 /// The number of the first socket in a process, `sd_listen_fds(3)`.
@@ -63,6 +63,20 @@ impl Sockets {
         };
         held.0.is_wanted.store(true, Ordering::SeqCst);
         Some(held)
+    }
+
+    /// Whether a socket of `service` is held at this address.
+    pub(super) fn holds(&self, service: &str, address: &SocketAddress) -> bool {
+        let sockets = self.held.get(service).map(|held| held.0.lock());
+        sockets.is_some_and(|sockets| sockets.iter().any(|held| held.address() == address))
+    }
+
+    /// Holds a socket for `service` that its process was given by an earlier supervisor.
+    pub(super) fn hold(&mut self, service: &Arc<str>, socket: HeldSocket) {
+        let held = self.held.entry(service.clone()).or_default();
+        held.0.is_wanted.store(true, Ordering::SeqCst);
+        held.0.is_open.store(true, Ordering::SeqCst);
+        held.0.lock().push(socket);
     }
 
     /// Takes note of what may have brought an instance to rest.
@@ -149,7 +163,7 @@ impl Held {
     }
 
     /// Has the sockets open as they are configured, and gives them to a process as
-    /// `sd_listen_fds(3)` says.
+    /// `sd_listen_fds(3)` says. What they are found by again: where each is, and its inode.
     ///
     /// # Errors
     /// Why one of them cannot be had; the others stay open for the next try.
@@ -158,7 +172,7 @@ impl Held {
         wanted: &[SocketConfig],
         company: Company,
         launch: &mut Launch,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<(String, u64)>, String> {
         let owner = launch.credentials.as_ref().map(|who| (who.uid, who.gid));
         let mut sockets = self.0.lock();
         let opened = open(&mut sockets, wanted, owner);
@@ -167,6 +181,7 @@ impl Held {
             Some(hint) => format!("{error} ({hint})"),
             None => error.to_string(),
         })?;
+        let mut given_over = Vec::new();
         for (number, socket) in (FIRST..).zip(sockets.iter()) {
             let given = match company {
                 Company::Alone => socket.make_blocking().and_then(|()| socket.hand_over()),
@@ -174,6 +189,8 @@ impl Held {
             };
             let descriptor =
                 given.map_err(|error| format!("cannot hand over {}: {error}", socket.address()))?;
+            let inode = os::pipe_inode(&descriptor).unwrap_or_default();
+            given_over.push((socket.address().to_string(), inode));
             launch.inherit.push(Inherited { descriptor, number });
         }
         if !wanted.is_empty() {
@@ -186,7 +203,7 @@ impl Held {
             }
             launch.pid_variables.push("LISTEN_PID".into());
         }
-        Ok(())
+        Ok(given_over)
     }
 }
 
@@ -235,7 +252,6 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::os::SocketAddress;
 
     fn tcp(port: u16, name: &str) -> SocketConfig {
         let address = SocketAddress::Tcp(([127, 0, 0, 1], port).into());

@@ -32,6 +32,11 @@ pub(super) fn haunts_of_our_runs() -> Haunts {
     Lookup::new(|| os::strays(Among::of_our_runs()).unwrap_or_default())
 }
 
+/// Those of runs that another supervisor has started: their orphans have not come to us.
+pub(super) fn haunts_of_runs_of_others() -> Haunts {
+    Lookup::new(|| os::strays(Among::Everybody).unwrap_or_default())
+}
+
 /// Strays of one run. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Strays(Arc<Inner>);

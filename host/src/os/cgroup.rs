@@ -80,7 +80,7 @@ impl Cgroups {
         // To move a process both groups and the one above them must be ours to write.
         let procs = own.join("cgroup.procs");
         access(&procs, AccessFlags::W_OK).map_err(|errno| not_ours(&procs, Cause(errno)))?;
-        let place = own.join(format!("kennel-{state}"));
+        let place = own.join(place_name(state));
         match fs::create_dir(&place) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -125,8 +125,7 @@ impl Cgroups {
     }
 
     fn named(&self, instance: &str, run: u64) -> Cgroup {
-        // No name of an instance has an "@" in it, and every directory name may.
-        Cgroup { path: self.place.join(format!("{}.{run}", instance.replace('/', "@"))) }
+        Cgroup { path: self.place.join(dir_name(instance, run)) }
     }
 
     /// Removes what earlier runs left empty.
@@ -145,6 +144,15 @@ impl Cgroups {
     }
 }
 
+fn place_name(state: StateId) -> String {
+    format!("kennel-{state}")
+}
+
+/// No name of an instance has an "@" in it, and every directory name may.
+fn dir_name(instance: &str, run: u64) -> String {
+    format!("{}.{run}", instance.replace('/', "@"))
+}
+
 /// The cgroup of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cgroup {
@@ -152,6 +160,21 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
+    /// The cgroup that an earlier supervisor made for a run at `path`, which may be below
+    /// another one than ours; none when it is gone, or `path` names another.
+    #[must_use]
+    pub fn at(path: &Path, state: StateId, instance: &str, run: u64) -> Option<Cgroup> {
+        let name = Path::new(&place_name(state)).join(dir_name(instance, run));
+        let is_there = path.is_absolute() && path.ends_with(name) && path.is_dir();
+        is_there.then(|| Cgroup { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What a process writes `0` to in order to enter it.
     ///
     /// # Errors
@@ -307,6 +330,10 @@ mod tests {
             assert!(cgroup.is_populated() && cgroup.holds(process.pid()));
             assert!(!cgroup.holds(i32::try_from(std::process::id()).unwrap()));
             assert_eq!(cgroups.existing("web/0", run), Some(cgroup.clone()));
+            let at = |path, name| Cgroup::at(path, state, name, run);
+            assert_eq!(at(cgroup.path(), "web/0"), Some(cgroup.clone()));
+            assert_eq!(at(cgroup.path(), "web/1"), None);
+            assert_eq!(at(cgroups.place(), "web/0"), None);
             kill(&cgroup);
             until("it is empty", || !cgroup.is_populated());
             until("it is removed", || {

@@ -171,6 +171,17 @@ impl HeldSocket {
         Ok(held)
     }
 
+    /// The socket at `address` that another process holds as well. The file of a Unix socket
+    /// is taken for the one that belongs to it.
+    #[must_use]
+    pub fn taken_over(address: &SocketAddress, socket: OwnedFd) -> Self {
+        let file = match address {
+            SocketAddress::Unix(path) => SocketFile::made_at(path).ok(),
+            SocketAddress::Tcp(_) | SocketAddress::Udp(_) | SocketAddress::Abstract(_) => None,
+        };
+        HeldSocket { address: address.clone(), socket: socket.into(), file }
+    }
+
     /// Where it is.
     pub fn address(&self) -> &SocketAddress {
         &self.address

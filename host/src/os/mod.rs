@@ -17,6 +17,8 @@
 
 pub mod proc;
 
+mod boot;
+mod borrow;
 mod bounded;
 mod cause;
 mod cgroup;
@@ -46,6 +48,8 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+pub use boot::{host_id, monotonic};
+pub use borrow::borrow_socket;
 pub(crate) use bounded::{Unanswered, bounded};
 pub use cause::Cause;
 pub use cgroup::{Cgroup, Cgroups, NoCgroups};
@@ -61,7 +65,7 @@ pub use mark::{Mark, Marked, NoStateId, RunMark, StateId, marked};
 pub use notify::{Datagram, NotifyName, NotifySocket};
 pub use orphans::{Orphan, become_subreaper, reap_orphans};
 pub use pid_file::{PidFile, PidFileError};
-pub use pipe::{OutputPipe, output_pipe, ready_pipe, reopen_output};
+pub use pipe::{OutputPipe, output_pipe, pipe_inode, ready_pipe, reopen_output, reopen_pipe};
 pub use process::{GroupSignals, Process, signal_exactly};
 pub use program::{ProgramError, find as find_program, near_names};
 pub use rlimit::{Resource, Rlimit, UNLIMITED};

@@ -40,30 +40,36 @@ pub struct OutputPipe {
 /// # Errors
 /// `EMFILE` or `ENFILE`.
 pub fn output_pipe() -> io::Result<OutputPipe> {
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
-    // std opens close-on-exec.
-    let service = match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(both) => both.into(),
-        // Without /proc the service is no reader of its own pipe: a start that does not
-        // outlive the supervisor is better than none.
-        Err(error) if error.kind() == ErrorKind::NotFound => writer,
-        Err(error) => return Err(error),
-    };
+    let (reader, service) = outliving_pipe()?;
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     enlarge(&reader);
     Ok(OutputPipe { reader, service })
 }
 
+/// A pipe: our end, and the one of a service, which is its reader as well.
+fn outliving_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    // std opens close-on-exec.
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(both) => Ok((reader, both.into())),
+        // Without /proc the service is no reader of its own pipe: a start that does not
+        // outlive the supervisor is better than none.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((reader, writer)),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a pipe for a service to tell something: our end, which does not block, and the
-/// service's, both close-on-exec. Drop the second one, or EOF never arrives.
+/// service's, both close-on-exec. Drop the second one, or EOF never arrives. Like the pipe
+/// for output it outlives us.
 ///
 /// # Errors
 /// `EMFILE` or `ENFILE`.
 pub fn ready_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let (reader, service) = outliving_pipe()?;
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((reader, writer))
+    Ok((reader, service))
 }
 
 /// Opens the pipe again that process `pid` writes to as descriptor `number`, to go on
@@ -81,6 +87,60 @@ pub fn reopen_output(pid: i32, number: RawFd) -> io::Result<OwnedFd> {
     let flags = OFlag::O_NONBLOCK.bits();
     let reader: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     Ok(reader.into())
+}
+
+/// Opens the pipe with this inode again that one of the processes `pids` holds, wherever it
+/// holds it. The caller has checked who they are.
+///
+/// # Errors
+/// `NotFound` when none of them holds it; `PermissionDenied` when one of them may not be
+/// looked at and none of the others holds it.
+pub fn reopen_pipe(pids: &[i32], inode: u64) -> io::Result<OwnedFd> {
+    let wanted = format!("pipe:[{inode}]");
+    let mut failed = io::Error::from(ErrorKind::NotFound);
+    for &pid in pids {
+        for number in match descriptors(pid, &wanted) {
+            Ok(numbers) => numbers,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                failed = error;
+                continue;
+            }
+            Err(_) => continue,
+        } {
+            // Between the look and the opening it may have become another one.
+            match reopen_output(pid, number) {
+                Ok(pipe) if pipe_inode(&pipe).is_ok_and(|found| found == inode) => return Ok(pipe),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    Err(failed)
+}
+
+/// The inode of a pipe or a socket, which names it for as long as somebody holds it.
+///
+/// # Errors
+/// As `fstat(2)`.
+pub fn pipe_inode(pipe: &OwnedFd) -> io::Result<u64> {
+    Ok(nix::sys::stat::fstat(pipe)?.st_ino)
+}
+
+/// The descriptors of a process that lead to `wanted`, as `proc_pid_fd(5)` writes it.
+///
+/// # Errors
+/// `PermissionDenied` for a process that may not be looked at; `NotFound` for none.
+pub(super) fn descriptors(pid: i32, wanted: &str) -> io::Result<Vec<RawFd>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        let leads_there =
+            fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted);
+        if leads_there {
+            numbers.extend(entry.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// As far as the kernel allows; a small pipe is no reason to fail.

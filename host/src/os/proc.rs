@@ -88,6 +88,24 @@ pub fn stat(pid: i32) -> io::Result<Stat> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cannot read /proc/pid/stat"))
 }
 
+/// The time since boot that so many clock ticks are, as in [`Stat::start_time`].
+#[must_use]
+pub fn since_boot(clock_ticks: u64) -> Duration {
+    ticks(clock_ticks, Units::of_this_machine().ticks_per_second)
+}
+
+/// How a process ended that nobody has waited for yet, as `wait(2)` stores it; none when we
+/// may not know: the kernel says 0 then (field 52 of `proc_pid_stat(5)`).
+pub(super) fn zombie_status(pid: i32) -> Option<i32> {
+    // Guarded by the same right, and this one says so.
+    fs::read(format!("/proc/{pid}/io")).ok()?;
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, tail) = text.rsplit_once(')')?;
+    let mut fields = tail.split_ascii_whitespace();
+    (fields.next()? == "Z").then(|| fields.nth(48)?.parse().ok())?
+}
+
 /// Every process, in one pass; those that end meanwhile are left out.
 ///
 /// # Errors

@@ -18,8 +18,8 @@
 //! (`WNOWAIT`) and the zombie is held until [`Process::release`] or drop.
 //!
 //! A process may be no child of ours: one adopted from an earlier supervisor. Its exit
-//! status then comes from `PIDFD_GET_INFO` (Linux 6.15) or is unknown, which is the
-//! error `ECHILD`. The same holds when an embedding program ignores SIGCHLD or waits
+//! status then comes from `PIDFD_GET_INFO` (Linux 6.15) or, while nobody has waited for it,
+//! from `/proc`; else it is unknown, which is the error `ECHILD`. The same holds when an embedding program ignores SIGCHLD or waits
 //! for any child itself.
 //!
 //! Deliberately absent: a SIGCHLD handler, `waitpid(-1)`, and any use of the pid but to
@@ -195,6 +195,12 @@ impl Process {
         }
     }
 
+    /// Whether it has ended, also when how is not known yet.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        pidfd::has_ended(self.pidfd.as_fd())
+    }
+
     /// How the process ended, or `None` while it runs. Does not wait.
     ///
     /// # Errors
@@ -310,9 +316,14 @@ impl Process {
         if let Some(status) = pidfd::exit_status(self.pidfd.as_fd()) {
             return Stage::Reaped(status);
         }
-        match pidfd::send(self.pidfd.as_fd(), 0, Scope::Process) {
-            Err(Errno::ESRCH) => Stage::Lost,
-            Ok(()) | Err(_) => Stage::Running,
+        let zombie = pidfd::has_ended(self.pidfd.as_fd()).then(|| proc::zombie_status(self.pid));
+        match (pidfd::send(self.pidfd.as_fd(), 0, Scope::Process), zombie.flatten()) {
+            (Err(Errno::ESRCH), _) => Stage::Lost,
+            // Its number still is its own, so what was read there is its status.
+            (Ok(()) | Err(_), Some(raw)) => {
+                ExitStatus::from_wait(raw).map_or(Stage::Running, Stage::Held)
+            }
+            (Ok(()) | Err(_), None) => Stage::Running,
         }
     }
 

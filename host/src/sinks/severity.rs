@@ -35,6 +35,8 @@ pub(super) fn of(record: &Record) -> Severity {
         | "service.backoff"
         | "service.escalated"
         | "service.swept"
+        | "service.adopted_in_part"
+        | "supervisor.state"
         | "service.notification_ignored"
         | "watchdog.missed"
         | "config.rejected"

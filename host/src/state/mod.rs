@@ -1,20 +1,31 @@
-//! What outlives the supervisor, apart from its journal.
+//! What outlives the supervisor, apart from its journal and its logs.
 //!
 //! ```text
 //!   Plugins ──► SavedStates ──► thread ──► plugins/saved   (what plugins remember)
+//!   Driver  ──► RunTable    ──► thread ──► table           (runs, intent, counters)
 //!   lock held ──► state_id ──► id   (the id of the directory, which processes bear)
 //! ```
 
 mod id;
+mod memory;
 #[cfg(feature = "plugins")]
 mod plugin_file;
 #[cfg(feature = "plugins")]
 mod plugin_record;
 #[cfg(feature = "plugins")]
 mod plugin_state;
+mod run_table;
+mod table;
+mod table_file;
 
 pub(crate) use id::state_id;
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_record::Key;
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_state::{Notice, SavedStates};
+pub(crate) use run_table::{Durability, RunTable, TableNotice};
+pub(crate) use table::{
+    Began, Instance, LastEnd, Made, Named, Origin, Record, Scaled, Table, TableRun, Who,
+};
+pub(crate) use table_file::Damage;
+pub use table_file::TableError;

@@ -24,6 +24,7 @@ use crate::journal::{Journal, JournalOptions, NewRecord};
 use crate::logs::{Capture, CaptureOptions, Console, Logs};
 use crate::plugins::Plugins;
 use crate::sinks::SinkStates;
+use crate::state::RunTable;
 use crate::status::{CgroupStatus, Role, ServiceStatus, Status, SupervisorStatus};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
@@ -64,6 +65,7 @@ impl Fixture {
             Plugins::new(dir.path().to_owned(), crate::Traps::Checked, std::sync::Arc::new(drop));
         let checks = CheckTallies::default();
         let sinks = SinkStates::new(journal.clone());
+        let (table, ..) = RunTable::open(dir.path(), drop).unwrap();
         let handle = Handle {
             requests,
             ended,
@@ -73,6 +75,7 @@ impl Fixture {
             plugins,
             sinks,
             checks,
+            table,
         };
         tokio::spawn(drive(incoming, end.clone()));
         let server = Server::bind(&dir.path().join("kennel.sock")).unwrap();

@@ -8,7 +8,8 @@
 //!   it is in the process group or the session of the run's process, or of one that
 //!   MAINPID named; or one of its ancestors is; or
 //!   its topmost ancestor was orphaned, has come to us (a subreaper) and was started with
-//!   the mark of this run in its environment: a daemon that has detached itself
+//!   the mark of this run in its environment: a daemon that has detached itself. Of a run
+//!   that an earlier supervisor has started, any ancestor with that mark will do
 //! ```
 //!
 //! A process can be asked about only while it exists. Who sends a message and ends at once
@@ -74,12 +75,23 @@ impl Registry for Proc {
     }
 }
 
+/// Where the kernel brings processes of a run whose parent has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Orphans {
+    /// To the supervisor, if it is a subreaper.
+    ComeToUs,
+    /// To PID 1 or whoever stands above: nobody below them can be told from others by its
+    /// parent.
+    GoElsewhere,
+}
+
 /// The processes of a run, as far as they speak.
 pub(super) struct Family {
     own_pid: i32,
     spawned: i32,
     mark: RunMark,
     cgroup: Option<Cgroup>,
+    orphans: Orphans,
     /// Groups and sessions of the run.
     circles: HashSet<i32>,
     /// Processes that are part of it, or were.
@@ -91,12 +103,19 @@ impl Family {
     /// what all of it were started with. `own_pid` is the supervisor.
     pub(super) fn new(own_pid: i32, spawned: i32, mark: RunMark) -> Family {
         let circles = HashSet::from([spawned]);
-        Family { own_pid, spawned, mark, cgroup: None, circles, seen: HashSet::new() }
+        let (cgroup, orphans, seen) = (None, Orphans::ComeToUs, HashSet::new());
+        Family { own_pid, spawned, mark, cgroup, orphans, circles, seen }
     }
 
     /// The same with the cgroup of the run, whose processes all belong to it.
     pub(super) fn within(mut self, cgroup: Option<Cgroup>) -> Family {
         self.cgroup = cgroup;
+        self
+    }
+
+    /// The same for a run that another supervisor has started: its orphans have gone elsewhere.
+    pub(super) fn taken_over(mut self) -> Family {
+        self.orphans = Orphans::GoElsewhere;
         self
     }
 
@@ -143,8 +162,15 @@ impl Family {
             if pid == self.spawned || is_inside(&place.group) || is_inside(&place.session) {
                 return true;
             }
+            let may_be_orphan = match self.orphans {
+                Orphans::ComeToUs => place.parent == self.own_pid,
+                Orphans::GoElsewhere => true,
+            };
+            if may_be_orphan && registry.mark(pid) == Some(self.mark) {
+                return true;
+            }
             if place.parent == self.own_pid {
-                return registry.mark(pid) == Some(self.mark);
+                return false;
             }
             if place.parent <= 1 {
                 return false;

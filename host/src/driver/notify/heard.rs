@@ -156,6 +156,7 @@ impl Driver {
             tracing::warn!("{name} names too many main processes; the last one is ignored");
             return;
         }
+        self.remember_main(run);
         let pid = self.runs.pid(run);
         let message = pid.map_or("its main process is gone".to_owned(), |pid| {
             format!("its main process is {pid} from now on")

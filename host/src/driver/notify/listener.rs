@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::super::launch::Job;
+use super::super::launch::{Descent, Job};
 use super::super::{Fact, Facts};
 use super::family::{Family, Proc, Registry, Standing};
 use super::heard::{Heard, NewMain};
@@ -52,10 +52,20 @@ pub(super) fn start(
     job: &Job,
     spawned: i32,
     cgroup: Option<Cgroup>,
+    descent: &Descent,
     socket: NotifySocket,
 ) -> Flush {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    let family = Family::new(own_pid, spawned, job.mark()).within(cgroup);
+    let mut family = Family::new(own_pid, spawned, job.mark()).within(cgroup);
+    match descent {
+        Descent::Started => {}
+        Descent::TakenOver { named } => {
+            family = family.taken_over();
+            if let Some(named) = named {
+                family.adopt(named.pid(), &Proc);
+            }
+        }
+    }
     let judge = Judge::new(family, spawned);
     begin(job.run, socket, judge, job.facts.clone())
 }

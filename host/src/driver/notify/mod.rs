@@ -30,7 +30,7 @@ mod said;
 
 use std::os::fd::OwnedFd;
 
-use super::launch::Job;
+use super::launch::{Descent, Job};
 use crate::config::Notify;
 use crate::os::{self, Cause, Cgroup, Inherited, Launch, NotifySocket};
 
@@ -49,6 +49,23 @@ pub(super) enum Ears {
     Socket(NotifySocket),
     /// A newline comes here, from the descriptor of this number in the service.
     Pipe(OwnedFd, i32),
+}
+
+impl Ears {
+    /// What they are found by again: the name of the socket, or the number and the inode of
+    /// the pipe.
+    pub(super) fn names(&self) -> (Option<String>, Option<(i32, u64)>) {
+        match self {
+            Ears::None => (None, None),
+            Ears::Socket(socket) => {
+                // A path that is no text is not found again, and the name made anew.
+                (socket.name().variable().into_string().ok(), None)
+            }
+            Ears::Pipe(reader, number) => {
+                (None, os::pipe_inode(reader).ok().map(|inode| (*number, inode)))
+            }
+        }
+    }
 }
 
 /// Gives a process what it tells by. The variables are set whatever was configured.
@@ -83,11 +100,17 @@ fn set(launch: &mut Launch, name: &str, value: impl Into<std::ffi::OsString>) {
 }
 
 /// Begins to listen to the process `spawned` of a run. What is given back ends it.
-pub(super) fn listen(job: &Job, spawned: i32, cgroup: Option<Cgroup>, ears: Ears) -> Option<Flush> {
+pub(super) fn listen(
+    job: &Job,
+    spawned: i32,
+    cgroup: Option<Cgroup>,
+    descent: &Descent,
+    ears: Ears,
+) -> Option<Flush> {
     let (run, facts) = (job.run, &job.facts);
     match ears {
         Ears::None => None,
-        Ears::Socket(socket) => Some(listener::start(job, spawned, cgroup, socket)),
+        Ears::Socket(socket) => Some(listener::start(job, spawned, cgroup, descent, socket)),
         Ears::Pipe(reader, number) => {
             newline::start(run, reader, number, facts.clone());
             None

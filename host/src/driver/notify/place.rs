@@ -52,7 +52,7 @@ impl Place {
     ///
     /// # Errors
     /// The directory or its secret cannot be made.
-    pub(super) fn name(
+    pub(in super::super) fn name(
         &self,
         instance: &str,
         run: RunId,

@@ -1,0 +1,524 @@
+//! Going on with what an earlier supervisor left: its runs, and what they were connected to.
+//!
+//! ```text
+//!   prepare (blocks): run table + /proc ─► Restored      the first step of the loop: begin
+//!     processes, output pipes, notification sockets,  ──►  runs are entered, the core is told,
+//!     held sockets, what was remembered                    then it is configured
+//! ```
+//!
+//! What cannot be connected again does not make a run worth less: it goes on, and what is
+//! missing is told. Nothing of this happens when a supervisor begins with an empty
+//! directory.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kennel_core::spec::Kind;
+use kennel_core::{Input, Memory, Progress, RememberedPhase, RunId, ServiceSpec};
+
+use super::launch::{self, Descent, Job, Made};
+use super::notify::{Ears, Place};
+use super::recall::{self, Boot};
+use super::sockets::Sockets;
+use super::survivors::{self, Completeness, Survivor, Survivors};
+use super::{Driver, Facts, Parts};
+use crate::config::{
+    Command, Config, LaunchConfig, LogConfig, Notify, ReadyWhen, ServiceConfig, SocketConfig,
+};
+use crate::logs::{Capture, Stream};
+use crate::os::{
+    self, Cause, Cgroup, Cgroups, Credentials, HeldSocket, Marked, NotifyName, NotifySocket,
+    StateId, proc,
+};
+use crate::state::{Began, Damage, Origin, Record, RunTable, Scaled, Table, Who};
+
+/// How long strays may take to be gone after SIGKILL.
+const SWEEP: Duration = Duration::from_secs(2);
+
+/// What an earlier supervisor left, ready to be gone on with.
+pub(crate) struct Restored {
+    pub(super) memory: Memory,
+    pub(super) runs: Vec<Adopted>,
+    pub(super) sockets: Sockets,
+    /// Services whose definition is another one than their processes were made of.
+    pub(super) changed: Vec<Arc<str>>,
+    pub(super) scaled: Vec<Scaled>,
+    /// Above every run that was ever named.
+    pub(super) next_run: u64,
+    /// What the operator is told.
+    pub(super) notes: Vec<Note>,
+}
+
+/// A run that is taken over.
+pub(super) struct Adopted {
+    pub(super) run: RunId,
+    pub(super) made: Made,
+    /// It is not ready yet, as far as is known.
+    pub(super) is_starting: bool,
+}
+
+/// Something that the operator is told, of an instance or of all.
+pub(super) struct Note {
+    pub(super) kind: &'static str,
+    pub(super) instance: Option<Arc<str>>,
+    pub(super) text: String,
+}
+
+/// What is found in the state directory.
+pub(crate) struct Left {
+    pub(crate) table: Table,
+    pub(crate) damage: Option<Damage>,
+}
+
+impl Left {
+    /// Finds what an earlier supervisor left and takes it over, with the parts of this one.
+    /// Blocks as long as `/proc` and the disk do.
+    pub(crate) fn restore(&self, parts: &Parts) -> Restored {
+        let context = Context {
+            config: &parts.config,
+            state_id: parts.state_id,
+            cgroups: parts.cgroups.as_ref().ok(),
+            table: &parts.table,
+            capture: &parts.capture,
+            facts: &parts.facts.0,
+            place: Arc::new(Place::new(&parts.config.supervisor.state_dir)),
+        };
+        context.place.clear();
+        let restored = restore(self, &context);
+        // Whatever outlived an earlier supervisor is connected again.
+        parts.capture.begin();
+        restored
+    }
+}
+
+/// What is needed to connect runs again.
+struct Context<'a> {
+    config: &'a Config,
+    state_id: StateId,
+    cgroups: Option<&'a Arc<Cgroups>>,
+    table: &'a RunTable,
+    capture: &'a Capture,
+    facts: &'a Facts,
+    place: Arc<Place>,
+}
+
+fn restore(left: &Left, context: &Context<'_>) -> Restored {
+    let Left { table: found, damage } = left;
+    let mut notes = Vec::new();
+    let origin = Origin {
+        boot: proc::boot_id().unwrap_or_default(),
+        host: os::host_id(),
+        next_run: found.origin.next_run,
+    };
+    let is_new = *found == Table::default();
+    let boot = if is_new || found.origin.boot == origin.boot { Boot::Same } else { Boot::Another };
+    let completeness = match (damage, is_new) {
+        (None, false) => Completeness::Complete,
+        (Some(_), _) | (None, true) => Completeness::Doubtful,
+    };
+    if let Some(Damage { aside, reason }) = damage {
+        notes.push(note(format!(
+            "the run table is damaged ({reason}) and was moved to \"{}\"; what can be known of \
+             earlier runs is taken from it and from their processes",
+            aside.display()
+        )));
+    }
+    let survivors = match boot {
+        Boot::Same => survivors::find(found, context.state_id, completeness),
+        Boot::Another => {
+            notes.push(note(if found.origin.host == origin.host {
+                "the state is of an earlier boot: no run is left, what the operator wanted holds"
+                    .to_owned()
+            } else {
+                "the state was written on another host: its runs are not looked for here, what \
+                 the operator wanted holds"
+                    .to_owned()
+            }));
+            Survivors::default()
+        }
+    };
+    let replicas = |service: &str| {
+        let configured = context.config.services.iter().find(|one| *one.spec.name == *service);
+        configured.map_or(1, |one| one.spec.replicas)
+    };
+    let name = |who: &Who| -> Arc<str> {
+        match (who.index, replicas(&who.service)) {
+            (0, 0 | 1) => who.service.as_str().into(),
+            (index, _) => format!("{}/{index}", who.service).into(),
+        }
+    };
+    let memory = recall::memory(found, &survivors, boot, name);
+    let next_run = survivors.living.keys().next_back().map_or(0, |run| run + 1);
+    let next_run = origin.next_run.max(next_run);
+    write_down(found, &survivors, Origin { next_run, ..origin }, context.table);
+    notes.extend(sweep(&survivors.strays));
+    let mut hands = Hands { context, memory: &memory, notes, sockets: Sockets::default() };
+    let mut changed = BTreeSet::new();
+    let runs = survivors.living.into_iter();
+    let runs =
+        runs.filter_map(|(run, survivor)| hands.adopt(run, survivor, &mut changed)).collect();
+    let Hands { context: _, memory: _, notes, sockets } = hands;
+    let scaled = found.scaled.values().cloned().collect();
+    let changed = changed.into_iter().collect();
+    Restored { memory, runs, sockets, changed, scaled, next_run, notes }
+}
+
+fn note(text: String) -> Note {
+    Note { kind: "supervisor.state", instance: None, text }
+}
+
+/// The table as it is from now on.
+fn write_down(found: &Table, survivors: &Survivors, origin: Origin, table: &RunTable) {
+    let mut records = vec![Record::Origin(origin)];
+    let over = found.runs.keys().filter(|run| !survivors.living.contains_key(run));
+    records.extend(over.map(|run| Record::Over(*run)));
+    for (run, survivor) in &survivors.living {
+        let is_known = found.runs.get(run).is_some_and(|known| known.made.is_some());
+        if let (false, Some(start_time)) = (is_known, survivor.process.start_time()) {
+            let began = Began { run: *run, who: survivor.who.clone(), at: survivor.began_at };
+            records.push(Record::Began(began));
+            records.push(Record::Made(Box::new(crate::state::Made {
+                run: *run,
+                pid: survivor.process.pid(),
+                start_time,
+                ..crate::state::Made::default()
+            })));
+        }
+    }
+    table.post(records, crate::state::Durability::Process);
+}
+
+/// Ends processes that have escaped from runs that are over.
+fn sweep(strays: &[Marked]) -> Vec<Note> {
+    let signal = |one: &Marked| {
+        os::signal_exactly(one.stat.pid, one.stat.start_time, kennel_core::Signal::KILL.number())
+    };
+    let mut swept: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
+    for one in strays {
+        if signal(one).is_ok() {
+            let name = Arc::from(one.mark.service.as_str());
+            swept.entry(name).or_default().push(one.stat.pid);
+        }
+    }
+    let deadline = Instant::now() + SWEEP;
+    let lives = |one: &Marked| {
+        proc::stat(one.stat.pid).is_ok_and(|s| s.start_time == one.stat.start_time && s.runs())
+    };
+    while strays.iter().any(lives) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let note = |(service, mut pids): (Arc<str>, Vec<i32>)| {
+        pids.sort_unstable();
+        let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+        let text =
+            format!("processes of an earlier run outlived it and were killed: {}", pids.join(", "));
+        Note { kind: "service.swept", instance: Some(service), text }
+    };
+    swept.into_iter().map(note).collect()
+}
+
+/// Connects runs again.
+struct Hands<'a> {
+    context: &'a Context<'a>,
+    memory: &'a Memory,
+    notes: Vec<Note>,
+    sockets: Sockets,
+}
+
+impl Hands<'_> {
+    /// Takes a run over; none when another one has its place.
+    fn adopt(
+        &mut self,
+        run: u64,
+        survivor: Survivor,
+        changed: &mut BTreeSet<Arc<str>>,
+    ) -> Option<Adopted> {
+        let Survivor { who, process, named, made, began_at: _, members } = survivor;
+        let remembered = self
+            .memory
+            .instances
+            .iter()
+            .find(|one| *one.service == *who.service && one.index == who.index)?;
+        let RememberedPhase::Run(known) = &remembered.phase else { return None };
+        if known.run != RunId(run) {
+            // Two of one instance can be only when the table was lost. The later one stays.
+            let _ = process.signal_group(kennel_core::Signal::KILL.number());
+            return None;
+        }
+        let is_starting = known.progress == Progress::Starting;
+        let definition = self.definition(&who.service);
+        if let Some(made) = &made
+            && !made.digest.is_empty()
+            && made.digest != definition.digest()
+        {
+            changed.insert(definition.spec.name.clone());
+        }
+        let job = Job {
+            definition,
+            name: remembered.name.clone(),
+            index: who.index,
+            run: RunId(run),
+            state_id: self.context.state_id,
+            cgroups: self.context.cgroups.cloned(),
+            capture: self.context.capture.clone(),
+            place: self.context.place.clone(),
+            table: self.context.table.clone(),
+            facts: self.context.facts.clone(),
+        };
+        let members = Members {
+            known: members,
+            session: process.pid(),
+            has_ended: named.is_none() && process.has_ended(),
+        };
+        self.reopen_outputs(&job, made.as_ref(), &members);
+        let ears = self.ears(&job, made.as_ref(), &members, is_starting);
+        self.hold_sockets(&job, made.as_ref(), &members);
+        let cgroup = self.cgroup(&job, made.as_ref());
+        let descent = Descent::TakenOver { named: named.map(Arc::new) };
+        let made = Made { process, ears, job, cgroup, descent };
+        Some(Adopted { run: RunId(run), made, is_starting })
+    }
+
+    /// Its cgroup, which may be another supervisor's place.
+    fn cgroup(&self, job: &Job, made: Option<&crate::state::Made>) -> Option<Cgroup> {
+        let Job { name, run, state_id, .. } = job;
+        let noted = made.and_then(|made| made.cgroup.as_deref());
+        let noted = noted.and_then(|path| Cgroup::at(path, *state_id, name, run.0));
+        noted.or_else(|| self.context.cgroups?.existing(name, run.0))
+    }
+
+    /// The definition of a service; of one that is configured no more, what it takes to
+    /// stop it.
+    fn definition(&self, service: &str) -> Arc<ServiceConfig> {
+        let configured = self.context.config.services.iter().find(|s| *s.spec.name == *service);
+        Arc::new(configured.cloned().unwrap_or_else(|| unconfigured(service)))
+    }
+
+    /// Tells what is missing of a run, unless that is at its end anyway: the descriptors of
+    /// a zombie are gone or not to be seen.
+    fn tell(&mut self, job: &Job, members: &Members, text: String) {
+        if members.has_ended {
+            return;
+        }
+        let instance = Some(job.name.clone());
+        self.notes.push(Note { kind: "service.adopted_in_part", instance, text });
+    }
+
+    /// Reads on where the supervisor before stopped.
+    fn reopen_outputs(&mut self, job: &Job, made: Option<&crate::state::Made>, members: &Members) {
+        for (index, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
+            let number = index as i32 + 1;
+            let opened = match made.map(|made| made.outputs[index]) {
+                Some(Some(inode)) => members.reopen(inode),
+                // It was made without one.
+                Some(None) if made.is_some_and(|made| !made.digest.is_empty()) => continue,
+                // Nothing was written down: what it writes to now, if that is a pipe.
+                Some(None) | None => match launch::is_captured(job) {
+                    true => os::reopen_output(members.session, number),
+                    false => continue,
+                },
+            };
+            match opened {
+                Ok(fd) => job.capture.add(launch::source(job, stream, fd)),
+                // Nobody holds it any more, so nothing can come.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    let word = match stream {
+                        Stream::Stdout => "standard output",
+                        Stream::Stderr | Stream::Kennel => "standard error",
+                    };
+                    let cause = Cause::from_io(&error);
+                    self.tell(
+                        job,
+                        members,
+                        format!("its {word} cannot be followed any more: {cause}"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// What the run can still tell by.
+    fn ears(
+        &mut self,
+        job: &Job,
+        made: Option<&crate::state::Made>,
+        members: &Members,
+        is_starting: bool,
+    ) -> Ears {
+        match job.definition.ready.notify() {
+            None => Ears::None,
+            Some(Notify::Systemd) => match notify_name(job, made).and_then(NotifySocket::bind) {
+                Ok(socket) => Ears::Socket(socket),
+                Err(error) => {
+                    let cause = Cause::from_io(&error);
+                    self.tell(job, members, format!("it cannot notify any more: {cause}"));
+                    Ears::None
+                }
+            },
+            Some(Notify::Fd(number)) => {
+                let Some((_, inode)) = made.and_then(|made| made.ready_pipe) else {
+                    return Ears::None;
+                };
+                if !is_starting {
+                    return Ears::None;
+                }
+                match members.reopen(inode) {
+                    Ok(reader) => Ears::Pipe(reader, number),
+                    Err(error) => {
+                        let cause = Cause::from_io(&error);
+                        self.tell(
+                            job,
+                            members,
+                            format!("descriptor {number} cannot be read any more: {cause}"),
+                        );
+                        Ears::None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds the sockets of its service again, unless another instance has given them back.
+    fn hold_sockets(&mut self, job: &Job, made: Option<&crate::state::Made>, members: &Members) {
+        let Some(made) = made else { return };
+        let service = &job.definition.spec.name;
+        let mut missing = Vec::new();
+        for socket in &job.definition.launch.sockets {
+            let SocketConfig { address, name: _, backlog: _, mode: _ } = socket;
+            if self.sockets.holds(service, address) {
+                continue;
+            }
+            let written = address.to_string();
+            let given = made.sockets.iter().find(|(at, _)| *at == written);
+            let Some((_, inode)) = given else { continue };
+            match members.borrow(*inode) {
+                Ok(fd) => self.sockets.hold(service, HeldSocket::taken_over(address, fd)),
+                Err(error) => missing.push(format!("{written}: {}", Cause::from_io(&error))),
+            }
+        }
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            self.tell(
+                job,
+                members,
+                format!("its sockets are not held until its next start, only by itself: {missing}"),
+            );
+        }
+    }
+}
+
+/// Processes in which something can be looked for.
+struct Members {
+    /// The main process first.
+    known: Vec<i32>,
+    session: i32,
+    /// The main process has ended.
+    has_ended: bool,
+}
+
+impl Members {
+    fn all(&self) -> Vec<i32> {
+        let session = proc::processes().unwrap_or_default().into_iter();
+        let session = session.filter(|process| process.session == self.session);
+        let mut seen = HashSet::new();
+        let mut all = self.known.clone();
+        all.extend(session.map(|process| process.pid));
+        all.retain(|pid| seen.insert(*pid));
+        all
+    }
+
+    fn reopen(&self, inode: u64) -> io::Result<OwnedFd> {
+        // Nearly always the main process has it: no look at all the others.
+        os::reopen_pipe(&self.known[..1], inode).or_else(|_| os::reopen_pipe(&self.all(), inode))
+    }
+
+    fn borrow(&self, inode: u64) -> io::Result<OwnedFd> {
+        let mut failed = io::Error::from(ErrorKind::NotFound);
+        for pid in self.all() {
+            match os::borrow_socket(pid, inode) {
+                Ok(socket) => return Ok(socket),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+/// What the notification socket of a run is called.
+fn notify_name(job: &Job, made: Option<&crate::state::Made>) -> io::Result<NotifyName> {
+    if let Some(name) = made.and_then(|made| made.notify.as_deref()) {
+        return Ok(match name.strip_prefix('@') {
+            Some(name) => NotifyName::Abstract(name.to_owned()),
+            None => NotifyName::Path(name.into()),
+        });
+    }
+    let LaunchConfig { user, group, .. } = &job.definition.launch;
+    let credentials = match (user, group) {
+        (None, None) => None,
+        (user, group) => Credentials::resolve(user.as_deref(), group.as_deref()).ok(),
+    };
+    job.place.name(&job.name, job.run, credentials.as_ref())
+}
+
+/// What it takes to stop a service that is configured no more.
+fn unconfigured(service: &str) -> ServiceConfig {
+    ServiceConfig {
+        spec: ServiceSpec { kind: Kind::Daemon, ..ServiceSpec::daemon(service) },
+        launch: LaunchConfig {
+            command: Command::Argv(Vec::new()),
+            working_dir: PathBuf::from("/"),
+            env: std::collections::BTreeMap::new(),
+            user: None,
+            group: None,
+            umask: None,
+            rlimits: Vec::new(),
+            nice: None,
+            oom_score_adj: None,
+            sockets: Vec::new(),
+        },
+        ready: ReadyWhen::Running,
+        health: Vec::new(),
+        policy_plugin: None,
+        logs: LogConfig::default(),
+        stop_command: None,
+        labels: std::collections::BTreeMap::new(),
+    }
+}
+
+impl Driver {
+    /// Enters what was taken over, and tells the core of it and then what to supervise.
+    pub(super) fn go_on(&mut self, restored: Restored) {
+        let Restored { memory, runs, sockets, changed, scaled, next_run: _, notes } = restored;
+        for Note { kind, instance, text } in notes {
+            self.news.restored(kind, instance.as_deref(), text);
+        }
+        self.sockets = sockets;
+        self.scaled.restore(scaled);
+        self.scaled.hold_in(&mut self.config);
+        self.scaled.forget(&self.config);
+        self.define_services();
+        let mut starting = Vec::new();
+        for Adopted { run, made, is_starting } in runs {
+            let (subject, name) = made.subject();
+            if is_starting {
+                starting.push((run, made.definition().clone()));
+            }
+            self.runs.add(run, made, &self.facts);
+            if let Some(launcher) = self.runs.launcher(run) {
+                self.plugins.run_began(run, subject, name, launcher);
+            }
+        }
+        self.tell_core(Input::Restore(memory));
+        let graph = self.config.graph.clone();
+        self.tell_core(Input::Configure { graph, restart: changed });
+        for (run, definition) in starting {
+            self.waits_for_word(run, &definition.ready);
+        }
+    }
+}

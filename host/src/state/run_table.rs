@@ -1,0 +1,255 @@
+//! The handle on the run table, and the thread that writes it.
+//!
+//! ```text
+//!   loop ──post──► waiting ──► thread "kennel-state" ──► file ──► sync
+//!                     ▲                                    ▲
+//!   launch ───────────┴── takes what waits, then writes ───┘  before and after a spawn
+//! ```
+//!
+//! The loop only puts changes into a list. Who makes a process writes on its own thread, and
+//! what waits before it: so whatever led to a start is on disk when the process exists.
+//!
+//! What can go wrong: a disk that refuses. Then everything is kept and tried again, and it
+//! is told once. Processes are started all the same: they are found by their run mark.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::table::{Record, Table};
+use super::table_file::{Damage, TableError, TableFile};
+use crate::os::Cause;
+
+/// How often a disk that refuses is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How long who asks waits for what was posted to be on disk.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something that the operator is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum TableNotice {
+    /// The file cannot be written; everything is kept in memory.
+    Stalled(String),
+    /// It is written again, and nothing is missing.
+    Resumed,
+}
+
+/// Where notices go. Called from any thread that writes; must not block.
+type Tell = Box<dyn Fn(TableNotice) + Send + Sync>;
+
+/// A cheap handle on the run table. When the last one is dropped the thread writes what
+/// waits and ends.
+#[derive(Clone)]
+pub(crate) struct RunTable {
+    shared: Arc<Shared>,
+    _closer: Arc<Closer>,
+}
+
+struct Closer(Arc<Shared>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.lock_waiting().is_closing = true;
+        self.0.wake.notify_all();
+    }
+}
+
+struct Shared {
+    /// Held while it is written; always taken before `waiting`.
+    file: Mutex<TableFile>,
+    waiting: Mutex<Waiting>,
+    /// For the thread: there is work.
+    wake: Condvar,
+    /// How many posts are written.
+    written: watch::Sender<u64>,
+    tell: Tell,
+}
+
+#[derive(Default)]
+struct Waiting {
+    records: Vec<Record>,
+    /// How many posts there were.
+    posted: u64,
+    /// The disk is to be waited for.
+    wants_sync: bool,
+    is_stalled: bool,
+    is_closing: bool,
+}
+
+/// Whether a change has to outlive a power loss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Durability {
+    /// The death of the supervisor only.
+    Process,
+    /// A power loss as well.
+    Power,
+}
+
+impl RunTable {
+    /// Reads the table in a state directory, which need not be there, and starts the thread.
+    /// Blocks as long as the disk does.
+    ///
+    /// # Errors
+    /// See [`TableError`].
+    pub(crate) fn open(
+        dir: &Path,
+        tell: impl Fn(TableNotice) + Send + Sync + 'static,
+    ) -> Result<(RunTable, Table, Option<Damage>), TableError> {
+        let path = path_in(dir);
+        let (file, damage) = TableFile::open(&path)?;
+        let found = file.table().clone();
+        let shared = Arc::new(Shared {
+            file: Mutex::new(file),
+            waiting: Mutex::default(),
+            wake: Condvar::new(),
+            written: watch::Sender::new(0),
+            tell: Box::new(tell),
+        });
+        let writer = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("kennel-state".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| TableError::System { path, source })?;
+        Ok((RunTable { _closer: Arc::new(Closer(Arc::clone(&shared))), shared }, found, damage))
+    }
+
+    /// Has records written soon. Never blocks.
+    pub(crate) fn post(&self, records: Vec<Record>, durability: Durability) {
+        if records.is_empty() {
+            return;
+        }
+        let mut waiting = self.shared.lock_waiting();
+        waiting.records.extend(records);
+        waiting.posted += 1;
+        waiting.wants_sync |= durability == Durability::Power;
+        drop(waiting);
+        self.shared.wake.notify_all();
+    }
+
+    /// Writes a record, and before it what waits; returns when that is so, or the disk has
+    /// refused. Blocks as long as the disk does.
+    pub(crate) fn write(&self, record: Record) {
+        self.shared.write_with(Some(record));
+    }
+
+    /// Returns when what was posted before is written, or the disk has refused for long.
+    pub(crate) async fn written(&self) {
+        let posted = self.shared.lock_waiting().posted;
+        let mut written = self.shared.written.subscribe();
+        let is_written = written.wait_for(|written| *written >= posted);
+        // An answer is late rather than missing when the disk does not work.
+        let _ = tokio::time::timeout(PATIENCE, is_written).await;
+    }
+
+    /// Writes all and waits for the disk. Blocks.
+    pub(crate) fn close(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let posted = {
+            let mut waiting = self.shared.lock_waiting();
+            waiting.wants_sync = true;
+            waiting.posted += 1;
+            waiting.posted
+        };
+        self.shared.wake.notify_all();
+        while *self.shared.written.borrow() < posted {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+/// Where the table of a state directory is.
+pub(crate) fn path_in(dir: &Path) -> PathBuf {
+    dir.join("table")
+}
+
+impl Shared {
+    /// The thread.
+    fn run(&self) {
+        loop {
+            let mut waiting = self.lock_waiting();
+            loop {
+                if waiting.is_closing || !waiting.records.is_empty() || waiting.wants_sync {
+                    break;
+                }
+                waiting = if waiting.is_stalled {
+                    let (waiting, time) =
+                        self.wake.wait_timeout(waiting, RETRY).unwrap_or_else(|e| e.into_inner());
+                    if time.timed_out() {
+                        drop(waiting);
+                        self.write_with(None);
+                        self.lock_waiting()
+                    } else {
+                        waiting
+                    }
+                } else {
+                    self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner)
+                };
+            }
+            let is_closing = waiting.is_closing;
+            drop(waiting);
+            self.write_with(None);
+            if is_closing {
+                return;
+            }
+        }
+    }
+
+    /// Writes what waits and then `last`.
+    fn write_with(&self, last: Option<Record>) {
+        let mut file = self.lock_file();
+        let (mut records, posted, wants_sync) = {
+            let mut waiting = self.lock_waiting();
+            // Only the thread waits for the disk.
+            let wants_sync = last.is_none() && std::mem::take(&mut waiting.wants_sync);
+            (std::mem::take(&mut waiting.records), waiting.posted, wants_sync)
+        };
+        records.extend(last);
+        let result =
+            if records.is_empty() && !file.is_behind() { Ok(()) } else { file.write(records) };
+        let handle = wants_sync.then(|| file.handle()).flatten();
+        drop(file);
+        let result = result.and_then(|()| handle.map_or(Ok(()), |handle| handle.sync_data()));
+        self.report(&result);
+        // A record that a full disk refuses is kept in memory, and counts when it is there.
+        if result.is_ok() {
+            self.written.send_if_modified(|written| {
+                let is_more = posted > *written;
+                *written = posted.max(*written);
+                is_more
+            });
+        }
+    }
+
+    fn report(&self, result: &io::Result<()>) {
+        let was_stalled = {
+            let mut waiting = self.lock_waiting();
+            std::mem::replace(&mut waiting.is_stalled, result.is_err())
+        };
+        match result {
+            Err(error) if !was_stalled => {
+                (self.tell)(TableNotice::Stalled(Cause::from_io(error).to_string()));
+                // The thread tries again, whoever has noticed.
+                self.wake.notify_all();
+            }
+            Ok(()) if was_stalled => (self.tell)(TableNotice::Resumed),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn lock_file(&self) -> MutexGuard<'_, TableFile> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
