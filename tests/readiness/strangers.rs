@@ -1,12 +1,25 @@
 //! Who may speak for a service: its own processes and nobody else.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use super::notifying;
 use crate::support::{BOUND, Kennel, needs_root, wait_for};
 
-/// Sends `text` to the socket called `name`, from a process that is no part of any service.
-fn say(name: &str, text: &str, as_nobody: bool) {
+/// A process that is no part of any service. It lives until it is dropped, so that the
+/// supervisor can look at it: one that is gone is ignored in any case, which proves nothing.
+struct Stranger(Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let ended = self.0.wait();
+        assert!(thread::panicking() || ended.unwrap().success());
+    }
+}
+
+/// Sends `text` to the socket called `name`.
+fn say(name: &str, text: &str, as_nobody: bool) -> Stranger {
     let script = "import socket, sys\n\
         name = sys.argv[1]\n\
         name = '\\0' + name[1:] if name.startswith('@') else name\n\
@@ -22,10 +35,7 @@ fn say(name: &str, text: &str, as_nobody: bool) {
         Command::new("/usr/bin/python3")
     };
     command.args(["-c", script, name.trim_end(), text]).current_dir("/");
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    // It stays until it was read, so that the supervisor can look at it; and at last it ends.
-    let _ = child.stdin.take();
-    assert!(child.wait().unwrap().success());
+    Stranger(command.stdin(Stdio::piped()).spawn().unwrap())
 }
 
 fn ignored(kennel: &Kennel) -> u64 {
@@ -43,8 +53,9 @@ fn a_stranger_makes_nobody_ready_and_is_counted_and_told_of() {
     );
     let name = kennel.wait_for_file("name");
     for count in 1..=3 {
-        say(&name, "READY=1\nSTATUS=pwned\nMAINPID=1", false);
+        let stranger = say(&name, "READY=1\nSTATUS=pwned\nMAINPID=1", false);
         wait_for("the stranger to be counted", BOUND, || (ignored(&kennel) == count).then_some(()));
+        drop(stranger);
     }
     let web = kennel.service("web");
     assert_eq!((&web["state"], web["status_text"].is_null()), (&"starting".into(), true));
@@ -103,9 +114,9 @@ fn an_abstract_name_is_open_to_all_and_heeds_only_its_own() {
         log.split_whitespace().find(|word| word.starts_with("@kennel/")).map(str::to_owned)
     });
     // Even one of the same user.
-    say(&name, "READY=1", true);
-    say(&name, "READY=1", false);
+    let strangers = [true, false].map(|as_nobody| say(&name, "READY=1", as_nobody));
     wait_for("both to be counted", BOUND, || (ignored(&kennel) == 2).then_some(()));
+    drop(strangers);
     assert_eq!(kennel.service("web")["state"], "starting");
     kennel.write("go", "");
     kennel.wait_for_state("web", "up");
@@ -162,4 +173,39 @@ fn who_sends_and_ends_at_once_may_be_ignored_and_a_barrier_helps() {
     );
     kennel.wait_for_state("web", "up");
     assert_eq!(ignored(&kennel), 0);
+}
+
+#[test]
+fn who_has_nothing_left_of_its_service_but_the_cgroup_speaks_for_it() {
+    let kennel = notifying(
+        "
+        if len(sys.argv) > 1:
+            # Until its parent is gone, and somebody else has become it.
+            while os.getppid() == int(sys.argv[1]):
+                time.sleep(0.01)
+            say('READY=1')
+            barrier()
+            forever()
+        until('go')
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() != 0:
+                os._exit(0)
+            # In a session of its own, the child of somebody else, and without a mark.
+            bare = {'NOTIFY_SOCKET': os.environ['NOTIFY_SOCKET']}
+            os.execve(sys.executable, [sys.executable, sys.argv[0], str(os.getsid(0))], bare)
+        os.wait()
+        forever()
+        ",
+        "",
+    );
+    let has_cgroup = kennel.status()["supervisor"]["cgroups"]["used"] == true;
+    kennel.write("go", "");
+    if has_cgroup {
+        kennel.wait_for_state("web", "up");
+        assert_eq!(ignored(&kennel), 0);
+    } else {
+        wait_for("the stranger to be counted", BOUND, || (ignored(&kennel) >= 1).then_some(()));
+        assert_eq!(kennel.service("web")["state"], "starting");
+    }
 }
