@@ -104,13 +104,13 @@ fn what_a_plugin_does_badly_is_found_and_said() {
     let cases = [
         // Slow is taken for healthy.
         ("slow", "verdict(LATE, ", "verdict(HEALTHY, ", "slow is not dead", "got healthy"),
-        // It remembers in itself what belongs in the saved state.
+        // It remembers in itself what belongs in the saved state: seen once instances change.
         (
             "forgetful",
-            "  return input->state.is_some &&",
-            "  static int64_t kept, has; int64_t was = kept, had = has; json_whole((struct text){(char *)state->bytes.ptr, state->bytes.len}, &kept); has = input->state.is_some;\n  if (had) { *last = was; return true; }\n  return false && input->state.is_some &&",
+            "static verdict_t judged(int64_t depth, bool has_last, int64_t last) {",
+            "static verdict_t judged(int64_t depth, bool has_last, int64_t last) {\n  static int64_t kept; static bool has;\n  last = kept; has_last = has; kept = depth; has = true;",
             "one that stays there is unhealthy",
-            "expected unhealthy",
+            "with a new instance for every call: expected unhealthy",
         ),
         // It wants the depth at once, and does not look whether it is there.
         (
@@ -243,6 +243,8 @@ fn what_a_stock_plugin_is_can_be_seen_and_a_wrong_name_has_a_near_one() {
     assert_eq!(inspection["kinds"], serde_json::json!(["health-check"]));
     let asks = inspection["asks"].as_array().unwrap();
     assert!(asks.iter().any(|grant| grant == "http"), "{inspection}");
+    let imports = inspection["imports"].as_array().unwrap();
+    assert!(imports.iter().any(|import| import == "kennel:plugin/probe@0.1.0"), "{inspection}");
     let manifest: serde_json::Value =
         serde_json::from_str(include_str!("../host/stock/manifest.json")).unwrap();
     let stock = manifest["plugins"].as_array().unwrap();

@@ -1,6 +1,7 @@
 //! Plugins at work in a supervisor: loaded, asked, replaced, refused.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use kennel::config::Environment;
@@ -8,6 +9,7 @@ use kennel::{Builder, ShutdownMode, Traps, Verb, Wait};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::guest::component;
 use crate::support::guest::{self, Asks, Does};
 use crate::support::{BOUND, Kennel, openmetrics, wait_for};
 
@@ -101,6 +103,132 @@ fn a_killed_supervisor_leaves_what_plugins_remember_to_the_next_one() {
     assert!(last.starts_with(b"kennel plugin state 1\n"));
 }
 
+/// What was compiled: one file, which is written once and then replaced as a whole.
+fn compiled(kennel: &Kennel) -> Option<fs::Metadata> {
+    let files: Vec<_> = fs::read_dir(kennel.path("state/plugins/cache")).ok()?.flatten().collect();
+    let codes =
+        files.iter().filter(|file| file.path().extension().is_some_and(|end| end == "code"));
+    let mut codes = codes.map(|file| file.metadata().unwrap());
+    let code = codes.next();
+    assert!(codes.next().is_none(), "{files:?}");
+    code
+}
+
+#[test]
+fn what_was_compiled_is_there_for_the_next_supervisor_and_a_damaged_one_is_replaced() {
+    let mut kennel = with_plugin(CHECKED, &guest::check("fine", Does::Counts));
+    kennel.start();
+    wait_for_count(&kennel, 1.0);
+    let first = wait_for("what was compiled on disk", BOUND, || compiled(&kennel));
+    let of_folder = fs::metadata(kennel.path("state/plugins/cache")).unwrap();
+    assert_eq!((first.mode() & 0o777, of_folder.mode() & 0o777), (0o600, 0o700));
+    let mut answers = 1.0;
+    let mut again = |kennel: &mut Kennel| {
+        kennel.kill_supervisor();
+        kennel.sweep();
+        kennel.start();
+        answers = wait_for_count(kennel, answers);
+        compiled(kennel).unwrap().ino()
+    };
+    assert_eq!(again(&mut kennel), first.ino(), "it was not compiled again");
+
+    // Half of it is as good as nothing.
+    let cache = fs::read_dir(kennel.path("state/plugins/cache")).unwrap();
+    for file in cache.flatten() {
+        let bytes = fs::read(file.path()).unwrap();
+        fs::write(file.path(), &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let third = again(&mut kennel);
+    assert_ne!(third, first.ino(), "it was compiled again");
+    assert_eq!(again(&mut kennel), third);
+}
+
+/// A component that has nothing to do with Kennel.
+fn of_somebody_else() -> Vec<u8> {
+    let module = "(module (func (export \"acme:tool/run#go\") (result i32) unreachable))";
+    let package = "package acme:tool; interface run { go: func() -> u32; }";
+    component(module, "export acme:tool/run;", &[package.to_owned()])
+}
+
+#[test]
+fn what_is_no_good_is_refused_by_check_and_at_load_and_its_services_run_as_built_in() {
+    let healthy = guest::check("fine", Does::Counts);
+    let yaml = r#"
+        plugins:
+          p: { source: ./p.wasm }
+        services:
+          web: { command: [sleep, "1000"], health: { plugin: p, every: 50ms, failures: 1, grace: 0s } }
+          worker:
+            command: ["false"]
+            restart: { backoff: { initial: 10ms, max: 10ms }, limit: none, policy_plugin: { plugin: p } }
+        "#;
+    let pinned = yaml.replace("./p.wasm", &format!("./p.wasm, sha256: '{}'", "0".repeat(64)));
+    let (whole, half, foreign) = (&healthy[..], &healthy[..healthy.len() / 2], of_somebody_else());
+    let no_kind = "the component exports acme:tool/run, expected one of \
+                   kennel:plugin/health-check@0.1.0, kennel:plugin/restart-policy@0.1.0, \
+                   kennel:plugin/event-sink@0.1.0";
+    for (bytes, said) in [
+        (&b"services: {}\n"[..], "the file is text, expected a WebAssembly component"),
+        (&[], "the file is empty, expected a WebAssembly component"),
+        (b"\0asm\x01\0\0\0", "the file is a WebAssembly core module, expected a component"),
+        (half, "the file is a component that is cut off after"),
+        (&foreign, no_kind),
+        (whole, "the configuration asks for 0000000000000000"),
+    ] {
+        let (text, place) = if bytes == whole {
+            (pinned.as_str(), "services.yaml:3:34: ")
+        } else {
+            (yaml, "services.yaml:3:16: ")
+        };
+        let mut kennel = with_plugin(text, bytes);
+        kennel.cli(&["check"]).fails_saying(2, &[place, "cannot load plugin \"p\": ", said]);
+        kennel.start();
+        let rejected = wait_for_fact(&kennel, "plugin.rejected");
+        let message = rejected["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("plugin p was refused: ") && message.contains(said),
+            "{message}"
+        );
+        let asked = "kennel_check_answers_total{service=\"web\",instance=\"web\",check=\"p\",\
+                     outcome=\"impossible\"}";
+        wait_for("the check to be made in vain", BOUND, || {
+            let metrics = openmetrics::parse(&kennel.api("GET", "/metrics").body).unwrap();
+            (*metrics.get(asked)? >= 3.0).then_some(())
+        });
+        let web = kennel.service("web");
+        assert_eq!((&web["state"], &web["health"]), (&"up".into(), &"unknown".into()), "{web:#}");
+        wait_for("restarts as built in", BOUND, || {
+            (kennel.service("worker")["restarts"].as_u64() >= Some(3)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn every_problem_of_a_configuration_is_told_with_its_path_by_check_and_at_load() {
+    let mut kennel = Kennel::new(
+        r#"
+        plugins:
+          redis: { source: "stock:redis" }
+        services:
+          web:
+            command: [sleep, "1000"]
+            health: { plugin: redis, config: { adress: "127.0.0.1:1", role: emperor }, every: 50ms }
+        "#,
+    );
+    let checked = kennel.cli(&["check"]).fails(2);
+    let problems = ["address: ", "adress: ", "role: "];
+    for problem in problems {
+        let said = format!("plugin \"redis\" refuses its configuration: {problem}");
+        assert!(checked.contains(&said), "{said} is missing in:\n{checked}");
+    }
+    kennel.start();
+    let rejected = wait_for_fact(&kennel, "plugin.rejected");
+    let reason = rejected["attributes"]["reason"].as_str().unwrap();
+    assert!(problems.iter().all(|problem| reason.contains(problem)), "{reason}");
+    let web = kennel.wait_for_state("web", "up");
+    assert_eq!(web["health"], "unknown", "{web:#}");
+}
+
 #[test]
 fn a_reload_replaces_a_plugin_only_by_one_that_works() {
     let mut kennel = with_plugin(CHECKED, &guest::check("one", Does::Counts));
@@ -109,7 +237,9 @@ fn a_reload_replaces_a_plugin_only_by_one_that_works() {
     let (web, one) = (kennel.process("web"), plugin(&kennel));
 
     replace(&kennel, &guest::check("two", Does::Traps));
-    let output = kennel.cli(&["reload"]);
+    let reloaded = kennel.cli(&["reload"]);
+    assert_eq!((reloaded.code, &*reloaded.stdout), (1, "plugin p: reload, file changed\n"));
+    assert!(reloaded.stderr.starts_with("plugin p was refused: asked once, it failed: "));
     let rejected = wait_for_fact(&kennel, "plugin.rejected");
     assert_eq!(rejected["attributes"]["old_goes_on"], true, "{rejected:#}");
     let still = plugin(&kennel);
@@ -117,7 +247,6 @@ fn a_reload_replaces_a_plugin_only_by_one_that_works() {
     assert!(still["reason"].as_str().unwrap().contains("was refused"), "{still:#}");
     let now = count(&kennel).unwrap();
     wait_for_count(&kennel, now + 2.0);
-    drop(output);
 
     replace(&kennel, &guest::check("three", Does::Counts));
     kennel.cli(&["reload"]).ok();

@@ -117,6 +117,18 @@ async fn a_component_that_exports_nothing_known_is_refused_with_what_was_expecte
 }
 
 #[tokio::test]
+async fn what_a_plugin_exports_beside_the_contract_does_no_harm() {
+    let world = World::new();
+    let more = "(func (export \"acme:tool/run#go\") (result i32) unreachable)";
+    let package = "package acme:tool; interface run { go: func() -> u32; }";
+    let plugin = world.load(&Guest::healthy().items(more).beside("acme:tool/run", package)).await;
+    assert_eq!(plugin.inspection().kinds, [Kind::HealthCheck]);
+    assert!(plugin.inspection().exports.contains(&"acme:tool/run".to_owned()));
+    let binding = plugin.bind(Kind::HealthCheck, "{}").expect("binds");
+    assert_eq!(verdict(&binding).await.reason, "fine");
+}
+
+#[tokio::test]
 async fn a_component_of_another_version_of_the_contract_is_refused() {
     let world = World::new();
     let names = ["kennel:plugin/lifecycle@0.9.0#configure"];

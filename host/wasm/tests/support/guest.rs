@@ -86,6 +86,13 @@ impl Guest {
         self
     }
 
+    /// An export of an interface that is not of the contract, and its package in WIT.
+    pub(crate) fn beside(mut self, export: &str, package: &str) -> Self {
+        self.world += &format!("export {export};\n");
+        self.packages.push(package.into());
+        self
+    }
+
     /// `kennel:plugin/log`, as `$log`: severity, text, length, fields, length.
     pub(crate) fn with_log(self) -> Self {
         self.import("kennel:plugin/log@0.1.0", "write", "$log (param i32 i32 i32 i32 i32)")
