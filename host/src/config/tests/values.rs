@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::os::{Resource, Rlimit, UNLIMITED};
 use kennel_core::spec::{
-    Condition, Dependents, Enabled, GiveUp, Kind, Policy, RestartLimit, StopCommand, Strength,
+    Advice, Attempts, Backoff, Condition, Dependents, Enabled, GiveUp, Kind, Policy, Ready,
+    Restart, RestartLimit, Rolling, StopCommand, Strength, WaitFor,
 };
 use kennel_core::{ServiceSpec, Signal};
 
@@ -30,6 +31,68 @@ fn a_service_with_only_a_command_has_the_documented_defaults() {
     assert_eq!(supervisor.shutdown_timeout, Duration::from_secs(60));
     assert_eq!((supervisor.max_concurrent_starts, supervisor.max_restarts_per_second), (64, 100));
     assert_eq!(config.files, [PathBuf::from("/conf/services.yaml")]);
+}
+
+#[test]
+fn the_documented_defaults_are_these() {
+    const S: Duration = Duration::from_secs(1);
+    let web = service(&config("services: { web: { command: x, start: {} } }"), "web").spec.clone();
+    let backoff = Backoff { initial: S, factor: 2.0, max: 60 * S, jitter: 0.1 };
+    assert_eq!(
+        web.restart,
+        Restart {
+            policy: Policy::Always,
+            success_exit_codes: vec![0],
+            backoff,
+            limit: Some(RestartLimit { max: 10, within: 600 * S }),
+            reset_after: 30 * S,
+            on_give_up: GiveUp::Stay,
+            dependents: Dependents::Keep,
+            advice: Advice::None,
+        }
+    );
+    // 1, 2, 4 and 8 s lie between five attempts.
+    let attempts =
+        Attempts { max: 5, backoff: Backoff { max: 8 * S, ..backoff }, on_give_up: GiveUp::Stay };
+    assert_eq!(web.attempts, Some(attempts));
+    let rolling = Rolling { max_unavailable: 1, wait_for: WaitFor::Healthy, timeout: 600 * S };
+    assert_eq!(web.rolling, rolling);
+    assert_eq!((web.ready, web.watchdog), (Ready::After(S), None));
+    let steps: Vec<_> = web.stop.steps.iter().map(|step| (step.signal, step.wait)).collect();
+    assert_eq!((steps, web.stop.command), (vec![(Signal::TERM, 10 * S)], StopCommand::None));
+}
+
+#[test]
+fn budgets_for_getting_up_and_for_rolling_reach_the_service() {
+    let config = config(
+        "services:
+  web:
+    command: x
+    replicas: 4
+    start:
+      attempts: 3
+      backoff: { initial: 250ms, factor: 3, max: 5s, jitter: 0% }
+      on_give_up: { retry_after: 2m }
+    rolling: { max_unavailable: 2, wait_for: ready, timeout: 90s }
+  other: { command: x, start: { on_give_up: exit } }
+",
+    );
+    let web = &service(&config, "web").spec;
+    let attempts = Attempts {
+        max: 3,
+        backoff: Backoff {
+            initial: Duration::from_millis(250),
+            factor: 3.0,
+            max: Duration::from_secs(5),
+            jitter: 0.0,
+        },
+        on_give_up: GiveUp::RetryAfter(Duration::from_secs(120)),
+    };
+    assert_eq!(web.attempts, Some(attempts));
+    let timeout = Duration::from_secs(90);
+    assert_eq!(web.rolling, Rolling { max_unavailable: 2, wait_for: WaitFor::Ready, timeout });
+    let other = service(&config, "other").spec.attempts.as_ref().map(|start| start.on_give_up);
+    assert_eq!(other, Some(GiveUp::Exit));
 }
 
 #[test]
