@@ -125,7 +125,6 @@ fn what_was_compiled_is_there_for_the_next_supervisor_and_a_damaged_one_is_repla
     let mut answers = 1.0;
     let mut again = |kennel: &mut Kennel| {
         kennel.kill_supervisor();
-        kennel.sweep();
         kennel.start();
         answers = wait_for_count(kennel, answers);
         compiled(kennel).unwrap().ino()
