@@ -1,4 +1,4 @@
-//! Faults in `kennel-wasm`, and in the sinks of `kennel`: the list says which tests are to
+//! Faults in `kennel-wasm`, and in the sinks and logs of `kennel`: the list says which tests are to
 //! catch each.
 //!
 //! They are copies of the workspace that share its target directory, and with it all compiled
@@ -20,7 +20,7 @@ use super::{Bench, Crew, Of, Options};
 /// What is copied of the workspace.
 const PARTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", "host", "wit", "tests", "plugin-sdk"];
 /// The tests that are named take a few seconds. What takes longer hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 const LIST: &str = include_str!("../../../host/wasm/mutants/mutants.txt");
 

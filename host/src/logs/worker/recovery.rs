@@ -41,7 +41,7 @@ impl Worker {
 
     fn take_over(&mut self, spool: Spool) {
         let now = Instant::now();
-        let Ledger { service, settings, taking, streams, .. } = spool.recorded().clone();
+        let Ledger { service, settings, streams, .. } = spool.recorded().clone();
         // Counted with the service once it is known to be one.
         let entry = Arc::new(Entry::new());
         let mut output = Output::new(Arc::clone(&service), settings, entry, now);
@@ -57,11 +57,6 @@ impl Worker {
                 output.owns_open_line(stream, token);
             }
         }
-        debug_assert!(
-            taking.is_none_or(|key| self.feeds.values().any(|feed| feed.key == key)
-                || output.spool.as_ref().is_some_and(|spool| !spool.is_open())),
-            "what is taken belongs to a stream that the ledger names"
-        );
         self.outputs.insert(service, output);
     }
 
@@ -73,9 +68,10 @@ impl Worker {
 
     /// The token of a stream that is added; one that was left behind goes on.
     pub(super) fn token_for(&mut self, feed: &mut Feed) -> u64 {
-        let mut left = self.feeds.iter().filter(|(_, left)| left.fd.is_none());
-        let same = left.find(|(_, left)| left.service == feed.service && left.key == feed.key);
-        let Some(token) = same.map(|(token, _)| *token) else { return self.next_token() };
+        let mut tokens = self.outputs.get(&feed.service).into_iter().flat_map(|it| &it.tokens);
+        let is_same = |left: &Feed| left.fd.is_none() && left.key == feed.key;
+        let same = tokens.find(|token| self.feeds.get(token).is_some_and(is_same));
+        let Some(token) = same.copied() else { return self.next_token() };
         if let Some(earlier) = self.feeds.remove(&token) {
             feed.continues(earlier);
         }
@@ -120,8 +116,9 @@ impl Worker {
             taking = known.taking;
             spool.record(Ledger { boot: place.boot, log, rotations: 0, ..known })?;
         }
-        let token = self.feeds.iter().find(|(_, feed)| Some(feed.key) == taking);
-        if let Some(token) = token.map(|(token, _)| *token) {
+        let is_taken = |feed: &Feed| Some(feed.key) == taking;
+        let token = output.tokens.iter().find(|token| self.feeds.get(token).is_some_and(is_taken));
+        if let Some(token) = token.copied() {
             while let Some(output) = self.outputs.get_mut(service)
                 && let Some(spool) = &mut output.spool
             {
