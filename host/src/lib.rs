@@ -35,6 +35,8 @@ pub mod checks;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod journal;
 pub mod logs;
 pub mod os;

@@ -40,4 +40,4 @@ pub use client::{Client, ClientError};
 pub use server::{Server, Serving};
 pub use socket::BindError;
 
-pub(crate) use params::{TIME_EXAMPLE, parse_duration, parse_time};
+pub(crate) use params::{TIME_EXAMPLE, parse_duration, parse_time, try_query};

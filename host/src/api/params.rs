@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use axum::extract::Query;
+use axum::http::Uri;
+use axum::response::IntoResponse as _;
 use jiff::Timestamp;
 use kennel_core::Signal;
 
@@ -131,6 +134,28 @@ pub(crate) fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
         Some(ago) => now.checked_sub(ago).ok(),
         None => text.parse().ok(),
     }
+}
+
+/// Reads `text` as a query, and every parameter as all that one can be; whether it is a
+/// query. For fuzzing.
+pub(crate) fn try_query(text: &str) -> bool {
+    let Ok(uri) = format!("/?{text}").parse::<Uri>() else { return false };
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&uri);
+    let Ok(Query(pairs)) = query else { return false };
+    let params = Params(pairs);
+    for (name, _) in &params.0 {
+        // What is wrong with one can be said.
+        let problems = [
+            params.flag(name, true).err(),
+            params.number(name).err(),
+            params.duration(name).err(),
+            params.time(name).err(),
+            params.signal(name).err(),
+        ];
+        problems.into_iter().flatten().for_each(|problem| drop(problem.into_response()));
+        let _ = params.all(name);
+    }
+    true
 }
 
 #[cfg(test)]

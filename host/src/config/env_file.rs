@@ -45,6 +45,16 @@ pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
+/// Reads `text` as such a file; whether it is one. For fuzzing.
+pub(crate) fn try_env_file(text: &str) -> bool {
+    let mut sources = Sources::default();
+    let file = sources.add("env".into(), "/nowhere".into(), text.to_owned());
+    let mut problems = Problems::default();
+    let variables = parse(file, &sources, &mut problems);
+    assert!(variables.keys().all(|name| is_name(name)));
+    !problems.has_errors()
+}
+
 fn variable(line: &str) -> Result<Option<(String, String)>, (String, &'static str)> {
     const SHAPE: &str = "write NAME=value";
     let line = line.trim();

@@ -72,6 +72,7 @@ pub use supervisor::{
 };
 
 use checker::Checker;
+pub(crate) use env_file::try_env_file;
 use files::Included;
 use places::Trees;
 use raw::{RawFile, RawService};

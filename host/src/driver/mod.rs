@@ -69,6 +69,7 @@ use manager::Manager;
 use news::News;
 use notify::Heard;
 use notify::Place;
+pub(crate) use notify::try_notification;
 use reload::{Loaded, Reads};
 use runs::Runs;
 use scale::Scaled;

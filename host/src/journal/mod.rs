@@ -46,3 +46,5 @@ mod tests;
 pub use handle::{Journal, JournalOptions, JournalStats, OpenError, Repaired};
 pub use read::{Batch, Filter, JournalReadError};
 pub use record::{NewRecord, Record};
+
+pub(crate) use record::try_record;

@@ -94,6 +94,22 @@ pub(crate) fn parse_line(line: &[u8]) -> Option<Record> {
     serde_json::from_slice(json).ok()
 }
 
+/// Reads `json` as what stands behind the checksum of a record, and what it says once more;
+/// whether it says something. For fuzzing.
+pub(crate) fn try_record(json: &[u8]) -> bool {
+    let mut line = format!("{:08x} ", crc32fast::hash(json)).into_bytes();
+    line.extend_from_slice(json);
+    // It is asked of lines that nobody has checked.
+    let _ = peek_seq(&line);
+    let Some(record) = parse_line(&line) else { return false };
+    line.clear();
+    push_line(&mut line, &record);
+    let again = line.strip_suffix(b"\n").and_then(parse_line);
+    // Attributes may be too long to be kept.
+    assert_eq!(again.map(|again| (again.seq, again.kind)), Some((record.seq, record.kind)));
+    true
+}
+
 /// The number of the record in `line` without looking at the rest; for skipping.
 pub(crate) fn peek_seq(line: &[u8]) -> Option<u64> {
     let digits = line.get(PREFIX..)?.strip_prefix(b"{\"seq\":")?;

@@ -157,6 +157,15 @@ impl Ledger {
     }
 }
 
+/// Reads `body` as that of a record, and what it says once more; whether it says something.
+/// For fuzzing.
+pub(crate) fn try_body(body: &[u8]) -> bool {
+    let Some(ledger) = Ledger::decode_body(Rest(body)) else { return false };
+    let again = Ledger::decode(&ledger.encode(7));
+    assert_eq!(again, Some((7, ledger)));
+    true
+}
+
 fn checksum(sequence: u64, body: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&sequence.to_le_bytes());

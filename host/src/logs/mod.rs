@@ -56,3 +56,5 @@ pub use line::Stream;
 pub use read::{Follower, LogLine, LogReader, Query};
 pub use registry::LogCounters;
 pub use settings::{Destination, LogSettings};
+
+pub(crate) use ledger::try_body as try_ledger;

@@ -88,6 +88,19 @@ impl Cursor {
     }
 }
 
+/// Reads `lines` as what stands before the checksum of a cursor, and what they say once
+/// more; whether they say something. For fuzzing.
+pub(crate) fn try_cursor(lines: &str) -> bool {
+    // What is read before a checksum is looked at.
+    let _ = Cursor::parse(lines);
+    let text = format!("{lines}sum {:08x}\n", crc32fast::hash(lines.as_bytes()));
+    let Ok(cursor) = Cursor::parse(&text) else { return false };
+    let again = Cursor::parse(&cursor.text());
+    // A time is kept to the microsecond.
+    assert_eq!(again.map(|again| (again.next, again.dropped)), Ok((cursor.next, cursor.dropped)));
+    true
+}
+
 /// The file of one sink's cursor.
 #[derive(Clone, Debug)]
 pub(super) struct CursorFile {

@@ -61,6 +61,7 @@ use crate::config::SinkConfig;
 use crate::journal::Journal;
 use crate::plugins::Plugins;
 
+pub(crate) use cursor::try_cursor;
 use cursor::{Cursor, CursorFile};
 use feed::{Feed, Order, Parts, Wants};
 use report::Report;

@@ -20,12 +20,12 @@ mod table_file;
 
 pub(crate) use id::state_id;
 #[cfg(feature = "plugins")]
-pub(crate) use plugin_record::Key;
+pub(crate) use plugin_record::{Key, try_change};
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_state::{Notice, SavedStates};
 pub(crate) use run_table::{Durability, RunTable, TableNotice};
 pub(crate) use table::{
     Began, Instance, LastEnd, Made, Named, Origin, Record, Scaled, Table, TableRun, Who,
 };
-pub(crate) use table_file::Damage;
 pub use table_file::TableError;
+pub(crate) use table_file::{Damage, try_table};

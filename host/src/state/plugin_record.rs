@@ -133,6 +133,21 @@ pub(super) fn next(bytes: &[u8]) -> Next {
     }
 }
 
+/// Reads `payload` as what stands behind the checksums, and what it says once more; whether
+/// it says something. For fuzzing.
+pub(crate) fn try_change(payload: &[u8]) -> bool {
+    // What is read before a checksum is looked at.
+    let _ = next(payload);
+    let mut record = head(payload).to_vec();
+    record.extend_from_slice(payload);
+    let Next::Change(change, length) = next(&record) else { return false };
+    assert_eq!(length, record.len());
+    record.clear();
+    push(&mut record, &change);
+    assert_eq!(next(&record), Next::Change(change, length));
+    true
+}
+
 /// What is left to read of a payload.
 struct Payload<'a>(&'a [u8]);
 

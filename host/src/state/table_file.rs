@@ -262,6 +262,28 @@ fn push(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(line.as_bytes());
 }
 
+/// Reads `lines` as what stands behind the checksums, and what they add up to once more;
+/// whether all of them say something. For fuzzing.
+pub(crate) fn try_table(lines: &[u8]) -> bool {
+    let path = Path::new("table");
+    // What is read before a checksum is looked at.
+    let _ = take(path, lines, &mut Table::default());
+    let mut file = format!("{MAGIC}{FORMAT}\n").into_bytes();
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        file.extend_from_slice(format!("{:08x} ", crc32fast::hash(line)).as_bytes());
+        file.extend_from_slice(line);
+        file.push(b'\n');
+    }
+    let mut table = Table::default();
+    let wrong = take(path, &file, &mut table);
+    file.truncate(MAGIC.len() + 2);
+    table.records().iter().for_each(|record| push(&mut file, record));
+    let mut again = Table::default();
+    assert!(matches!(take(path, &file, &mut again), Ok(None)), "what was written is not read");
+    assert_eq!(again, table);
+    matches!(wrong, Ok(None))
+}
+
 /// Makes the file new, so that no link is followed; open for appending afterwards.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
     match fs::remove_file(path) {

@@ -86,6 +86,19 @@ pub(super) fn parse(bytes: &[u8], is_cut: bool) -> Result<Message, Unreadable> {
     Ok(Message::Words(words))
 }
 
+/// Reads what was sent, whole and cut; whether it says something. For fuzzing.
+pub(crate) fn try_message(bytes: &[u8]) -> bool {
+    assert!(parse(bytes, true).is_err());
+    match parse(bytes, false) {
+        Ok(Message::Words(words)) => {
+            assert!(words.len() <= bytes.len());
+            true
+        }
+        Ok(Message::Barrier) => true,
+        Err(_) => false,
+    }
+}
+
 /// Adds what was said. Of two words of a kind the later one counts, at its place: so what
 /// waits to be told has a limit however much is said.
 pub(super) fn push(words: &mut Vec<Word>, word: Word) {

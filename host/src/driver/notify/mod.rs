@@ -38,6 +38,7 @@ pub(crate) use heard::Heard;
 pub(super) use hearsay::Hearsay;
 pub(super) use ignored::Ignored;
 pub(super) use listener::Flush;
+pub(crate) use message::try_message as try_notification;
 pub(crate) use place::Place;
 pub(super) use said::Said;
 
