@@ -20,6 +20,7 @@ mod init;
 mod instance;
 mod journal;
 mod launching;
+mod limits;
 mod logs;
 mod mistakes;
 #[cfg(feature = "plugins")]

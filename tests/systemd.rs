@@ -78,6 +78,11 @@ fn the_unit_leaves_services_alone_and_gives_them_their_time() {
     assert!(!unit.contains("StateDirectory") && !unit.contains("RuntimeDirectory"), "{unit}");
     let socket = kennel.path("s.sock").display().to_string();
     assert!(unit.contains(&format!("--socket {socket}\n")), "{unit}");
+    // Limits need the supervisor in a cgroup of its own, which systemd puts it into.
+    assert!(!unit.contains("DelegateSubgroup"), "{unit}");
+    kennel.configure("services: { web: { command: [sleep, '1'], cgroup: { pids_max: 9 } } }");
+    let unit = kennel.cli(&["systemd-unit"]).ok();
+    assert!(unit.contains("\nDelegateSubgroup=kennel.supervisor\n"), "{unit}");
     kennel.configure("servces: {}");
     kennel.cli(&["systemd-unit"]).fails_saying(2, &["servces"]);
 }

@@ -81,6 +81,7 @@ pub struct Builder {
     console: Console,
     plugin_traps: Traps,
     uses_cgroups: bool,
+    steps_aside: bool,
     manager: Option<ServiceManager>,
 }
 
@@ -106,6 +107,7 @@ impl Builder {
             console: Console::default(),
             plugin_traps: Traps::Checked,
             uses_cgroups: true,
+            steps_aside: false,
             manager: None,
         })
     }
@@ -171,6 +173,15 @@ impl Builder {
         self
     }
 
+    /// Lets this program go to a cgroup of its own when a service has `cgroup` limits: the
+    /// kernel gives controllers to cgroups only where no process is in the one above them.
+    /// Unless said otherwise limits that need it do not hold, which is told.
+    #[must_use]
+    pub fn may_leave_its_cgroup(mut self) -> Builder {
+        self.steps_aside = true;
+        self
+    }
+
     /// Tells the service manager above this program, by `sd_notify(3)`: that it is ready when
     /// [`Handle::announce_ready`] says so, how many services are up, when it reloads and when
     /// it stops; and gives it the signs of life that it wants, as long as supervision goes on.
@@ -194,6 +205,7 @@ impl Builder {
             console,
             plugin_traps,
             uses_cgroups,
+            steps_aside,
             manager,
         } = self;
         let state_dir = config.supervisor.state_dir.clone();
@@ -202,7 +214,8 @@ impl Builder {
         let state_id = state_id(&state_dir)
             .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
         let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
-        let cgroups = cgroups.map(Arc::new);
+        let cgroups = cgroups
+            .map(|cgroups| Arc::new(if steps_aside { cgroups.may_step_aside() } else { cgroups }));
         let (facts, incoming) = mpsc::unbounded_channel();
         let table_facts = facts.clone();
         let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));

@@ -112,6 +112,8 @@ pub enum ExitStatus {
         /// Whether a core dump was written.
         core_dumped: bool,
     },
+    /// The kernel killed it, because its memory had reached a limit or there was none left.
+    OutOfMemory,
     /// Nobody can tell: the process was not a child when it ended.
     Unknown,
 }
@@ -126,6 +128,7 @@ impl fmt::Display for ExitStatus {
             ExitStatus::Signal { signal, core_dumped: true } => {
                 write!(f, "was killed by {signal} (core dumped)")
             }
+            ExitStatus::OutOfMemory => f.write_str("ran out of memory and was killed"),
             ExitStatus::Unknown => f.write_str("ended with an unknown status"),
         }
     }

@@ -212,7 +212,9 @@ fn was_getting_up(kind: Kind, cause: &Cause, stability: Stability) -> bool {
 fn is_success(spec: &Restart, cause: &Cause) -> bool {
     match cause {
         Cause::Exited(ExitStatus::Code(code)) => spec.success_exit_codes.contains(code),
-        Cause::Exited(ExitStatus::Signal { .. } | ExitStatus::Unknown)
+        Cause::Exited(
+            ExitStatus::Signal { .. } | ExitStatus::OutOfMemory | ExitStatus::Unknown,
+        )
         | Cause::StartFailed(_)
         | Cause::NotReady(..)
         | Cause::Unhealthy(_)

@@ -95,6 +95,7 @@ scenarios! {
     optional_dependency_behind_a_hopeless_one
     optional_dependency_stops_alone
     optional_dependency_that_is_stopped
+    out_of_memory
     policy_always
     policy_never
     policy_on_failure

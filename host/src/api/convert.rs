@@ -116,11 +116,20 @@ impl Exit {
     fn new(status: core::ExitStatus, at: SystemTime) -> Exit {
         let at = time(at);
         match status {
-            core::ExitStatus::Code(code) => Exit { code: Some(code), signal: None, at },
-            core::ExitStatus::Signal { signal, core_dumped: _ } => {
-                Exit { code: None, signal: Some(signal.to_string()), at }
+            core::ExitStatus::Code(code) => {
+                Exit { code: Some(code), signal: None, out_of_memory: false, at }
             }
-            core::ExitStatus::Unknown => Exit { code: None, signal: None, at },
+            core::ExitStatus::Signal { signal, core_dumped: _ } => {
+                let signal = Some(signal.to_string());
+                Exit { code: None, signal, out_of_memory: false, at }
+            }
+            core::ExitStatus::OutOfMemory => {
+                let signal = Some(core::Signal::KILL.to_string());
+                Exit { code: None, signal, out_of_memory: true, at }
+            }
+            core::ExitStatus::Unknown => {
+                Exit { code: None, signal: None, out_of_memory: false, at }
+            }
         }
     }
 }

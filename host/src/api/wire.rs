@@ -185,6 +185,9 @@ pub struct Exit {
     /// This signal ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// The kernel killed it because its memory had reached a limit, or there was none left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_memory: bool,
     /// When.
     pub at: String,
 }

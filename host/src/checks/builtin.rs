@@ -132,7 +132,7 @@ async fn command(
     let said = format!("\"{program}\" {status}");
     Ok(match status {
         ExitStatus::Code(0) => Outcome::Passed { reason: said },
-        ExitStatus::Code(_) | ExitStatus::Signal { .. } => {
+        ExitStatus::Code(_) | ExitStatus::Signal { .. } | ExitStatus::OutOfMemory => {
             let words = [stderr, stdout].map(|bytes| first_line(bytes));
             let words = words.into_iter().find(|line| !line.is_empty());
             let reason = match words {

@@ -49,7 +49,7 @@ impl From<CommandEnd> for ExecOutput {
         let CommandEnd { status, stdout, stderr } = end;
         let exit_code = match status {
             ExitStatus::Code(code) => Some(code),
-            ExitStatus::Signal { .. } | ExitStatus::Unknown => None,
+            ExitStatus::Signal { .. } | ExitStatus::OutOfMemory | ExitStatus::Unknown => None,
         };
         ExecOutput { exit_code, stdout, stderr }
     }

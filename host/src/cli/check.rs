@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::connect::block_on;
 use super::{ExitKind, Global, Outcome};
 use crate::config::{self, ConfigErrors, Environment, Loaded};
+use crate::os::Unlimited;
 use crate::plugins::{self, Invalid};
 
 /// How many mistakes of plugins are shown.
@@ -16,6 +17,7 @@ pub(super) fn check(global: &Global) -> Outcome {
     for warning in &loaded.warnings {
         writeln!(std::io::stderr(), "warning: {warning}\n")?;
     }
+    warn_of_limits(&loaded)?;
     check_plugins(&loaded)?;
     let counted = |count, what: &str| match count {
         1 => format!("1 {what}"),
@@ -27,6 +29,19 @@ pub(super) fn check(global: &Global) -> Outcome {
     }
     writeln!(std::io::stdout(), "{}: ok, {found}", path.display())?;
     Ok(ExitKind::Done)
+}
+
+/// Says which limits would not hold for a supervisor that is started from here.
+fn warn_of_limits(loaded: &Loaded) -> std::io::Result<()> {
+    for service in &loaded.config.services {
+        for Unlimited { limit, why } in service.launch.cgroup.that_cannot_hold() {
+            let path = format!("services.{}.cgroup.{limit}", service.spec.name);
+            let message = format!("\"{limit}\" would not hold here: {why}");
+            let warning = loaded.places.error_at(&path, &message, None);
+            writeln!(std::io::stderr(), "warning: {warning}\n")?;
+        }
+    }
+    Ok(())
 }
 
 /// Has every plugin loaded, and look at its configurations.

@@ -116,6 +116,14 @@ impl Voice {
     }
 }
 
+/// Whether systemd has started this very process (`systemd.exec(5)`). It starts the next one in
+/// the cgroup of the unit again, which the kernel refuses once controllers have been handed
+/// down there. From systemd 254 on `DelegateSubgroup=` says where it goes instead.
+fn would_be_in_the_way() -> bool {
+    let own = std::process::id().to_string();
+    std::env::var_os("SYSTEMD_EXEC_PID").is_some_and(|pid| pid == *own)
+}
+
 /// How long a thread for blocking work waits for more. They are woken in turn, so those that
 /// a start of many services took would stay for ever where commands look at services: each
 /// is asked again before its time is over. Making a thread costs less than making a process.
@@ -136,6 +144,9 @@ fn supervise(global: &super::Global, args: RunArgs, voice: Voice) -> Result<i32,
     }
     if args.no_cgroups {
         builder = builder.without_cgroups();
+    }
+    if !would_be_in_the_way() {
+        builder = builder.may_leave_its_cgroup();
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (lines, printed) = status_lines(voice.log.clone());

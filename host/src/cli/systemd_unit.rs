@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::{ExitKind, Failure, Global, Outcome};
 use crate::config::{self, Config, DefaultPaths, Environment};
+use crate::os::SUPERVISOR_CGROUP;
 
 /// What the supervisor may need after its services have had their time: to write the last
 /// output and events.
@@ -88,6 +89,14 @@ fn unit(
         Manager::System => HARDENING,
         Manager::User => NO_HARDENING,
     };
+    let has_limits = config.services.iter().any(|service| !service.launch.cgroup.is_empty());
+    let subgroup = if has_limits {
+        format!(
+            "# Limits of services need this (systemd 254).\nDelegateSubgroup={SUPERVISOR_CGROUP}\n"
+        )
+    } else {
+        String::new()
+    };
     Ok(format!(
         "\
 # kennel-{name}.service, for {where_to}; then
@@ -121,7 +130,7 @@ OOMPolicy=continue
 TasksMax=infinity
 # For a control group each service, with its own limits.
 Delegate=yes
-
+{subgroup}
 StandardOutput=journal
 StandardError=journal
 {directories}

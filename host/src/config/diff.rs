@@ -319,6 +319,7 @@ fn collect(
         rlimits,
         nice,
         oom_score_adj,
+        cgroup,
         sockets,
     } = launch;
     let LogConfig { to, max_size, keep, timestamps, rate_limit } = logs;
@@ -333,6 +334,7 @@ fn collect(
     note(anew, "limits", *rlimits != next.rlimits);
     note(anew, "nice", *nice != next.nice);
     note(anew, "oom_score_adj", *oom_score_adj != next.oom_score_adj);
+    note(anew, "cgroup", *cgroup != next.cgroup);
     note(anew, "sockets", *sockets != next.sockets);
     // Its environment tells it.
     // What it tells by, too.

@@ -7,6 +7,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::os::CgroupLimits;
+
 use super::launch::{Command, LaunchConfig};
 use super::notify::Notify;
 use super::service::{LogConfig, LogTarget, ServiceConfig};
@@ -38,6 +40,7 @@ impl ServiceConfig {
             rlimits,
             nice,
             oom_score_adj,
+            cgroup,
             sockets,
         } = launch;
         let LogConfig { to, max_size: _, keep: _, timestamps: _, rate_limit: _ } = logs;
@@ -63,6 +66,10 @@ impl ServiceConfig {
         }
         sum.add_one("nice", nice.as_ref());
         sum.add_one("oom_score_adj", oom_score_adj.as_ref());
+        let CgroupLimits { memory_max, cpu_max, pids_max } = cgroup;
+        sum.add_one("cgroup.memory_max", memory_max.as_ref());
+        sum.add_one("cgroup.cpu_max", cpu_max.as_ref());
+        sum.add_one("cgroup.pids_max", pids_max.as_ref());
         for SocketConfig { address, name, backlog, mode } in sockets {
             let (address, backlog) = (address.to_string(), backlog.to_string());
             sum.add("sockets", &[&address, name, &backlog, &mode.to_string()]);

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::os::{Resource, Rlimit, UNLIMITED};
+use crate::os::{CgroupLimits, Resource, Rlimit, UNLIMITED};
 
 use super::checker::Checker;
-use super::raw::{OneOrMany, RawCommand, RawLimits, RawRlimit, RawService, RlimitPair, Text};
+use super::raw::{
+    OneOrMany, RawCgroup, RawCommand, RawLimits, RawRlimit, RawService, RlimitPair, Text,
+};
 use super::sockets::{self, SocketConfig};
 use super::source::{Problem, Problems, Sources, quoted};
 use super::tree::{Kind, Node};
@@ -35,6 +37,8 @@ pub struct LaunchConfig {
     pub nice: Option<i32>,
     /// -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// What all its processes may use together.
+    pub cgroup: CgroupLimits,
     /// What is opened for it and handed over as descriptors 3, 4 and so on.
     pub sockets: Vec<SocketConfig>,
 }
@@ -204,6 +208,7 @@ pub(super) fn check(
         rlimits: raw.limits.as_ref().map(rlimits).unwrap_or_default(),
         nice: within(checker, "nice", raw.nice, -20, 19),
         oom_score_adj: within(checker, "oom_score_adj", raw.oom_score_adj, -1000, 1000),
+        cgroup: cgroup(raw.cgroup.as_ref(), node, checker),
         sockets: sockets::check(raw.sockets.as_ref(), node, checker),
     }
 }
@@ -289,6 +294,29 @@ fn account(
         checker.error(node, key, message, None);
     }
     Some(name.clone())
+}
+
+/// Limits of all processes together. A limit of nothing would let nothing run.
+fn cgroup(raw: Option<&RawCgroup>, node: &Node, checker: &mut Checker<'_>) -> CgroupLimits {
+    let Some(RawCgroup { memory_max, cpu_max, pids_max }) = raw else {
+        return CgroupLimits::default();
+    };
+    let mut least = |path: &str, is_enough: bool, least: &str| {
+        if !is_enough {
+            let message = format!("\"{path}\" is less than {least}: nothing could run");
+            checker.error(node, path, message, None);
+        }
+    };
+    let limits = CgroupLimits {
+        memory_max: memory_max.as_ref().map(|size| size.0),
+        cpu_max: cpu_max.as_ref().map(|share| share.0),
+        pids_max: *pids_max,
+    };
+    least("cgroup.memory_max", limits.memory_max.is_none_or(|bytes| bytes >= 64 * 1024), "64KiB");
+    // The kernel's least share is a millisecond of each 100.
+    least("cgroup.cpu_max", limits.cpu_max.is_none_or(|share| share >= 0.01), "1%");
+    least("cgroup.pids_max", limits.pids_max.is_none_or(|count| count >= 1), "1");
+    limits
 }
 
 fn rlimits(raw: &RawLimits) -> Vec<Rlimit> {

@@ -21,7 +21,6 @@ const fn any(path: &'static str) -> Refused {
 const OF_FILE: &[Refused] = &[any("kennel.listen"), any("kennel.token_file"), any("failover")];
 
 const OF_SERVICE: &[Refused] = &[
-    any("cgroup"),
     Refused { path: "run_on", name: "run_on: leader", when: |node| node.text() == Some("leader") },
     Refused {
         path: "start.on_give_up",

@@ -31,8 +31,8 @@ use crate::config::{
 };
 use crate::logs::{Capture, Stream};
 use crate::os::{
-    self, Cause, Cgroup, Cgroups, Credentials, HeldSocket, Marked, NotifyName, NotifySocket,
-    StateId, proc,
+    self, Cause, Cgroup, CgroupLimits, Cgroups, Credentials, HeldSocket, Marked, NotifyName,
+    NotifySocket, StateId, proc,
 };
 use crate::state::{Began, Damage, Origin, Record, RunTable, Scaled, Table, Who};
 
@@ -480,6 +480,7 @@ fn unconfigured(service: &str) -> ServiceConfig {
             rlimits: Vec::new(),
             nice: None,
             oom_score_adj: None,
+            cgroup: CgroupLimits::default(),
             sockets: Vec::new(),
         },
         ready: ReadyWhen::Running,

@@ -66,6 +66,7 @@ impl Driver {
                 Fact::Made(_, Err(_))
                 | Fact::Input(_)
                 | Fact::RestEnded(..)
+                | Fact::Unlimited(..)
                 | Fact::Notified(..)
                 | Fact::WordClosed(..)
                 | Fact::Loaded(_)

@@ -17,6 +17,7 @@ use crate::config::{Command, LaunchConfig, LogConfig, LogTarget, ReadyWhen, Serv
 use crate::logs::{Capture, Destination, LineTap, LogSettings, Source, Stream};
 use crate::os::{
     self, Cause, Cgroup, Cgroups, Credentials, Launch, Mark, Output, Process, RunMark, StateId,
+    Unlimited,
 };
 use crate::state::{self, Began, Record, RunTable, Who};
 
@@ -158,18 +159,34 @@ fn make_noted(job: Job, sockets: Option<(Held, Company)>) -> Result<Made, String
 
 /// Makes the cgroup of the run. Without one the run is known by its group and its mark.
 fn enter_cgroup(launch: &mut Launch, job: &Job) -> Option<Cgroup> {
-    let cgroup = job.cgroups.as_ref()?.make(&job.name, job.run.0);
+    let limits = &job.definition.launch.cgroup;
+    let Some(cgroups) = &job.cgroups else {
+        tell_unlimited(job, limits.none_holds("there are no cgroups for services"));
+        return None;
+    };
+    let cgroup = cgroups.make(&job.name, job.run.0);
     let entered = cgroup.and_then(|cgroup| Ok((cgroup.entrance()?, cgroup)));
     match entered {
         Ok((entrance, cgroup)) => {
+            tell_unlimited(job, cgroups.limit(&cgroup, limits));
             launch.cgroup = Some(entrance);
             Some(cgroup)
         }
         Err(error) => {
             let cause = Cause::from_io(&error);
             tracing::warn!(service = &*job.name, "it runs without a cgroup of its own: {cause}");
+            tell_unlimited(job, limits.none_holds(&format!("it has no cgroup: {cause}")));
             None
         }
+    }
+}
+
+/// It runs all the same, and that is told: a limit that silently does not hold is worse than
+/// none.
+fn tell_unlimited(job: &Job, limits: Vec<Unlimited>) {
+    if !limits.is_empty() {
+        // Without a receiver there is no supervisor any more.
+        let _ = job.facts.send(Fact::Unlimited(job.name.clone(), limits));
     }
 }
 
@@ -203,6 +220,7 @@ fn prepare(job: &Job, argv: Vec<OsString>) -> Result<Launch, String> {
         nice,
         oom_score_adj,
         // For its own process only, not for commands that look at it.
+        cgroup: _,
         sockets: _,
     } = &job.definition.launch;
     let credentials = match (user, group) {

@@ -52,7 +52,7 @@ use crate::config::{Config, ServiceConfig, SupervisorSettings};
 use crate::handle::{Request, ShutdownMode, Verb, VerbError};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::os::{Cgroups, NoCgroups, StateId};
+use crate::os::{Cgroups, NoCgroups, StateId, Unlimited};
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::service_manager::ServiceManager;
 use crate::sinks::Sinks;
@@ -89,6 +89,8 @@ pub(crate) enum Fact {
     Prepared(Loaded, crate::plugins::Prepared),
     /// After the main process of the run nothing of it is left; these had left its group.
     RestEnded(RunId, Vec<Swept>),
+    /// Limits of a service do not hold.
+    Unlimited(Arc<str>, Vec<Unlimited>),
     /// The run has said something of itself.
     Notified(RunId, Heard),
     /// The run has closed the descriptor of this number, on which it was to say that it is
@@ -428,6 +430,7 @@ impl Driver {
                 self.news.will_be_swept(run, swept);
                 self.tell_core(Input::Swept(run));
             }
+            Fact::Unlimited(name, limits) => self.news.unlimited(&name, &limits),
             Fact::Notified(run, heard) => self.take_notified(run, heard),
             Fact::WordClosed(run, number) => self.take_closed(run, number),
             Fact::Log(fact) => self.news.log_fact(&fact),

@@ -18,6 +18,7 @@ use super::{Source, StatusLines};
 use crate::config::{ConfigErrors, Plan};
 use crate::journal::{Journal, NewRecord};
 use crate::logs::LogFact;
+use crate::os::Unlimited;
 use crate::plugins::PluginFact;
 use crate::state::TableNotice;
 use crate::status::plain_line;
@@ -37,6 +38,8 @@ pub(crate) struct News {
     facts: HashMap<InstanceId, Facts>,
     /// What the next event of this run that says so is about.
     swept: Option<(RunId, Vec<Swept>)>,
+    /// The limits that were told of last, by instance.
+    unlimited: HashMap<String, Vec<Unlimited>>,
 }
 
 /// What events said of an instance that its view does not keep.
@@ -60,6 +63,7 @@ impl News {
             failed: HashSet::new(),
             facts: HashMap::new(),
             swept: None,
+            unlimited: HashMap::new(),
         }
     }
 
@@ -243,6 +247,20 @@ impl News {
         }
     }
 
+    /// Limits of a service do not hold on this machine: told once, not at each restart.
+    pub(super) fn unlimited(&mut self, name: &str, limits: &[Unlimited]) {
+        if self.unlimited.get(name).is_some_and(|told| told == limits) {
+            return;
+        }
+        self.unlimited.insert(name.to_owned(), limits.to_vec());
+        let words: Vec<String> = limits.iter().map(ToString::to_string).collect();
+        let message = words.join("; ");
+        tracing::warn!("{name}: {message}");
+        let limits = limits.iter().map(|unlimited| unlimited.limit).collect();
+        let attributes = Attributes::from_iter([("limits".to_owned(), limits)]);
+        self.append("service.unlimited", Some(name.to_owned()), message, attributes);
+    }
+
     pub(super) fn scaled(&mut self, service: &str, from: u32, to: u32) {
         let message =
             format!("scaled from {from} to {to}, until services.yaml says another number");
@@ -262,6 +280,7 @@ impl News {
             let Some(instance) = view.instance(id) else {
                 self.printed.remove(&id);
                 self.facts.remove(&id);
+                self.unlimited.remove(&*name);
                 gone.push(name);
                 continue;
             };
@@ -374,6 +393,7 @@ fn cause_word(cause: &Cause) -> &'static str {
     match cause {
         Cause::Exited(ExitStatus::Code(_)) => "exit",
         Cause::Exited(ExitStatus::Signal { .. }) => "signal",
+        Cause::Exited(ExitStatus::OutOfMemory) => "out-of-memory",
         Cause::Exited(ExitStatus::Unknown) => "unknown",
         Cause::StartFailed(_) => "start-failed",
         Cause::NotReady(..) => "not-ready",
@@ -443,6 +463,7 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
                     value["signal"] = signal.to_string().into();
                     value["core_dumped"] = (*core_dumped).into();
                 }
+                Cause::Exited(ExitStatus::OutOfMemory) => value["signal"] = "SIGKILL".into(),
                 Cause::Exited(ExitStatus::Unknown)
                 | Cause::StartFailed(_)
                 | Cause::NotReady(..)

@@ -276,7 +276,7 @@ struct Watched {
 }
 
 async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, facts: Facts) {
-    let status = watched.main_exit(run).await;
+    let status = rest.strays.explain(watched.main_exit(run).await).await;
     // Strays that have ended meanwhile are still to be told of.
     let is_left = rest.is_left().await || !rest.strays.swept().is_empty();
     let group = if is_left { Group::Left } else { Group::Empty };

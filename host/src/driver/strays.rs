@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kennel_core::Signal;
+use kennel_core::{ExitStatus, Signal};
 use tokio::task::spawn_blocking;
 
 use crate::lookup::Lookup;
@@ -124,6 +124,25 @@ impl Strays {
         if is_last || self.0.has_found.load(Relaxed) {
             let inner = Arc::clone(&self.0);
             drop(spawn_blocking(move || inner.send(signal, &groups)));
+        }
+    }
+
+    /// How the main process ended, if it is known better than by its status: who is killed
+    /// for want of memory is killed by SIGKILL, as others are.
+    pub(super) async fn explain(&self, status: ExitStatus) -> ExitStatus {
+        match status {
+            ExitStatus::Signal { signal: Signal::KILL, .. } => {}
+            ExitStatus::Signal { .. }
+            | ExitStatus::Code(_)
+            | ExitStatus::OutOfMemory
+            | ExitStatus::Unknown => return status,
+        }
+        let was_ours = lock(&self.0.last).is_some_and(|last| last.signal == Signal::KILL);
+        let Some(cgroup) = self.0.cgroup.clone().filter(|_| !was_ours) else { return status };
+        match spawn_blocking(move || cgroup.ran_out_of_memory()).await {
+            Ok(true) => ExitStatus::OutOfMemory,
+            // It fails when the runtime ends.
+            Ok(false) | Err(_) => status,
         }
     }
 

@@ -13,15 +13,19 @@
 //! Groups are made below the supervisor's own one, where that is ours to write: as root,
 //! or as a user to whom it was delegated (systemd's `Delegate=`). The place is told by the
 //! id of the state directory, so that the next supervisor finds it. Nothing else in the
-//! hierarchy is touched, and the supervisor stays where it is.
+//! hierarchy is touched, and the supervisor stays where it is, unless limits need that it
+//! steps aside and it may (`cgroup_limits`).
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::unistd::{AccessFlags, access};
 
+use super::cgroup_limits::{CONTROLLERS, SUPERVISOR_CGROUP};
 use super::mark::StateId;
 use super::process::signal_exactly;
 use super::{Cause, proc};
@@ -29,7 +33,12 @@ use super::{Cause, proc};
 /// The place where cgroups of runs are made.
 #[derive(Debug)]
 pub struct Cgroups {
+    own: PathBuf,
     place: PathBuf,
+    may_step_aside: bool,
+    has_stepped_aside: AtomicBool,
+    /// Held while controllers are handed down.
+    turn: Mutex<()>,
 }
 
 /// Why there are no cgroups for runs.
@@ -66,16 +75,33 @@ impl Cgroups {
     /// # Errors
     /// Why they cannot.
     pub fn find(state: StateId) -> Result<Cgroups, NoCgroups> {
+        Cgroups::below(Cgroups::our_own()?, state)
+    }
+
+    /// The directory of the cgroup that we are in, beside which or below which there is room.
+    pub(super) fn our_own() -> Result<PathBuf, NoCgroups> {
         let mounts =
             fs::read_to_string("/proc/self/mountinfo").map_err(|_| NoCgroups::NotMounted)?;
         let (mounted_at, root) = mount(&mounts).ok_or(NoCgroups::NotMounted)?;
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|_| NoCgroups::Hidden)?;
         let own = own_path(&own).ok_or(NoCgroups::Hidden)?;
         let below = Path::new(own).strip_prefix(&root).map_err(|_| NoCgroups::Hidden)?;
-        Cgroups::below(mounted_at.join(below), state)
+        // In the one that is for the supervisor alone it is beside those of its services.
+        let below = if below.ends_with(SUPERVISOR_CGROUP) { below.parent() } else { Some(below) };
+        let below = below.ok_or(NoCgroups::Hidden)?;
+        // Without a slash at the end where it is the root.
+        Ok(mounted_at.join(below).components().collect())
     }
 
-    fn below(own: PathBuf, state: StateId) -> Result<Cgroups, NoCgroups> {
+    /// The same, and where limits need it the supervisor may go to a cgroup beside those of
+    /// its services. This concerns the whole program.
+    #[must_use]
+    pub fn may_step_aside(mut self) -> Cgroups {
+        self.may_step_aside = true;
+        self
+    }
+
+    pub(super) fn below(own: PathBuf, state: StateId) -> Result<Cgroups, NoCgroups> {
         let not_ours = |path: &Path, cause| NoCgroups::NotOurs { path: path.to_owned(), cause };
         // To move a process both groups and the one above them must be ours to write.
         let procs = own.join("cgroup.procs");
@@ -86,13 +112,19 @@ impl Cgroups {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(not_ours(&own, Cause::from_io(&error))),
         }
-        let cgroups = Cgroups { place };
+        let cgroups = Cgroups {
+            own,
+            place,
+            may_step_aside: false,
+            has_stepped_aside: AtomicBool::default(),
+            turn: Mutex::default(),
+        };
         // The hierarchy's root has no type, and only children of threaded groups have another.
         match fs::read_to_string(cgroups.place.join("cgroup.type")) {
             Ok(kind) if kind.trim_end() == "domain" => {}
             Ok(_) | Err(_) => {
                 cgroups.remove();
-                return Err(NoCgroups::Threaded { path: own });
+                return Err(NoCgroups::Threaded { path: cgroups.own });
             }
         }
         cgroups.clear();
@@ -103,6 +135,34 @@ impl Cgroups {
     #[must_use]
     pub fn place(&self) -> &Path {
         &self.place
+    }
+
+    /// What that is in.
+    pub(super) fn own(&self) -> &Path {
+        &self.own
+    }
+
+    /// Keeps others from changing how controllers are handed down.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the supervisor to a cgroup beside those of its services.
+    pub(super) fn step_aside(&self) -> Result<(), String> {
+        if !self.may_step_aside {
+            return Err(format!("the supervisor itself is in \"{}\"", self.own.display()));
+        }
+        let aside = self.own.join(SUPERVISOR_CGROUP);
+        let made = match fs::create_dir(&aside) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        made.and_then(|()| write(&aside, "cgroup.procs", b"0")).map_err(|error| {
+            let cause = Cause::from_io(&error);
+            format!("the supervisor cannot go to \"{}\": {cause}", aside.display())
+        })?;
+        self.has_stepped_aside.store(true, Relaxed);
+        Ok(())
     }
 
     /// Makes the cgroup of a run. One that was left by this name is used again.
@@ -137,10 +197,19 @@ impl Cgroups {
         }
     }
 
-    /// Removes the place, unless there still are runs in it.
+    /// Removes the place, unless there still are runs in it. A supervisor that had stepped
+    /// aside goes back, so that the next one can be started where this one was.
     pub fn remove(&self) {
         self.clear();
-        let _ = fs::remove_dir(&self.place);
+        let is_empty = fs::remove_dir(&self.place).is_ok();
+        if is_empty && self.has_stepped_aside.load(Relaxed) {
+            for controller in CONTROLLERS {
+                let _ =
+                    write(&self.own, "cgroup.subtree_control", format!("-{controller}").as_bytes());
+            }
+            let _ = write(&self.own, "cgroup.procs", b"0");
+            let _ = fs::remove_dir(self.own.join(SUPERVISOR_CGROUP));
+        }
     }
 }
 
@@ -220,7 +289,7 @@ impl Cgroup {
 
     /// Kills every process in it and below it. They may still be there for a moment.
     pub fn kill(&self) {
-        if self.write("cgroup.kill", b"1").is_err() {
+        if write(&self.path, "cgroup.kill", b"1").is_err() {
             self.kill_each();
         }
     }
@@ -228,7 +297,7 @@ impl Cgroup {
     /// The same before Linux 5.14.
     fn kill_each(&self) {
         // Frozen, nobody in it makes new ones meanwhile; SIGKILL ends a frozen process.
-        let is_frozen = self.write("cgroup.freeze", b"1").is_ok();
+        let is_frozen = write(&self.path, "cgroup.freeze", b"1").is_ok();
         for pid in self.members() {
             let Ok(began) = proc::start_time(pid) else { continue };
             // The number may have gone to somebody else who is not in it.
@@ -237,18 +306,19 @@ impl Cgroup {
             }
         }
         if is_frozen {
-            let _ = self.write("cgroup.freeze", b"0");
+            let _ = write(&self.path, "cgroup.freeze", b"0");
         }
-    }
-
-    fn write(&self, file: &str, text: &[u8]) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.path.join(file))?.write_all(text)
     }
 
     /// Removes it with those that were made below it; what is not empty stays.
     pub fn remove(&self) {
         each_below(&self.path, &mut |path| drop(fs::remove_dir(path)));
     }
+}
+
+/// Writes to a file of a cgroup, which has to be there.
+pub(super) fn write(cgroup: &Path, file: &str, text: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).open(cgroup.join(file))?.write_all(text)
 }
 
 /// Deeper cgroups are left alone.
@@ -355,7 +425,13 @@ mod tests {
 
     #[test]
     fn a_cgroup_knows_its_own_and_those_below_it() {
-        let cgroups = Cgroups { place: "/sys/fs/cgroup/a/kennel-1".into() };
+        let cgroups = Cgroups {
+            own: "/sys/fs/cgroup/a".into(),
+            place: "/sys/fs/cgroup/a/kennel-1".into(),
+            may_step_aside: false,
+            has_stepped_aside: AtomicBool::default(),
+            turn: Mutex::default(),
+        };
         let cgroup = cgroups.named("web/0", 17);
         for inside in ["/a/kennel-1/web@0.17", "/a/kennel-1/web@0.17/inner/one"] {
             assert!(cgroup.is_at_or_above(Path::new(inside)), "{inside}");

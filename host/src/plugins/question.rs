@@ -119,6 +119,9 @@ pub(crate) fn cause(cause: &Cause) -> policy::Cause {
         Cause::Exited(ExitStatus::Signal { signal, core_dumped: _ }) => {
             ("signal", None, Some(signal.number()))
         }
+        Cause::Exited(ExitStatus::OutOfMemory) => {
+            ("out-of-memory", None, Some(kennel_core::Signal::KILL.number()))
+        }
         Cause::Exited(ExitStatus::Unknown) => ("unknown", None, None),
         Cause::StartFailed(_) => ("start-failed", None, None),
         Cause::NotReady(..) => ("not-ready", None, None),

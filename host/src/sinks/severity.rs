@@ -37,6 +37,7 @@ pub(super) fn of(record: &Record) -> Severity {
         | "service.swept"
         | "service.adopted_in_part"
         | "supervisor.state"
+        | "service.unlimited"
         | "service.notification_ignored"
         | "watchdog.missed"
         | "config.rejected"

@@ -223,6 +223,7 @@ enum ExitStatusDef {
         signal: Signal,
         core_dumped: bool,
     },
+    OutOfMemory,
     Unknown,
 }
 

@@ -404,6 +404,7 @@ impl Stage {
                     ["signal", name, "core"] => {
                         ExitStatus::Signal { signal: script::signal(name), core_dumped: true }
                     }
+                    ["out", "of", "memory"] => ExitStatus::OutOfMemory,
                     ["unknown"] => ExitStatus::Unknown,
                     other => panic!("no way to exit: {other:?}"),
                 };

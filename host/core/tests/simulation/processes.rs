@@ -360,6 +360,7 @@ impl Processes {
         let status = match random.below(20) {
             _ if random.chance(temper.exits_well) => ExitStatus::Code(0),
             0 => ExitStatus::Unknown,
+            6 => ExitStatus::OutOfMemory,
             1..=5 => ExitStatus::Signal { signal: Signal::ABRT, core_dumped: true },
             _ => ExitStatus::Code(1),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::os::{Resource, Rlimit, UNLIMITED};
+use crate::os::{CgroupLimits, Resource, Rlimit, UNLIMITED};
 use kennel_core::spec::{
     Advice, Attempts, Backoff, Condition, Dependents, Enabled, GiveUp, Kind, Policy, Ready,
     Restart, RestartLimit, Rolling, StopCommand, Strength, WaitFor,
@@ -113,6 +113,7 @@ services:
     limits: { nofile: 1024:unlimited, core: 0 }
     nice: -5
     oom_score_adj: 500
+    cgroup: { memory_max: 512MiB, cpu_max: 150%, pids_max: 200 }
     depends_on: { db: ready, migrate: { for: done, required: false } }
     restart:
       policy: on_failure
@@ -139,6 +140,9 @@ services:
     assert_eq!((web.launch.user.as_deref(), web.launch.group.as_deref()), (Some("0"), Some("0")));
     assert_eq!((web.launch.umask, web.launch.nice), (Some(0o22), Some(-5)));
     assert_eq!(web.launch.oom_score_adj, Some(500));
+    let cgroup =
+        CgroupLimits { memory_max: Some(512 << 20), cpu_max: Some(1.5), pids_max: Some(200) };
+    assert_eq!(web.launch.cgroup, cgroup);
     assert_eq!(
         web.launch.rlimits,
         [
