@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{last_event, mains, succeed};
+use super::{count_of, last_event, mains, succeed, wait_for_lines};
 use crate::support::{BOUND, Kennel, Process, wait_for};
 
 /// Writes a number a line, the last one to a file too, and never stops.
@@ -183,19 +183,12 @@ fn every_line_is_in_the_log_once_however_often_the_supervisor_is_killed() {
     assert_eq!(kennel.process("count"), before);
     assert_eq!(kennel.cli(&["stop", "count"]).code, 0);
     let last: usize = kennel.read("last").trim().parse().unwrap();
+    wait_for_lines(&kennel, "count", last);
     assert_eq!(kennel.terminate(), 0);
     let text = kennel.read("state/logs/count.log");
-    for stream in ["out", "err"] {
-        let numbers = text.lines().filter_map(|line| {
-            let (word, number) = line.rsplit_once(' ')?;
-            word.ends_with(stream).then(|| number.parse::<usize>().unwrap())
-        });
-        let mut expected = 1;
-        for number in numbers {
-            assert_eq!(number, expected, "on {stream}, of {last}");
-            expected += 1;
-        }
+    for stream in ["stdout", "stderr"] {
+        let count = count_of(&text, stream);
         // It may have been about to write the last one when it was stopped.
-        assert!(expected >= last, "{stream}: {expected} of {last}");
+        assert!(count + 1 >= last, "{stream}: {count} of {last}");
     }
 }
