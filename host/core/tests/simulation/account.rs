@@ -66,6 +66,8 @@ pub(crate) struct Run {
     pub(crate) stopping: Option<(StopReason, Time)>,
     /// It has to be replaced, for this reason.
     pub(crate) renewal: Option<StopReason>,
+    /// Another reason that there was for it before, in the same moment perhaps.
+    pub(crate) first_renewal: Option<StopReason>,
     pub(crate) exit: Option<ExitStatus>,
     pub(crate) spawn_failed: bool,
     pub(crate) command: bool,
@@ -187,6 +189,7 @@ impl Run {
             stable: false,
             stopping: None,
             renewal: None,
+            first_renewal: None,
             exit: None,
             spawn_failed: false,
             command: false,

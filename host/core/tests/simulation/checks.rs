@@ -329,6 +329,10 @@ impl Rules {
             Next::AtOnce => account.next = Next::Backoff(now, now + PATIENCE),
             // Another that ended unseen in the same moment wanted the supervisor to end.
             Next::Free if self.ending.is_some() => return Ok(()),
+            // A rolling restart has taken it, in the same moment, as one that does not run.
+            Next::Free if self.rolls.iter().any(|roll| roll.under_way.contains(&id)) => {
+                return Ok(());
+            }
             Next::Free | Next::Done | Next::Failed | Next::Retry(_) => {
                 return Err(format!("{:?} asks a policy that has nothing to say", account.key));
             }

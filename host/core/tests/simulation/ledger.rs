@@ -98,7 +98,7 @@ impl Rules {
         account.forget();
         match &mut account.run {
             Some(r) => {
-                r.renewal = Some(reason);
+                r.first_renewal = r.renewal.replace(reason).or(r.first_renewal.take());
                 self.renew_dependents(id);
             }
             None => {

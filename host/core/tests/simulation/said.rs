@@ -97,7 +97,10 @@ impl Rules {
             StopReason::Dependency(_) => (down && account.wanted == Wanted::Up, true),
             StopReason::Restart
             | StopReason::Configuration
-            | StopReason::DependencyRestarted(_) => (r.renewal.as_ref() == Some(reason), true),
+            | StopReason::DependencyRestarted(_) => (
+                r.renewal.as_ref() == Some(reason) || r.first_renewal.as_ref() == Some(reason),
+                true,
+            ),
             StopReason::NotReady(timeout, _) => {
                 let late = r.spawned_at.is_some_and(|at| now >= at + *timeout);
                 let more = r.spawned_at.zip(r.notices.excused_until);
