@@ -142,11 +142,12 @@ fn the_file_of_a_socket_has_its_mode_and_goes_with_the_service() {
     // What a killed supervisor leaves behind is in nobody's way.
     kennel.start();
     kennel.wait_for_state("web", "up");
+    let before = kennel.process("web");
     kennel.kill_supervisor();
     kennel.sweep();
     assert!(path.exists());
     kennel.start();
-    kennel.wait_for_state("web", "up");
+    kennel.wait_for_new_run("web", &before);
     UnixStream::connect(&path).unwrap();
 }
 

@@ -186,11 +186,13 @@ fn sockets_that_a_killed_supervisor_left_are_removed_by_the_next_one() {
     kennel.wait_for_state("web", "up");
     let left = sockets(&kennel);
     assert_eq!(left.len(), 1);
+    let before = kennel.process("web");
     kennel.kill_supervisor();
     assert_eq!(sockets(&kennel), left);
     kennel.sweep();
     kennel.start();
-    kennel.wait_for_state("web", "up");
+    // That it has ended may be seen only after it was adopted.
+    kennel.wait_for_new_run("web", &before);
     let now = sockets(&kennel);
     assert!(now.len() == 1 && now != left, "{now:?} after {left:?}");
 }

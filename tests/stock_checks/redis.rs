@@ -26,7 +26,7 @@ fn a_redis_that_loads_its_data_is_not_ready_and_one_that_hangs_is_degraded() {
         return;
     }
     let port = free_port();
-    let slow = ", --dir, ., --appendonly, \"yes\", --key-load-delay, \"500\", \
+    let slow = ", --dir, ., --appendonly, \"yes\", --key-load-delay, \"1200\", \
                 --loading-process-events-interval-bytes, \"1024\", --requirepass, \"s3 cret\"";
     let (command, check) = (command(port, slow), check(port, ", password: \"${SECRET}\""));
     let ready = check.replace("timeout: 1s, ", "");
