@@ -99,22 +99,31 @@ pub fn reopen_pipe(pids: &[i32], inode: u64) -> io::Result<OwnedFd> {
     let wanted = format!("pipe:[{inode}]");
     let mut failed = io::Error::from(ErrorKind::NotFound);
     for &pid in pids {
-        for number in match descriptors(pid, &wanted) {
-            Ok(numbers) => numbers,
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                failed = error;
-                continue;
-            }
-            Err(_) => continue,
-        } {
+        match reopen_pipe_of(pid, &wanted, inode) {
+            Ok(pipe) => return Ok(pipe),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => failed = error,
+            Err(_) => {}
+        }
+    }
+    Err(failed)
+}
+
+/// A shell moves its descriptors about while it writes (`echo x >&2`), and a look at them
+/// takes a while: one may miss what is there all along. Many in a row do not.
+const LOOKS: usize = 64;
+
+fn reopen_pipe_of(pid: i32, wanted: &str, inode: u64) -> io::Result<OwnedFd> {
+    for _ in 0..LOOKS {
+        for number in descriptors(pid, wanted)? {
             // Between the look and the opening it may have become another one.
             match reopen_output(pid, number) {
                 Ok(pipe) if pipe_inode(&pipe).is_ok_and(|found| found == inode) => return Ok(pipe),
                 Ok(_) | Err(_) => {}
             }
         }
+        std::thread::yield_now();
     }
-    Err(failed)
+    Err(ErrorKind::NotFound.into())
 }
 
 /// The inode of a pipe or a socket, which names it for as long as somebody holds it.
