@@ -129,6 +129,7 @@ scenarios! {
     restart_limit_counts_restarts_at_once
     restart_limit_counts_restarts_not_failures
     restart_limit_forgets_when_stable
+    restart_limit_lowered_and_raised
     restart_limit_none
     restart_limit_window_slides
     restart_of_what_is_stopped
@@ -167,6 +168,7 @@ scenarios! {
     rolling_and_the_operator
     rolling_begins_with_what_is_down
     rolling_counts_what_fails_meanwhile
+    rolling_ends_with_the_shutdown
     rolling_reload
     rolling_restart
     rolling_several_at_a_time
