@@ -47,3 +47,4 @@ mod stopping;
 mod strays;
 mod support;
 mod systemd;
+mod upgrade;

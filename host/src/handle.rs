@@ -14,9 +14,10 @@ use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
 use crate::sinks::SinkStates;
-use crate::state::RunTable;
+use crate::state::{Parcel, RunTable};
 use crate::status::Status;
 use crate::tallies::CheckTallies;
+use crate::upgrade::Succession;
 use crate::usage::Meter;
 
 /// A way to a running supervisor.
@@ -31,6 +32,8 @@ pub struct Handle {
     pub(crate) sinks: SinkStates,
     pub(crate) checks: CheckTallies,
     pub(crate) table: RunTable,
+    /// How this program replaces itself, if it does.
+    pub(crate) succession: Option<Succession>,
 }
 
 /// What can be done to services.
@@ -144,6 +147,12 @@ pub(crate) enum Request {
         reply: oneshot::Sender<Result<Plan, ReloadError>>,
     },
     Announce,
+    /// What is to be passed on to a successor; none on the way down. Then nothing is done
+    /// until it is said why there is none.
+    HandOver {
+        reply: oneshot::Sender<Option<Parcel>>,
+        failed: oneshot::Receiver<String>,
+    },
     Shutdown(ShutdownMode),
 }
 

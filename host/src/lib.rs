@@ -54,6 +54,7 @@ mod status;
 mod suggest;
 mod supervisor;
 mod tallies;
+mod upgrade;
 mod usage;
 
 pub use driver::StatusLines;
@@ -64,3 +65,4 @@ pub use state::TableError;
 pub use state_dir::StateDirError;
 pub use status::{CgroupStatus, Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
 pub use supervisor::{Builder, Ended, Prepared, StartError, Supervisor};
+pub use upgrade::{Tried, UpgradeError};

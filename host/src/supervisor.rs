@@ -1,6 +1,7 @@
 //! Starting a supervisor inside a program.
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
-use crate::driver::{Driver, Fact, Left, Parts, Source, StatusLines};
+use crate::driver::{Driver, Fact, HandedOver, Left, Parts, Source, StatusLines};
 use crate::handle::Handle;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
@@ -17,9 +18,10 @@ use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
 use crate::service_manager::ServiceManager;
 use crate::sinks::{self, Sinks};
-use crate::state::{RunTable, TableError, state_id};
+use crate::state::{Parcel, RunTable, TableError, state_id};
 use crate::state_dir::{self, StateDirError};
 use crate::tallies::CheckTallies;
+use crate::upgrade::{Succession, Successor};
 use crate::usage::Meter;
 
 /// Requests that may wait for the driver before who asks has to wait.
@@ -83,6 +85,7 @@ pub struct Builder {
     uses_cgroups: bool,
     steps_aside: bool,
     manager: Option<ServiceManager>,
+    handover: Option<(OwnedFd, HandedOver)>,
 }
 
 impl Builder {
@@ -109,6 +112,7 @@ impl Builder {
             uses_cgroups: true,
             steps_aside: false,
             manager: None,
+            handover: None,
         })
     }
 
@@ -192,6 +196,12 @@ impl Builder {
         self
     }
 
+    /// Goes on in the process of another version, with what that one has passed on.
+    pub(crate) fn handover(mut self, from: String, lock: OwnedFd, parcel: Parcel) -> Builder {
+        self.handover = Some((lock, HandedOver { from, parcel }));
+        self
+    }
+
     /// Takes the state directory and opens what is in it; nothing is started yet.
     ///
     /// # Errors
@@ -207,10 +217,16 @@ impl Builder {
             uses_cgroups,
             steps_aside,
             manager,
+            handover,
         } = self;
         let state_dir = config.supervisor.state_dir.clone();
         state_dir::prepare(&state_dir)?;
-        let lock = StateLock::acquire(&state_dir)?;
+        let (lock, handed_over) = match handover {
+            Some((lock, handed_over)) if StateLock::is_of(&lock, &state_dir) => {
+                (StateLock::carried_over(lock), Some(handed_over))
+            }
+            Some(_) | None => (StateLock::acquire(&state_dir)?, None),
+        };
         let state_id = state_id(&state_dir)
             .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
         let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
@@ -220,7 +236,7 @@ impl Builder {
         let table_facts = facts.clone();
         let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));
         let (table, found, damage) = RunTable::open(&state_dir, tell)?;
-        let left = Left { table: found, damage };
+        let left = Left { table: found, damage, handed_over };
         let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let log_facts = facts.clone();
         let log_dir = state_dir.join("logs");
@@ -251,6 +267,7 @@ impl Builder {
             sinks: sinks.states(),
             checks: checks.clone(),
             table: table.clone(),
+            succession: None,
         };
         let parts = Parts {
             config,
@@ -292,6 +309,20 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Another descriptor of the lock on the state directory, to be passed on.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
+    }
+
+    /// The program can replace itself.
+    pub(crate) fn with_successor(mut self, successor: impl Successor + 'static) -> Prepared {
+        self.handle.succession = Some(Succession::new(successor));
+        self
+    }
+
     /// Starts to supervise, on the present tokio runtime, which needs I/O and time.
     ///
     /// # Panics

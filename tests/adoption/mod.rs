@@ -2,6 +2,7 @@
 
 mod connections;
 mod damage;
+mod figures;
 mod intent;
 mod kills;
 mod memory;
@@ -35,7 +36,7 @@ fn mains(kennel: &Kennel, service: &str) -> Vec<Process> {
 }
 
 /// The lines of one stream in a log, those that came in pieces joined.
-fn lines_of<'a>(log: &'a str, stream: &'a str) -> impl Iterator<Item = String> + 'a {
+pub(crate) fn lines_of<'a>(log: &'a str, stream: &'a str) -> impl Iterator<Item = String> + 'a {
     let mut open = String::new();
     log.lines().filter_map(move |line| {
         let mut words = line.splitn(4, ' ').skip(1);
@@ -51,7 +52,7 @@ fn lines_of<'a>(log: &'a str, stream: &'a str) -> impl Iterator<Item = String> +
 /// Waits until the log of a service has all lines up to about `last`: at its own end the
 /// supervisor gives them a few seconds only, and a busy machine may want more.
 #[track_caller]
-fn wait_for_lines(kennel: &Kennel, service: &str, last: usize) {
+pub(crate) fn wait_for_lines(kennel: &Kennel, service: &str, last: usize) {
     let log = format!("state/logs/{service}.log");
     wait_for("the end of the log", BOUND, || {
         let text = kennel.read(&log);
@@ -74,7 +75,7 @@ fn around<'a>(log: &'a str, line: &str) -> &'a str {
 
 /// Numbers from 1 on, each once and in order; how many.
 #[track_caller]
-fn count_of(log: &str, stream: &str) -> usize {
+pub(crate) fn count_of(log: &str, stream: &str) -> usize {
     let mut count = 0;
     for line in lines_of(log, stream) {
         let number = line.rsplit(' ').next().and_then(|number| number.parse().ok());

@@ -165,6 +165,7 @@ fn what_is_global_stands_in_the_binary_only() {
         "raise_nofile(",
         "reap_orphans(",
         "Incoming::take(",
+        "os::execute(",
         "next_child(",
         "tokio::signal",
         "set_hook(",

@@ -237,6 +237,17 @@ impl Client {
         Ok(())
     }
 
+    /// Has the supervisor give way to another version of its program. It has not done so yet
+    /// when this returns.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn upgrade(&self, binary: Option<&Path>) -> Result<wire::Upgrade, ClientError> {
+        let binary = binary.map(|binary| ("binary", binary.to_string_lossy().into_owned()));
+        let query: Vec<_> = binary.into_iter().collect();
+        self.json(Method::POST, "/v1/upgrade", &query, Some(RELOAD_PATIENCE)).await
+    }
+
     /// Events, one after the other.
     ///
     /// # Errors
@@ -266,6 +277,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn raw_logs(&self, query: &LogQuery) -> Result<RawBytes, ClientError> {
         let body = self.log_answer(query, "text").await?;
+        Ok(RawBytes { socket: self.socket.clone(), body })
+    }
+
+    /// The same with the time of each line before it, or a dash, and a space.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn timed_logs(&self, query: &LogQuery) -> Result<RawBytes, ClientError> {
+        let body = self.log_answer(query, "timed").await?;
         Ok(RawBytes { socket: self.socket.clone(), body })
     }
 

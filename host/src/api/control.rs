@@ -1,4 +1,4 @@
-//! What concerns the supervisor as a whole: reload, plan, shutdown.
+//! What concerns the supervisor as a whole: reload, plan, upgrade, shutdown.
 
 use std::path::PathBuf;
 
@@ -30,14 +30,37 @@ pub(crate) async fn plan(
     known: &'static [Param],
 ) -> Result<Json<wire::Plan>, Problem> {
     let params = Params::check(pairs, known)?;
-    let file = params.one("file").map(PathBuf::from);
-    if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
-        let error =
-            format!("file is {}, which is no absolute path", quoted(&file.to_string_lossy()));
-        return Err(Problem::bad_request(error).hint("start it with /"));
-    }
+    let file = absolute_path(&params, "file")?;
     let plan = context.handle.plan(file).await?;
     Ok(Json(wire::Plan::from(&plan)))
+}
+
+fn absolute_path(params: &Params, name: &str) -> Result<Option<PathBuf>, Problem> {
+    let path = params.one(name).map(PathBuf::from);
+    match path.as_ref().filter(|path| !path.is_absolute()) {
+        None => Ok(path),
+        Some(path) => {
+            let shown = quoted(&path.to_string_lossy());
+            let error = format!("{name} is {shown}, which is no absolute path");
+            Err(Problem::bad_request(error).hint("start it with /"))
+        }
+    }
+}
+
+pub(crate) async fn upgrade(
+    State(context): State<Context>,
+    Pairs(pairs): Pairs,
+    known: &'static [Param],
+) -> Result<Json<wire::Upgrade>, Problem> {
+    let params = Params::check(pairs, known)?;
+    let tried = context.handle.try_upgrade(absolute_path(&params, "binary")?).await?;
+    let binary = tried.program.to_string_lossy().into_owned();
+    let answer = wire::Upgrade { binary, version: tried.version.clone() };
+    tokio::spawn(async move {
+        // It says itself why not.
+        let _ = context.handle.give_way(tried).await;
+    });
+    Ok(Json(answer))
 }
 
 pub(crate) async fn shutdown(

@@ -28,6 +28,8 @@ enum Format {
     Text,
     /// The same after the name of the service.
     NamedText,
+    /// The time of each line, or a dash, and its bytes.
+    Timed,
     /// One JSON object a line.
     Ndjson,
 }
@@ -71,11 +73,12 @@ async fn answer(
     let format = match (params.one("format"), services.len()) {
         (Some("ndjson"), _) => Format::Ndjson,
         (None, _) if accepts_ndjson(headers) => Format::Ndjson,
+        (Some("timed"), _) => Format::Timed,
         (Some("text") | None, 1) => Format::Text,
         (Some("text") | None, _) => Format::NamedText,
         (Some(other), _) => {
             let error = format!("format is {}, which is unknown here", quoted(other));
-            return Err(Problem::bad_request(error).hint("write text or ndjson"));
+            return Err(Problem::bad_request(error).hint("write text, timed or ndjson"));
         }
     };
     let last = lines.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX));
@@ -87,7 +90,7 @@ async fn answer(
     let (sender, body) = stream_body(place);
     tokio::spawn(send_lines(context, follower, sender, format, follow));
     let content_type = match format {
-        Format::Text | Format::NamedText => "text/plain; charset=utf-8",
+        Format::Text | Format::NamedText | Format::Timed => "text/plain; charset=utf-8",
         Format::Ndjson => "application/x-ndjson",
     };
     Ok(([(header::CONTENT_TYPE, content_type)], Body::new(body)).into_response())
@@ -146,6 +149,11 @@ fn render(lines: &[LogLine], format: Format) -> Bytes {
             Format::Text => out.extend_from_slice(&line.text),
             Format::NamedText => {
                 out.extend_from_slice(format!("{} | ", line.service).as_bytes());
+                out.extend_from_slice(&line.text);
+            }
+            Format::Timed => {
+                let at = line.at.map_or("-".to_owned(), |at| format!("{at:.9}"));
+                out.extend_from_slice(format!("{at} ").as_bytes());
                 out.extend_from_slice(&line.text);
             }
             Format::Ndjson => serde_json::to_writer(&mut out, &wire::LogLine::from(line))

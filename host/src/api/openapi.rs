@@ -115,6 +115,7 @@ fn schema(shape: Shape, generator: &mut SchemaGenerator) -> Value {
         Shape::Plan => generator.subschema_for::<wire::Plan>().to_value(),
         Shape::Plugins => generator.subschema_for::<wire::Plugins>().to_value(),
         Shape::Accepted => generator.subschema_for::<wire::Accepted>().to_value(),
+        Shape::Upgrade => generator.subschema_for::<wire::Upgrade>().to_value(),
         Shape::OpenApi => json!({ "type": "object" }),
     }
 }

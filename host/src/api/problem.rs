@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::wire;
 use crate::handle::{ReloadError, VerbError};
+use crate::upgrade::UpgradeError;
 
 /// Why a request was refused.
 #[derive(Debug)]
@@ -69,6 +70,22 @@ impl From<VerbError> for Problem {
             VerbError::UnknownService { name, near } => Problem::unknown_service(name, near),
             VerbError::ShuttingDown => Problem::new(StatusCode::CONFLICT, error.to_string()),
             VerbError::Stopped => Problem::busy(error.to_string()),
+        }
+    }
+}
+
+impl From<UpgradeError> for Problem {
+    fn from(error: UpgradeError) -> Problem {
+        let text = error.to_string();
+        match error {
+            UpgradeError::NoProgram { .. } | UpgradeError::Refused { .. } => {
+                Problem::new(StatusCode::BAD_REQUEST, text)
+                    .hint("nothing has happened: the supervisor goes on as it was")
+            }
+            UpgradeError::Embedded | UpgradeError::Busy | UpgradeError::ShuttingDown => {
+                Problem::new(StatusCode::CONFLICT, text)
+            }
+            UpgradeError::Stopped => Problem::busy(text),
         }
     }
 }

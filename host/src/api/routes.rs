@@ -37,6 +37,8 @@ pub(crate) enum Shape {
     Plan,
     Plugins,
     Accepted,
+    /// [`wire::Upgrade`](super::wire::Upgrade).
+    Upgrade,
     OpenApi,
 }
 
@@ -81,6 +83,7 @@ pub(crate) enum Endpoint {
     ServiceVerb(VerbName),
     Reload,
     Shutdown,
+    Upgrade,
     Plan,
     Plugins,
     Events,
@@ -131,7 +134,8 @@ const SINCE_TIME: Param =
 const LOG_FORMAT: Param = param(
     "format",
     ParamKind::Text,
-    "text (default; names stand before lines when there are several services) or ndjson",
+    "text (default; names stand before lines when there are several services), timed (a time \
+     before each line) or ndjson",
 );
 const EVENT_PARAMS: &[Param] = &[
     param("since", ParamKind::Number, "only events with higher numbers than this"),
@@ -321,6 +325,17 @@ pub(crate) const ROUTES: &[Route] = &[
         Shape::Accepted,
         Endpoint::Shutdown,
     ),
+    post(
+        "/v1/upgrade",
+        "Give way to another version of the program, in the same process",
+        &[param(
+            "binary",
+            ParamKind::Text,
+            "its absolute path (the file this one was started from)",
+        )],
+        Shape::Upgrade,
+        Endpoint::Upgrade,
+    ),
     get(
         "/v1/plan",
         "What a reload would do",
@@ -391,6 +406,7 @@ fn method_router(route: &'static Route) -> MethodRouter<Context> {
         }
         Endpoint::Reload => on(filter, control::reload),
         Endpoint::Shutdown => on(filter, move |c, q| control::shutdown(c, q, params)),
+        Endpoint::Upgrade => on(filter, move |c, q| control::upgrade(c, q, params)),
         Endpoint::Plan => on(filter, move |c, q| control::plan(c, q, params)),
         Endpoint::Plugins => on(filter, plugins::plugins),
         Endpoint::Events => on(filter, move |c, q, h| events::events(c, q, h, params)),

@@ -15,6 +15,7 @@
 //! authentication beyond the kernel's word on who connects (`SO_PEERCRED`).
 
 use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,22 @@ impl Server {
     pub fn bind(path: &Path) -> Result<Server, BindError> {
         let (listener, file) = socket::bind(path)?;
         Ok(Server { listener, file })
+    }
+
+    /// The socket at `path` that was passed on to this program.
+    ///
+    /// # Errors
+    /// There is no such socket any more.
+    pub(crate) fn carried_over(listener: OwnedFd, path: &Path) -> std::io::Result<Server> {
+        Ok(Server { listener: listener.into(), file: SocketFile::made_at(path)? })
+    }
+
+    /// Another descriptor of the socket, to be passed on.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub(crate) fn descriptor(&self) -> std::io::Result<OwnedFd> {
+        Ok(self.listener.try_clone()?.into())
     }
 
     /// Where it is.

@@ -226,6 +226,15 @@ pub enum EventLine {
     Gap(Gap),
 }
 
+/// The program that takes the place of this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Upgrade {
+    /// Its file.
+    pub binary: String,
+    /// What it says of its version.
+    pub version: String,
+}
+
 /// One line of output of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {

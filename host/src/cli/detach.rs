@@ -53,7 +53,15 @@ pub(super) fn detach(global: &Global, args: &RunArgs) -> Outcome {
 
 /// The command line of the supervisor: this one, but for the word to detach.
 fn command(global: &Global, args: &RunArgs) -> io::Result<Vec<OsString>> {
-    let RunArgs { state_dir, log_format: _, no_cgroups, pid_file, detach: _, detached: _ } = args;
+    let RunArgs {
+        state_dir,
+        log_format: _,
+        no_cgroups,
+        pid_file,
+        detach: _,
+        detached: _,
+        try_only: _,
+    } = args;
     let program = std::env::current_exe()?;
     // It was replaced or removed since; the kernel still has it.
     let program = if program.exists() { program } else { "/proc/self/exe".into() };
@@ -123,6 +131,11 @@ impl Detached {
         let starter = io::stdout().as_fd().try_clone_to_owned()?;
         dup2_stdout(File::options().write(true).open("/dev/null")?)?;
         Ok(Detached { starter: OwnedFd::into(starter) })
+    }
+
+    /// The same in the place of an earlier version: nobody waits for its word.
+    pub(super) fn again() -> io::Result<Detached> {
+        Ok(Detached { starter: File::options().write(true).open("/dev/null")? })
     }
 
     /// From now on standard output goes to the log in the state directory, which is ours.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::connect::{block_on, client};
+use super::follow::{comes_back, is_cut};
 use super::local_time::local;
 use super::paint::{Colour, Paint};
 use super::status::printable;
@@ -36,7 +37,7 @@ pub(super) struct EventsArgs {
 pub(super) fn events(global: &Global, args: &EventsArgs) -> Outcome {
     let EventsArgs { follow, since, last, service, kinds, json } = args;
     let client = client(global)?;
-    let query = EventQuery {
+    let mut query = EventQuery {
         since: *since,
         last: *last,
         follow: *follow,
@@ -48,7 +49,19 @@ pub(super) fn events(global: &Global, args: &EventsArgs) -> Outcome {
         let failed = |error| Failure::from(error).doing("show events");
         let mut lines = client.events(&query).await.map_err(failed)?;
         let mut out = std::io::stdout().lock();
-        while let Some(line) = lines.next().await.map_err(failed)? {
+        loop {
+            let line = match lines.next().await {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(ExitKind::Done),
+                Err(error) if query.follow && is_cut(&error) && comes_back(&client).await => {
+                    lines = client.events(&query).await.map_err(failed)?;
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            if let EventLine::Event(event) = &line {
+                (query.since, query.last) = (Some(event.seq), None);
+            }
             let text = if *json {
                 serde_json::to_string(&line).map_err(std::io::Error::from)?
             } else {
@@ -59,7 +72,6 @@ pub(super) fn events(global: &Global, args: &EventsArgs) -> Outcome {
             };
             writeln!(out, "{text}")?;
         }
-        Ok(ExitKind::Done)
     })
 }
 

@@ -6,10 +6,11 @@ use std::io::{IsTerminal as _, Write};
 use jiff::Timestamp;
 
 use super::connect::{block_on, client};
+use super::follow::{Shown, comes_back, is_cut};
 use super::paint::{Colour, Paint};
 use super::{ExitKind, Global, Outcome};
-use crate::api::client::LogQuery;
-use crate::api::{self, Client, wire};
+use crate::api::client::{Lines, LogQuery};
+use crate::api::{self, Client, ClientError, wire};
 
 /// How many lines of the past are shown before new ones when nothing is said.
 const LINES_BEFORE_FOLLOWING: u64 = 10;
@@ -67,6 +68,7 @@ async fn text(client: &Client, query: &LogQuery) -> Outcome {
     }
     let names: Vec<String> = status.services.into_iter().map(|service| service.name).collect();
     match names.as_slice() {
+        [name] if query.follow => raw_followed(client, query, name).await,
         [_] => raw(client, query).await,
         names => prefixed(client, query, names).await,
     }
@@ -103,8 +105,76 @@ async fn raw(client: &Client, query: &LogQuery) -> Outcome {
     Ok(ExitKind::Done)
 }
 
+/// The same from a supervisor to the next.
+async fn raw_followed(client: &Client, query: &LogQuery, name: &str) -> Outcome {
+    let (mut query, mut shown) = (query.clone(), Shown::new());
+    let mut bytes = client.timed_logs(&query).await?;
+    let mut out = std::io::stdout().lock();
+    let mut partial = Vec::new();
+    loop {
+        match bytes.next().await {
+            Ok(Some(more)) => partial.extend_from_slice(&more),
+            Ok(None) => return Ok(ExitKind::Done),
+            Err(error) if is_cut(&error) && comes_back(client).await => {
+                // Part of a line comes again as a whole.
+                partial.clear();
+                (query.since, query.lines) = (shown.again(), None);
+                bytes = client.timed_logs(&query).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else { continue };
+        let rest = partial.split_off(end + 1);
+        for line in std::mem::replace(&mut partial, rest).split_inclusive(|byte| *byte == b'\n') {
+            let space = line.iter().position(|byte| *byte == b' ').unwrap_or_default();
+            let (time, text) = line.split_at(space);
+            let at = std::str::from_utf8(time).ok().and_then(|time| time.parse().ok());
+            if shown.is_new(name, at) {
+                out.write_all(text.get(1..).unwrap_or_default())?;
+            }
+        }
+        out.flush()?;
+    }
+}
+
+/// Lines one after the other, when they are followed from a supervisor to the next.
+struct Followed<'a> {
+    client: &'a Client,
+    query: LogQuery,
+    lines: Lines<wire::LogLine>,
+    shown: Shown,
+}
+
+impl<'a> Followed<'a> {
+    async fn begin(client: &'a Client, query: &LogQuery) -> Result<Followed<'a>, ClientError> {
+        let (shown, lines) = (Shown::new(), client.logs(query).await?);
+        Ok(Followed { client, query: query.clone(), lines, shown })
+    }
+
+    async fn next(&mut self) -> Result<Option<wire::LogLine>, ClientError> {
+        loop {
+            match self.lines.next().await {
+                Ok(Some(line)) if self.query.follow => {
+                    let at = line.at.as_deref().and_then(|at| at.parse().ok());
+                    if self.shown.is_new(&line.service, at) {
+                        return Ok(Some(line));
+                    }
+                }
+                Err(error)
+                    if self.query.follow && is_cut(&error) && comes_back(self.client).await =>
+                {
+                    (self.query.since, self.query.lines) = (self.shown.again(), None);
+                    self.lines = self.client.logs(&self.query).await?;
+                }
+                end => return end,
+            }
+        }
+    }
+}
+
 async fn json_lines(client: &Client, query: &LogQuery) -> Outcome {
-    let mut lines = client.logs(query).await?;
+    let mut lines = Followed::begin(client, query).await?;
     let mut out = std::io::stdout().lock();
     while let Some(line) = lines.next().await? {
         let text = serde_json::to_string(&line).map_err(std::io::Error::from)?;
@@ -116,7 +186,7 @@ async fn json_lines(client: &Client, query: &LogQuery) -> Outcome {
 /// With the name of its service before each line.
 async fn prefixed(client: &Client, query: &LogQuery, names: &[String]) -> Outcome {
     let prefixes = Prefixes::new(names, Paint::stdout());
-    let mut lines = client.logs(query).await?;
+    let mut lines = Followed::begin(client, query).await?;
     let stdout = std::io::stdout();
     let eager = query.follow || stdout.is_terminal();
     let mut out = std::io::BufWriter::new(stdout.lock());

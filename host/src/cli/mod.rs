@@ -10,6 +10,7 @@ mod connect;
 mod detach;
 mod events;
 mod exit;
+mod follow;
 mod graph;
 mod init;
 mod local_time;
@@ -33,10 +34,12 @@ mod signal;
 mod start;
 mod status;
 mod stop;
+mod succession;
 mod supervisor_log;
 mod systemd_unit;
 mod table;
 mod terminal;
+mod upgrade;
 mod watch;
 mod why;
 
@@ -139,6 +142,8 @@ enum Command {
     Reload(plan::FormatArgs),
     /// Stop everything and end the supervisor
     Shutdown(shutdown::ShutdownArgs),
+    /// Give way to another version of the program; services keep running
+    Upgrade(upgrade::UpgradeArgs),
     /// Check a configuration; needs no supervisor
     Check,
     /// Print the JSON Schema of services.yaml
@@ -189,6 +194,7 @@ fn carry_out(global: &Global, command: Command) -> Outcome {
         Command::Plan(args) => plan::plan(global, &args),
         Command::Reload(args) => reload::reload(global, &args),
         Command::Shutdown(args) => shutdown::shutdown(global, &args),
+        Command::Upgrade(args) => upgrade::upgrade(global, &args),
         Command::Check => check::check(global),
         Command::Schema => schema::schema(),
         Command::Init(args) => init::init(&args),

@@ -4,6 +4,7 @@
 //! subreaper flag, the limit of descriptors, the logger, the exit code.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -15,13 +16,16 @@ use clap::ValueEnum as _;
 use super::detach::{Detached, detach};
 use super::log_format::LogFormat;
 use super::own_log::OwnLog;
+use super::succession::{OwnProcess, WORD};
 use super::supervisor_log::SupervisorLog;
 use crate::api::Server;
 use crate::config::Environment;
 use crate::logs::Console;
 use crate::os::PidFile;
+use crate::state::{Handover, RunTable, UPGRADE_VARIABLE};
 use crate::{
-    Builder, Handle, ReloadError, ServiceManager, ShutdownMode, StatusLines, Supervisor, os,
+    Builder, Handle, ReloadError, ServiceManager, ShutdownMode, StartError, StatusLines,
+    Supervisor, os,
 };
 
 /// Lines that may wait for a slow standard output before lines are dropped: they tell of
@@ -58,6 +62,9 @@ pub(crate) struct RunArgs {
     /// What --detach starts.
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub(crate) detached: bool,
+    /// Says whether it could go on here, and ends.
+    #[arg(long = "try", hide = true)]
+    pub(crate) try_only: bool,
 }
 
 impl RunArgs {
@@ -73,12 +80,18 @@ pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
     if args.detach {
         return detach(global, &args);
     }
-    let detached = args.detached.then(Detached::begin).transpose()?;
+    if args.try_only {
+        return try_out(global, args);
+    }
+    let variable = std::env::var_os(UPGRADE_VARIABLE);
+    let handover = Handover::take(variable.as_deref());
+    let begin = if handover.is_some() { Detached::again } else { Detached::begin };
+    let detached = args.detached.then(begin).transpose()?;
     let log = SupervisorLog::default();
     let own_log = OwnLog::start(log.counting(std::io::stderr()))?;
     args.log_format.unwrap_or_else(LogFormat::of_stderr).install(&own_log);
     let voice = Voice { detached, log, own_log: own_log.clone() };
-    let code = supervise(global, args, voice);
+    let code = supervise(global, args, handover, voice);
     own_log.flush(LAST_WORDS);
     Ok(match code? {
         0 => super::ExitKind::Done,
@@ -129,19 +142,44 @@ fn would_be_in_the_way() -> bool {
 /// is asked again before its time is over. Making a thread costs less than making a process.
 const IDLE_THREADS: Duration = Duration::from_millis(100);
 
-/// Supervises until told to stop; the exit code of the supervisor.
-fn supervise(global: &super::Global, args: RunArgs, voice: Voice) -> Result<i32, super::Failure> {
-    let environment = Environment::current();
-    let mut builder = Builder::from_file(global.config(), environment)?;
-    for warning in builder.warnings() {
-        tracing::warn!("{warning}");
-    }
-    if let Some(dir) = args.state_dir {
-        builder = builder.state_dir(absolute(dir)?);
+/// What the command line and the file say.
+fn configured(global: &super::Global, args: &RunArgs) -> Result<Builder, super::Failure> {
+    let mut builder = Builder::from_file(global.config(), Environment::current())?;
+    if let Some(dir) = &args.state_dir {
+        builder = builder.state_dir(absolute(dir.clone())?);
     }
     if let Some(socket) = global.socket() {
         builder = builder.socket(absolute(socket.to_owned())?);
     }
+    Ok(builder)
+}
+
+/// Says whether this program could go on with these arguments where another one supervises.
+fn try_out(global: &super::Global, args: RunArgs) -> super::Outcome {
+    let builder = configured(global, &args)?;
+    RunTable::check(&builder.config().supervisor.state_dir).map_err(StartError::from)?;
+    writeln!(std::io::stdout(), "{WORD} {}", env!("CARGO_PKG_VERSION"))?;
+    Ok(super::ExitKind::Done)
+}
+
+/// Supervises until told to stop; the exit code of the supervisor.
+fn supervise(
+    global: &super::Global,
+    args: RunArgs,
+    handover: Option<Handover>,
+    voice: Voice,
+) -> Result<i32, super::Failure> {
+    let mut builder = configured(global, &args)?;
+    for warning in builder.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let listener = match handover {
+        Some(Handover { from, lock, listener, parcel }) => {
+            builder = builder.handover(from, lock, parcel);
+            Some(listener)
+        }
+        None => None,
+    };
     if args.no_cgroups {
         builder = builder.without_cgroups();
     }
@@ -170,7 +208,7 @@ fn supervise(global: &super::Global, args: RunArgs, voice: Voice) -> Result<i32,
         .enable_all()
         .build()?;
     let pid_file = args.pid_file.map(absolute).transpose()?;
-    let code = runtime.block_on(serve(builder, pid_file.as_deref(), voice))?;
+    let code = runtime.block_on(serve(builder, pid_file.as_deref(), listener, voice))?;
     // A blocked /proc or disk must not hold up the end.
     runtime.shutdown_timeout(LAST_WORDS);
     // Disconnected when the last line is printed.
@@ -181,17 +219,32 @@ fn supervise(global: &super::Global, args: RunArgs, voice: Voice) -> Result<i32,
 async fn serve(
     builder: Builder,
     pid_file: Option<&Path>,
+    listener: Option<(PathBuf, OwnedFd)>,
     mut voice: Voice,
 ) -> Result<i32, super::Failure> {
     let settings = builder.config().supervisor.clone();
     let services = builder.config().services.len();
     // Before any process is started: from now on every signal is ours.
     let signals = Signals::catch()?;
+    // They may have waited for that.
+    os::let_signals_come()?;
     let prepared = builder.prepare()?;
     // The state directory is ours by now, so a socket and a pid file that are there are stale.
     let pid_file = pid_file.map(PidFile::write).transpose()?;
     voice.has_state_dir(&settings.state_dir)?;
-    let server = Server::bind(&settings.socket)?;
+    let server = match listener {
+        Some((path, listener)) if path == settings.socket => {
+            Server::carried_over(listener, &path).or_else(|_| Server::bind(&settings.socket))?
+        }
+        Some(_) | None => Server::bind(&settings.socket)?,
+    };
+    let own = OwnProcess {
+        lock: prepared.lock()?,
+        listener: server.descriptor()?,
+        socket: settings.socket.clone(),
+        state_dir: settings.state_dir.clone(),
+    };
+    let prepared = prepared.with_successor(own);
     tracing::info!(
         "{} supervises {services} services; control socket {}, state {}",
         settings.name,
@@ -202,9 +255,11 @@ async fn serve(
     let handle = supervisor.handle().clone();
     let serving = server.serve(handle.clone());
     let handling = tokio::spawn(signals.handle(handle.clone()));
+    let is_there = handle.status().await.is_ok();
+    // Not before: what an earlier version has started is no orphan.
     let reaping = tokio::spawn(reap_orphans());
-    // Both are the case when it has ended already.
-    if handle.status().await.is_ok() && handle.announce_ready().await.is_ok() {
+    // Neither is the case when it has ended already.
+    if is_there && handle.announce_ready().await.is_ok() {
         voice.ready();
     }
     let ended = supervisor.ended().await;
@@ -270,7 +325,9 @@ async fn reload(handle: &Handle) {
 /// would reap it.
 async fn reap_orphans() {
     let Ok(mut child) = signal(SignalKind::child()) else { return };
-    while child.recv().await.is_some() {
+    // Some may have ended before.
+    let mut is_open = true;
+    while is_open {
         let mut pause = REAP_PAUSE;
         loop {
             let reaped = tokio::task::spawn_blocking(os::reap_orphans).await;
@@ -287,6 +344,7 @@ async fn reap_orphans() {
                 Ok(Ok(_)) | Err(_) => break,
             }
         }
+        is_open = child.recv().await.is_some();
     }
 }
 

@@ -34,7 +34,9 @@ use crate::os::{
     self, Cause, Cgroup, CgroupLimits, Cgroups, Credentials, HeldSocket, Marked, NotifyName,
     NotifySocket, StateId, proc,
 };
-use crate::state::{Began, Damage, Origin, Record, RunTable, Scaled, Table, Who};
+use crate::state::{
+    Began, CarriedSocket, Damage, Origin, Parcel, Record, RunTable, Scaled, Table, Who,
+};
 
 /// How long strays may take to be gone after SIGKILL.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -51,6 +53,8 @@ pub(crate) struct Restored {
     pub(super) next_run: u64,
     /// What the operator is told.
     pub(super) notes: Vec<Note>,
+    /// The version that was here before, in the same process.
+    pub(super) upgraded_from: Option<String>,
 }
 
 /// A run that is taken over.
@@ -72,12 +76,20 @@ pub(super) struct Note {
 pub(crate) struct Left {
     pub(crate) table: Table,
     pub(crate) damage: Option<Damage>,
+    /// What this program was given by the version before, with which it shares the process.
+    pub(crate) handed_over: Option<HandedOver>,
+}
+
+/// What the version before has passed on.
+pub(crate) struct HandedOver {
+    pub(crate) from: String,
+    pub(crate) parcel: Parcel,
 }
 
 impl Left {
     /// Finds what an earlier supervisor left and takes it over, with the parts of this one.
     /// Blocks as long as `/proc` and the disk do.
-    pub(crate) fn restore(&self, parts: &Parts) -> Restored {
+    pub(crate) fn restore(self, parts: &Parts) -> Restored {
         let context = Context {
             config: &parts.config,
             state_id: parts.state_id,
@@ -87,7 +99,9 @@ impl Left {
             facts: &parts.facts.0,
             place: Arc::new(Place::new(&parts.config.supervisor.state_dir)),
         };
-        context.place.clear();
+        if self.handed_over.is_none() {
+            context.place.clear();
+        }
         let restored = restore(self, &context);
         // Whatever outlived an earlier supervisor is connected again.
         parts.capture.begin();
@@ -106,8 +120,13 @@ struct Context<'a> {
     place: Arc<Place>,
 }
 
-fn restore(left: &Left, context: &Context<'_>) -> Restored {
-    let Left { table: found, damage } = left;
+fn restore(left: Left, context: &Context<'_>) -> Restored {
+    let Left { table: found, damage, handed_over } = left;
+    let found = &found;
+    let (upgraded_from, parcel) = match handed_over {
+        Some(HandedOver { from, parcel }) => (Some(from), parcel),
+        None => (None, Parcel::default()),
+    };
     let mut notes = Vec::new();
     let origin = Origin {
         boot: proc::boot_id().unwrap_or_default(),
@@ -116,11 +135,11 @@ fn restore(left: &Left, context: &Context<'_>) -> Restored {
     };
     let is_new = *found == Table::default();
     let boot = if is_new || found.origin.boot == origin.boot { Boot::Same } else { Boot::Another };
-    let completeness = match (damage, is_new) {
+    let completeness = match (&damage, is_new) {
         (None, false) => Completeness::Complete,
         (Some(_), _) | (None, true) => Completeness::Doubtful,
     };
-    if let Some(Damage { aside, reason }) = damage {
+    if let Some(Damage { aside, reason }) = &damage {
         notes.push(note(format!(
             "the run table is damaged ({reason}) and was moved to \"{}\"; what can be known of \
              earlier runs is taken from it and from their processes",
@@ -156,15 +175,16 @@ fn restore(left: &Left, context: &Context<'_>) -> Restored {
     let next_run = origin.next_run.max(next_run);
     write_down(found, &survivors, Origin { next_run, ..origin }, context.table);
     notes.extend(sweep(&survivors.strays));
-    let mut hands = Hands { context, memory: &memory, notes, sockets: Sockets::default() };
+    let mut hands = Hands { context, memory: &memory, notes, sockets: Sockets::default(), parcel };
     let mut changed = BTreeSet::new();
     let runs = survivors.living.into_iter();
     let runs =
         runs.filter_map(|(run, survivor)| hands.adopt(run, survivor, &mut changed)).collect();
-    let Hands { context: _, memory: _, notes, sockets } = hands;
+    hands.hold_handed_over();
+    let Hands { context: _, memory: _, notes, sockets, parcel: _ } = hands;
     let scaled = found.scaled.values().cloned().collect();
     let changed = changed.into_iter().collect();
-    Restored { memory, runs, sockets, changed, scaled, next_run, notes }
+    Restored { memory, runs, sockets, changed, scaled, next_run, notes, upgraded_from }
 }
 
 fn note(text: String) -> Note {
@@ -227,6 +247,7 @@ struct Hands<'a> {
     memory: &'a Memory,
     notes: Vec<Note>,
     sockets: Sockets,
+    parcel: Parcel,
 }
 
 impl Hands<'_> {
@@ -352,7 +373,7 @@ impl Hands<'_> {
     ) -> Ears {
         match job.definition.ready.notify() {
             None => Ears::None,
-            Some(Notify::Systemd) => match notify_name(job, made).and_then(NotifySocket::bind) {
+            Some(Notify::Systemd) => match self.notify_socket(job, made) {
                 Ok(socket) => Ears::Socket(socket),
                 Err(error) => {
                     let cause = Cause::from_io(&error);
@@ -383,6 +404,40 @@ impl Hands<'_> {
         }
     }
 
+    /// The notification socket: the one that was passed on, else another one at its address.
+    fn notify_socket(
+        &mut self,
+        job: &Job,
+        made: Option<&crate::state::Made>,
+    ) -> io::Result<NotifySocket> {
+        let name = notify_name(job, made)?;
+        let at = self.parcel.notify.iter().position(|(run, _)| *run == job.run.0);
+        match at {
+            Some(at) => {
+                let (_, socket) = self.parcel.notify.swap_remove(at);
+                Ok(NotifySocket::inherited(socket, name))
+            }
+            None => NotifySocket::bind(name),
+        }
+    }
+
+    /// Holds all sockets that were passed on and are still configured, whether their services
+    /// have a run or wait for one.
+    fn hold_handed_over(&mut self) {
+        for CarriedSocket { service, address, fd } in std::mem::take(&mut self.parcel.sockets) {
+            let configured = self.context.config.services.iter();
+            let Some(definition) = configured.into_iter().find(|s| *s.spec.name == *service) else {
+                continue;
+            };
+            let sockets = &definition.launch.sockets;
+            let socket = sockets.iter().find(|socket| socket.address.to_string() == address);
+            if let Some(socket) = socket {
+                let held = HeldSocket::taken_over(&socket.address, fd);
+                self.sockets.hold(&definition.spec.name, held);
+            }
+        }
+    }
+
     /// Holds the sockets of its service again, unless another instance has given them back.
     fn hold_sockets(&mut self, job: &Job, made: Option<&crate::state::Made>, members: &Members) {
         let Some(made) = made else { return };
@@ -390,10 +445,13 @@ impl Hands<'_> {
         let mut missing = Vec::new();
         for socket in &job.definition.launch.sockets {
             let SocketConfig { address, name: _, backlog: _, mode: _ } = socket;
-            if self.sockets.holds(service, address) {
+            let written = address.to_string();
+            let is_same = |carried: &CarriedSocket| {
+                *carried.service == **service && carried.address == written
+            };
+            if self.sockets.holds(service, address) || self.parcel.sockets.iter().any(is_same) {
                 continue;
             }
-            let written = address.to_string();
             let given = made.sockets.iter().find(|(at, _)| *at == written);
             let Some((_, inode)) = given else { continue };
             match members.borrow(*inode) {
@@ -495,7 +553,7 @@ fn unconfigured(service: &str) -> ServiceConfig {
 impl Driver {
     /// Enters what was taken over, and tells the core of it and then what to supervise.
     pub(super) fn go_on(&mut self, restored: Restored) {
-        let Restored { memory, runs, sockets, changed, scaled, next_run: _, notes } = restored;
+        let Restored { memory, runs, sockets, changed, scaled, notes, .. } = restored;
         for Note { kind, instance, text } in notes {
             self.news.restored(kind, instance.as_deref(), text);
         }

@@ -101,7 +101,7 @@ impl Made {
 }
 
 /// Variables that speak of the supervisor itself and would mislead a service.
-const NOT_INHERITED: [&str; 8] = [
+const NOT_INHERITED: [&str; 9] = [
     "JOURNAL_STREAM",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -110,6 +110,7 @@ const NOT_INHERITED: [&str; 8] = [
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     "KENNEL_SOCKET",
+    crate::state::UPGRADE_VARIABLE,
 ];
 
 /// Makes the process of a run. Blocks for as long as the file system takes.

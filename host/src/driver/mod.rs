@@ -23,6 +23,7 @@ mod adopt;
 mod checks;
 mod clock;
 mod end;
+mod hand_over;
 mod launch;
 mod manager;
 mod news;
@@ -60,10 +61,11 @@ use crate::state::{Durability, Record, RunTable, TableNotice};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
-pub(crate) use adopt::Left;
 use adopt::Restored;
+pub(crate) use adopt::{HandedOver, Left};
 use checks::Question;
 pub(crate) use clock::Clock;
+use hand_over::Handing;
 use launch::Made;
 use manager::Manager;
 use news::News;
@@ -174,6 +176,8 @@ pub(crate) struct Driver {
     incoming: mpsc::UnboundedReceiver<Fact>,
     ended: watch::Sender<Option<i32>>,
     manager: Option<Manager>,
+    /// A successor waits for what is passed on.
+    handing_over: Option<Handing>,
     exit: Option<i32>,
 }
 
@@ -200,6 +204,7 @@ impl Driver {
         } = parts;
         // Nearly every run has an event, so the number of the next event is about above
         // every run that was ever named here; the table has the rest.
+        let upgraded_from = restored.upgraded_from.clone();
         let first_run = RunId(restored.next_run.max(journal.last_seq() + 1));
         let core = Core::new(limits(&config.supervisor), seed, first_run);
         let mut driver = Driver {
@@ -228,10 +233,14 @@ impl Driver {
             incoming: facts.1,
             ended,
             manager: manager.map(Manager::new),
+            handing_over: None,
             exit: None,
             config,
         };
-        driver.news.supervisor_started(&driver.config.supervisor.name);
+        match &upgraded_from {
+            Some(from) => driver.news.supervisor_upgraded(&driver.config.supervisor.name, from),
+            None => driver.news.supervisor_started(&driver.config.supervisor.name),
+        }
         driver.define_services();
         driver.plugins.start(&driver.config);
         driver.sinks.start(Arc::new(driver.plugins.clone()));
@@ -267,6 +276,10 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.settle();
+            if let Some((reply, failed)) = self.handing_over.take() {
+                self.hand_over(reply, failed).await;
+                continue;
+            }
             if let Some(code) = self.exit {
                 return self.end(code).await;
             }
@@ -483,6 +496,7 @@ impl Driver {
             }
             Request::Plan { file, reply } => self.read_config(file, reload::Purpose::Plan, reply),
             Request::Reload { reply } => self.read_config(None, reload::Purpose::Reload, reply),
+            Request::HandOver { reply, failed } => self.handing_over = Some((reply, failed)),
             Request::Announce => {
                 if let Some(manager) = &mut self.manager {
                     manager.announce();

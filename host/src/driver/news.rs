@@ -306,6 +306,24 @@ impl News {
         self.append("supervisor.started", None, format!("supervisor {name} started"), attributes);
     }
 
+    /// This version has taken the place of another one, in the same process.
+    pub(super) fn supervisor_upgraded(&mut self, name: &str, from: &str) {
+        let version = env!("CARGO_PKG_VERSION");
+        let attributes = Attributes::from_iter([
+            ("pid".to_owned(), std::process::id().into()),
+            ("version".to_owned(), version.into()),
+            ("from".to_owned(), from.into()),
+        ]);
+        let message = format!("supervisor {name} was upgraded from {from} to {version}");
+        self.append("supervisor.upgraded", None, message, attributes);
+    }
+
+    /// The other version could not be executed.
+    pub(super) fn not_upgraded(&mut self, reason: String) {
+        let message = format!("cannot upgrade: {reason}");
+        self.append("supervisor.upgrade_failed", None, message, Attributes::new());
+    }
+
     pub(super) fn supervisor_stopped(&mut self, code: i32) {
         let attributes = Attributes::from_iter([("code".to_owned(), Value::from(code))]);
         self.append("supervisor.stopped", None, "supervisor stopped".into(), attributes);

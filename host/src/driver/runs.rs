@@ -4,6 +4,7 @@
 //! exists and leaves when the core releases it; a task per run waits for the exit.
 
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ struct Run {
     job: Job,
     said: Said,
     /// Keeps the listener of its notification socket at work.
-    _flush: Option<Flush>,
+    flush: Option<Flush>,
     group_watch: Option<JoinHandle<()>>,
     stop_command: Option<JoinHandle<()>>,
     /// Its checks that are being made; they end with it.
@@ -110,7 +111,7 @@ impl Runs {
             strays,
             job,
             said,
-            _flush: flush,
+            flush,
             group_watch,
             stop_command,
             checks,
@@ -149,6 +150,14 @@ impl Runs {
         let processes = &self.runs.get(&run)?.processes;
         let main = processes.has_named().then(|| processes.main())?;
         Some((main.pid(), main.start_time()?))
+    }
+
+    /// Copies of notification sockets, for a successor.
+    pub(super) fn notify_sockets(&self) -> Vec<(u64, OwnedFd)> {
+        let of = |(id, run): (&RunId, &Run)| {
+            Some((id.0, run.flush.as_ref()?.socket().try_clone_to_owned().ok()?))
+        };
+        self.runs.iter().filter_map(of).collect()
     }
 
     /// Whether there is none.

@@ -18,6 +18,7 @@ use kennel_core::{Event, InstanceId, InstanceView, State, View};
 
 use crate::config::SocketConfig;
 use crate::os::{self, HeldSocket, Inherited, Launch, ListenError, SocketAddress, SocketOptions};
+use crate::state::CarriedSocket;
 use crate::status::SocketStatus;
 
 /// The number of the first socket in a process, `sd_listen_fds(3)`.
@@ -77,6 +78,23 @@ impl Sockets {
         held.0.is_wanted.store(true, Ordering::SeqCst);
         held.0.is_open.store(true, Ordering::SeqCst);
         held.0.lock().push(socket);
+    }
+
+    /// Copies of all that are held, for a successor. What is just being opened or closed is
+    /// left out.
+    pub(super) fn carried(&self) -> Vec<CarriedSocket> {
+        let mut carried = Vec::new();
+        for (service, held) in &self.held {
+            let Ok(sockets) = held.0.sockets.try_lock() else { continue };
+            for socket in sockets.iter() {
+                // Without a descriptor left it is found in the service, where that is allowed.
+                if let Ok(fd) = socket.hand_over() {
+                    let (service, address) = (service.to_string(), socket.address().to_string());
+                    carried.push(CarriedSocket { service, address, fd });
+                }
+            }
+        }
+        carried
     }
 
     /// Takes note of what may have brought an instance to rest.

@@ -224,6 +224,11 @@ impl Journal {
         self.shared.thread_id.load(Relaxed)
     }
 
+    /// Whether everything appended so far is written, if not synced.
+    pub(crate) fn is_written(&self) -> bool {
+        self.shared.lock().pending.is_empty()
+    }
+
     /// Waits until everything appended so far is written and synced, and ends the thread.
     /// Blocks; `false` when that took longer than `timeout`.
     pub fn close(&self, timeout: Duration) -> bool {

@@ -130,6 +130,15 @@ impl StateLock {
         }
     }
 
+    /// Whether a descriptor that was passed on is the lock file of this directory.
+    #[must_use]
+    pub fn is_of(descriptor: &OwnedFd, directory: &Path) -> bool {
+        let found = nix::sys::stat::fstat(descriptor);
+        let wanted = fs::symlink_metadata(directory.join("lock"));
+        matches!((found, wanted), (Ok(found), Ok(wanted))
+            if (found.st_dev, found.st_ino) == (wanted.dev(), wanted.ino()))
+    }
+
     /// The lock again after this program has re-executed itself: it goes with the open
     /// file, not with the program.
     #[must_use]

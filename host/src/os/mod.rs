@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Nothing here changes anything global in an embedding program, with these exceptions,
-//! which only the binary calls: [`become_subreaper`], [`reap_orphans`], [`raise_nofile`] and
-//! what is in `init`.
+//! which only the binary calls: [`become_subreaper`], [`reap_orphans`], [`raise_nofile`],
+//! [`execute`] and what is in `init`.
 
 pub mod proc;
 
@@ -39,6 +39,7 @@ mod pipe;
 mod plan;
 mod process;
 mod program;
+mod reexec;
 mod rlimit;
 mod socket_file;
 mod spawn;
@@ -68,8 +69,9 @@ pub use notify::{Datagram, NotifyName, NotifySocket};
 pub use orphans::{Orphan, become_subreaper, reap_orphans};
 pub use pid_file::{PidFile, PidFileError};
 pub use pipe::{OutputPipe, output_pipe, pipe_inode, ready_pipe, reopen_output, reopen_pipe};
-pub use process::{GroupSignals, Process, signal_exactly};
+pub use process::{GroupSignals, Process, leave_to_successor, signal_exactly};
 pub use program::{ProgramError, find as find_program, near_names};
+pub use reexec::{execute, inherited, let_signals_come, number, passable};
 pub use rlimit::{Resource, Rlimit, UNLIMITED};
 pub(crate) use socket_file::{InTheWay, SocketFile, clear as clear_socket};
 pub use spawn::{spawn, spawn_with};

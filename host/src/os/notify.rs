@@ -96,6 +96,12 @@ impl NotifySocket {
         Ok(bound)
     }
 
+    /// The bound socket of this name that was passed on to this program.
+    #[must_use]
+    pub fn inherited(socket: OwnedFd, name: NotifyName) -> Self {
+        Self { socket, name }
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &NotifyName {

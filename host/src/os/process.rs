@@ -29,6 +29,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,19 @@ use super::wait::{Child, ExitStatus, Patience, Zombie, wait};
 /// How long an adopted process may stay a zombie before its status counts as unknown.
 const FOREIGN_ZOMBIE_PATIENCE: Duration = Duration::from_secs(1);
 const FOREIGN_ZOMBIE_POLL: Duration = Duration::from_millis(10);
+
+/// Whether somebody else in this process is about to go on with our children.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// From now on how a process has ended is read and not taken, so that a successor in this
+/// process can read it too; or no longer.
+pub fn leave_to_successor(is_left: bool) {
+    LEFT.store(is_left, Ordering::SeqCst);
+}
+
+fn is_left_to_successor() -> bool {
+    LEFT.load(Ordering::SeqCst)
+}
 
 /// How the members of a process group are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,8 +299,8 @@ impl Process {
             Stage::Lost => return Err(Errno::ECHILD),
         }
         let zombie = match self.group_signals {
-            GroupSignals::Pidfd => Zombie::Reap,
-            GroupSignals::Number => Zombie::Keep,
+            GroupSignals::Pidfd if !is_left_to_successor() => Zombie::Reap,
+            GroupSignals::Pidfd | GroupSignals::Number => Zombie::Keep,
         };
         match wait(Child::Pidfd(self.pidfd.as_fd()), zombie, Patience::Poll) {
             Ok(None) => return Ok(None),

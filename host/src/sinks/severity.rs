@@ -38,6 +38,7 @@ pub(super) fn of(record: &Record) -> Severity {
         | "service.adopted_in_part"
         | "supervisor.state"
         | "service.unlimited"
+        | "supervisor.upgrade_failed"
         | "service.notification_ignored"
         | "watchdog.missed"
         | "config.rejected"

@@ -6,6 +6,7 @@
 //!   lock held ──► state_id ──► id   (the id of the directory, which processes bear)
 //! ```
 
+mod handover;
 mod id;
 mod memory;
 #[cfg(feature = "plugins")]
@@ -18,6 +19,7 @@ mod run_table;
 mod table;
 mod table_file;
 
+pub(crate) use handover::{CarriedSocket, Handover, Parcel, VARIABLE as UPGRADE_VARIABLE};
 pub(crate) use id::state_id;
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_record::{Key, try_change};

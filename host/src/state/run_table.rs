@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::table::{Record, Table};
-use super::table_file::{Damage, TableError, TableFile};
+use super::table_file::{self, Damage, TableError, TableFile};
 use crate::os::Cause;
 
 /// How often a disk that refuses is tried again.
@@ -116,6 +116,14 @@ impl RunTable {
             .spawn(move || writer.run())
             .map_err(|source| TableError::System { path, source })?;
         Ok((RunTable { _closer: Arc::new(Closer(Arc::clone(&shared))), shared }, found, damage))
+    }
+
+    /// Whether the table in a state directory could be read. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`RunTable::open`].
+    pub(crate) fn check(dir: &Path) -> Result<(), TableError> {
+        table_file::check(&path_in(dir))
     }
 
     /// Has records written soon. Never blocks.

@@ -174,6 +174,18 @@ impl TableFile {
     }
 }
 
+/// Whether the table at `path` is of a version that is known here. Changes nothing.
+///
+/// # Errors
+/// As [`TableFile::open`].
+pub(super) fn check(path: &Path) -> Result<(), TableError> {
+    match read(path) {
+        Ok(Found::Text(bytes)) => take(path, &bytes, &mut Table::default()).map(drop),
+        Ok(Found::Nothing | Found::Foreign(_)) => Ok(()),
+        Err(source) => Err(TableError::System { path: path.to_owned(), source }),
+    }
+}
+
 /// Keeps the file under another name. It also stays where it is until the first change is
 /// written: whole lines of it still count when this start comes to nothing.
 fn move_aside(path: &Path, aside: &Path) -> io::Result<()> {

@@ -76,6 +76,7 @@ impl Fixture {
             sinks,
             checks,
             table,
+            succession: None,
         };
         tokio::spawn(drive(incoming, end.clone()));
         let server = Server::bind(&dir.path().join("kennel.sock")).unwrap();
@@ -156,6 +157,7 @@ async fn drive(mut requests: mpsc::Receiver<Request>, end: watch::Sender<Option<
             }
             Request::Plan { file: _, reply } => drop(reply.send(Ok(Plan::default()))),
             Request::Reload { reply } => drop(reply.send(Err(ReloadError::NoFile))),
+            Request::HandOver { reply, failed: _ } => drop(reply.send(None)),
             Request::Announce => {}
             Request::Shutdown(_) => drop(end.send_replace(Some(0))),
         }

@@ -2,7 +2,7 @@
 //!
 //! It ends when the last [`Flush`] is dropped, which is when the run is over.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +33,14 @@ const FLUSH_BATCHES: u32 = 32;
 
 /// Keeps a listener at work, and asks it to read what has come by now.
 #[derive(Clone)]
-pub(in super::super) struct Flush(mpsc::Sender<oneshot::Sender<()>>);
+pub(in super::super) struct Flush(mpsc::Sender<oneshot::Sender<()>>, Arc<NotifySocket>);
 
 impl Flush {
+    /// The socket that it listens to.
+    pub(in super::super) fn socket(&self) -> BorrowedFd<'_> {
+        self.1.as_fd()
+    }
+
     /// Returns when all that was said before this call has been taken by the driver; of a
     /// service that goes on and on, a good deal of it.
     pub(in super::super) async fn flush(&self) {
@@ -72,8 +77,9 @@ pub(super) fn start(
 
 fn begin(run: RunId, socket: NotifySocket, judge: Judge, facts: Facts) -> Flush {
     let (flush, flushes) = mpsc::channel(4);
-    tokio::spawn(listen(run, Arc::new(socket), judge, facts, flushes));
-    Flush(flush)
+    let socket = Arc::new(socket);
+    tokio::spawn(listen(run, Arc::clone(&socket), judge, facts, flushes));
+    Flush(flush, socket)
 }
 
 async fn listen(

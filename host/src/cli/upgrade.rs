@@ -1,0 +1,59 @@
+//! `kennel upgrade`
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::connect::{block_on, client};
+use super::{ExitKind, Failure, Global, Outcome};
+use crate::api::ClientError;
+
+/// How long the new program may take to answer. It takes over thousands of services in less.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked whether it answers.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Options of `kennel upgrade`.
+#[derive(clap::Args, Debug)]
+pub(super) struct UpgradeArgs {
+    /// The program that takes the place [default: the file that the supervisor was started from]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
+    let client = client(global)?;
+    let binary = args.binary.as_ref().map(std::path::absolute).transpose()?;
+    let failed = |error: ClientError| Failure::from(error).doing("upgrade");
+    block_on(async {
+        let before = client.status(&[]).await.map_err(failed)?.supervisor;
+        match client.upgrade(binary.as_deref()).await {
+            // It may have given way before its answer had arrived.
+            Ok(_) | Err(ClientError::Interrupted { .. }) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            tokio::time::sleep(POLL).await;
+            let now = client.status(&[]).await;
+            if let Ok(status) = &now
+                && status.supervisor.started_at != before.started_at
+            {
+                let (pid, old, new) =
+                    (status.supervisor.pid, &before.version, &status.supervisor.version);
+                writeln!(std::io::stdout(), "upgraded from {old} to {new}, pid {pid}")?;
+                return Ok(ExitKind::Done);
+            }
+            if Instant::now() >= deadline {
+                return Err(match now {
+                    Ok(_) => {
+                        let text = "cannot upgrade: the supervisor goes on as it was";
+                        Failure::new(ExitKind::Failed, text)
+                            .hint("see its log, or \"kennel events\"")
+                    }
+                    Err(error) => failed(error),
+                });
+            }
+        }
+    })
+}
