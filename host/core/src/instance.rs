@@ -248,6 +248,9 @@ pub enum Told {
     Yes,
 }
 
+/// How many seconds a restart stands behind others at most, for failing again and again.
+const BEHIND_AT_MOST: u32 = 10;
+
 /// How long after SIGKILL a process that is still there is news.
 pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -337,6 +340,14 @@ impl Instance {
                 None
             }
         }
+    }
+
+    /// When it came to its present phase, or as if later the more often it has failed in a
+    /// row: who waits goes in this order. So many that crash for ever do not hold up one that
+    /// has crashed once, and since there is an end to that, everybody's turn comes.
+    pub(crate) fn turn(&self) -> Time {
+        let again = self.counters.failures.saturating_sub(1).min(BEHIND_AT_MOST);
+        self.since + Duration::from_secs(again.into())
     }
 
     /// When something is due in the present phase.

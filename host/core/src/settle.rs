@@ -172,8 +172,7 @@ impl Core {
         if waiting.is_empty() {
             return;
         }
-        // Who came first goes first, so that storm control starves nobody.
-        waiting.sort_by_key(|id| self.instances.get(id).map(|instance| instance.since));
+        waiting.sort_by_key(|id| self.instances.get(id).map(Instance::turn));
         let mut places = self.instances.values().filter(|i| i.holds_start_slot()).count();
         for id in waiting {
             match self.obstacle(id, places) {

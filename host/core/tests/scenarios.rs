@@ -135,6 +135,7 @@ scenarios! {
     restart_of_what_is_stopped
     restart_waits_for_the_dependency
     restart_while_the_spawn_is_in_flight
+    restarts_of_the_rest_come_first
     restarts_per_second
     restarts_per_second_in_every_window
     restore_adopts_what_runs
