@@ -136,6 +136,7 @@ scenarios! {
     restart_waits_for_the_dependency
     restart_while_the_spawn_is_in_flight
     restarts_of_the_rest_come_first
+    restarts_of_who_fails_for_ever_have_their_turn
     restarts_per_second
     restarts_per_second_in_every_window
     restore_adopts_what_runs
