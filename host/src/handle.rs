@@ -9,7 +9,7 @@ use std::time::Duration;
 use kennel_core::{Signal, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{ConfigErrors, Plan};
+use crate::config::{ConfigErrors, Definition, Plan};
 use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
@@ -97,6 +97,54 @@ pub enum VerbError {
     /// The supervisor has ended.
     #[error("the supervisor has stopped")]
     Stopped,
+    /// It was carried out, and what was wanted has not come about.
+    #[error("{}", sentences(outcomes))]
+    Failed {
+        /// What became of each instance.
+        outcomes: Vec<Outcome>,
+    },
+}
+
+/// What became of those that are not as they were wanted.
+fn sentences(outcomes: &[Outcome]) -> String {
+    let failed = outcomes.iter().filter(|outcome| !outcome.success);
+    let sentences = failed.map(|outcome| format!("{}: {}", outcome.name, outcome.message));
+    sentences.collect::<Vec<_>>().join("; ")
+}
+
+/// Why a service was not added, changed or removed. Nothing was changed then.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is something wrong with it, or with others once it is there or gone.
+    #[error("{0}")]
+    Invalid(ConfigErrors),
+    /// The program has a service of this name already.
+    #[error("there is a service named \"{name}\" already")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// The program has no service of this name. What stands in a file is changed there.
+    #[error("the program has no service named \"{name}\"")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// Too many changes are waiting already.
+    #[error("too many changes are waiting")]
+    Busy,
+    /// It was changed, and what was wanted has not come about.
+    #[error("{}", sentences(outcomes))]
+    Failed {
+        /// What became of each instance.
+        outcomes: Vec<Outcome>,
+    },
+    /// The supervisor is shutting down.
+    #[error("the supervisor is shutting down")]
+    ShuttingDown,
+    /// The supervisor has ended.
+    #[error("the supervisor has stopped")]
+    Stopped,
 }
 
 /// Why a configuration was not taken.
@@ -124,9 +172,25 @@ pub enum ReloadError {
 pub enum ShutdownMode {
     /// In reverse dependency order; asked for a second time: [`ShutdownMode::Now`].
     Orderly,
+    /// In reverse dependency order; asked for again, it goes on as it does.
+    OrderlyOnce,
     /// Kill everything at once.
     Now,
 }
+
+/// What the program wants of its services.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Another one.
+    Add(Definition),
+    /// This one instead of the one of the same name.
+    Replace(Definition),
+    /// The one of this name is to go.
+    Remove(String),
+}
+
+/// What has become of the services, once that is certain.
+pub(crate) type Later = oneshot::Receiver<Result<Vec<Outcome>, VerbError>>;
 
 /// A message to the driver.
 pub(crate) enum Request {
@@ -153,18 +217,31 @@ pub(crate) enum Request {
         reply: oneshot::Sender<Option<Parcel>>,
         failed: oneshot::Receiver<String>,
     },
+    Await {
+        names: Vec<String>,
+        reply: oneshot::Sender<Result<Vec<Outcome>, VerbError>>,
+    },
+    Change {
+        change: Box<Change>,
+        reply: oneshot::Sender<Result<Later, ChangeError>>,
+    },
     Shutdown(ShutdownMode),
 }
 
 impl Handle {
     /// Everything there is to see, memory and CPU use included.
     pub async fn status(&self) -> Result<Status, VerbError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Status { reply }).await.map_err(|_| VerbError::Stopped)?;
-        let mut status = answer.await.map_err(|_| VerbError::Stopped)?;
+        let mut status = self.glance().await?;
         // Reading /proc takes its time and must not take the driver's.
         self.meter.fill_in(&mut status).await;
         Ok(status)
+    }
+
+    /// The same without memory and CPU use.
+    pub(crate) async fn glance(&self) -> Result<Status, VerbError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Status { reply }).await.map_err(|_| VerbError::Stopped)?;
+        answer.await.map_err(|_| VerbError::Stopped)
     }
 
     /// Carries out `verb` on the services or instances called `names`, and tells what

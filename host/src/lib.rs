@@ -2,19 +2,27 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::time::Duration;
+//! use kennel::{Http, Seen, Service, Supervisor};
 //!
-//! use kennel::{Builder, ShutdownMode, Verb, Wait};
-//!
-//! let environment = kennel::config::Environment::current();
-//! let supervisor = Builder::from_file("services.yaml".as_ref(), environment)?.start()?;
-//! let handle = supervisor.handle().clone();
-//! let wait = Wait::UpTo(Duration::from_secs(10));
-//! for outcome in handle.act(Verb::Restart, vec!["web".into()], wait).await? {
-//!     println!("{}: {}", outcome.name, outcome.message);
+//! let supervisor = Supervisor::builder()
+//!     .service(
+//!         Service::command("web", ["nginx", "-g", "daemon off;"])
+//!             .health(Http::get("http://127.0.0.1:8080/")),
+//!     )
+//!     .task("indexer", |context| async move {
+//!         while !context.is_cancelled() {
+//!             context.status("indexing");
+//!             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+//!         }
+//!     })
+//!     .start()
+//!     .await?;
+//! let mut events = supervisor.subscribe();
+//! supervisor.handle().restart("web").await?;
+//! if let Some(Seen::Event(event)) = events.next().await {
+//!     println!("{}", event.message);
 //! }
-//! handle.shutdown(ShutdownMode::Orderly).await?;
-//! let code = supervisor.ended().await.code;
+//! supervisor.shutdown().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -43,6 +51,7 @@ pub mod os;
 pub mod stock;
 
 mod driver;
+mod embed;
 mod handle;
 mod lookup;
 mod plugins;
@@ -54,15 +63,21 @@ mod status;
 mod suggest;
 mod supervisor;
 mod tallies;
+mod task;
 mod upgrade;
 mod usage;
 
 pub use driver::StatusLines;
-pub use handle::{Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
+pub use embed::{
+    Check, Events, Http, OnDrop, Restart, Seen, Service, ShutdownError, Supervised, Supervisor,
+    SupervisorBuilder, Task,
+};
+pub use handle::{ChangeError, Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use kennel_wasm::Traps;
 pub use service_manager::ServiceManager;
 pub use state::TableError;
 pub use state_dir::StateDirError;
 pub use status::{CgroupStatus, Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
-pub use supervisor::{Builder, Ended, Prepared, StartError, Supervisor};
+pub use supervisor::{Builder, Ended, Prepared, Running, StartError};
+pub use task::{TaskContext, TaskEnd, TaskError, TaskOutput};
 pub use upgrade::{Tried, UpgradeError};

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use kennel_core::{ExitStatus, Health, State, Wanted};
 
 use crate::config::LogTarget;
+use crate::task::TaskEnd;
 
 /// A supervisor and everything it supervises, at one moment.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub struct ServiceStatus {
     pub since: SystemTime,
     /// How its last process ended, and when.
     pub exit: Option<(ExitStatus, SystemTime)>,
+    /// Of a task: how its last run ended.
+    pub task_end: Option<TaskEnd>,
     /// One sentence on why it is so; empty when there is nothing to say.
     pub reason: String,
     /// What the present run says of itself, `STATUS=` of `sd_notify(3)`.

@@ -9,9 +9,9 @@ use kennel_wasm::Traps;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config, ConfigError, ConfigErrors, Environment};
+use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Loaded, Written};
 use crate::driver::{Driver, Fact, HandedOver, Left, Parts, Source, StatusLines};
-use crate::handle::Handle;
+use crate::handle::{Handle, Outcome};
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
@@ -27,9 +27,9 @@ use crate::usage::Meter;
 /// Requests that may wait for the driver before who asks has to wait.
 const REQUESTS: usize = 256;
 
-/// A running supervisor. It goes on when this is dropped; what ends it is
-/// [`Handle::shutdown`].
-pub struct Supervisor {
+/// A supervisor that runs on the runtime of its program. It goes on when this is dropped;
+/// what ends it is [`Handle::shutdown`].
+pub struct Running {
     handle: Handle,
     driver: JoinHandle<StateLock>,
 }
@@ -72,6 +72,25 @@ pub enum StartError {
     /// The log threads cannot be started.
     #[error(transparent)]
     Logs(#[from] CaptureError),
+    /// The thread that supervises cannot be started.
+    #[error("cannot start the thread that supervises: {}", Cause::from_io(.0))]
+    Thread(io::Error),
+    /// Services failed to start. What had started was stopped again.
+    #[error("{}", not_started(failed, *code))]
+    Services {
+        /// Those that failed first.
+        failed: Vec<Outcome>,
+        /// What the supervisor ended with.
+        code: i32,
+    },
+}
+
+fn not_started(failed: &[Outcome], code: i32) -> String {
+    let failed = failed.iter().map(|one| format!("cannot start {}: {}", one.name, one.message));
+    match failed.collect::<Vec<_>>().join("; ") {
+        failed if failed.is_empty() => format!("the supervisor ended with code {code}"),
+        failed => failed,
+    }
 }
 
 /// What a supervisor is started with.
@@ -97,15 +116,22 @@ impl Builder {
     /// Every error of the file and of those it includes.
     pub fn from_file(file: &Path, environment: Environment) -> Result<Builder, ConfigErrors> {
         let loaded = config::load(file, &environment)?;
-        Ok(Builder {
+        Ok(Builder::of(loaded, Some(file.to_owned()), environment, Written::default()))
+    }
+
+    /// What was loaded from these.
+    pub(crate) fn of(
+        loaded: Loaded,
+        file: Option<PathBuf>,
+        environment: Environment,
+        written: Written,
+    ) -> Builder {
+        let (state_dir, socket) = (None, None);
+        let written = Arc::new(written);
+        Builder {
             config: loaded.config,
             warnings: loaded.warnings,
-            source: Some(Source {
-                file: file.to_owned(),
-                environment,
-                state_dir: None,
-                socket: None,
-            }),
+            source: Some(Source { file, environment, state_dir, socket, written }),
             status_lines: None,
             console: Console::default(),
             plugin_traps: Traps::Checked,
@@ -113,7 +139,7 @@ impl Builder {
             steps_aside: false,
             manager: None,
             handover: None,
-        })
+        }
     }
 
     /// What looks wrong in the configuration and is no error.
@@ -287,6 +313,8 @@ impl Builder {
             state_id,
             cgroups,
             table,
+            task_runtime: None,
+            lock: None,
         };
         Ok(Prepared { handle, parts, left, lock })
     }
@@ -295,7 +323,7 @@ impl Builder {
     ///
     /// # Errors
     /// Those of [`Builder::prepare`].
-    pub fn start(self) -> Result<Supervisor, StartError> {
+    pub fn start(self) -> Result<Running, StartError> {
         Ok(self.prepare()?.start())
     }
 }
@@ -327,7 +355,7 @@ impl Prepared {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(self) -> Supervisor {
+    pub fn start(self) -> Running {
         let Prepared { handle, parts, left, lock } = self;
         let driver = tokio::spawn(async move {
             let restoring = tokio::task::spawn_blocking(move || {
@@ -340,11 +368,38 @@ impl Prepared {
             }
             lock
         });
-        Supervisor { handle, driver }
+        Running { handle, driver }
     }
 }
 
-impl Supervisor {
+impl Prepared {
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// How many services there are.
+    pub(crate) fn services(&self) -> usize {
+        self.parts.config.services.len()
+    }
+
+    /// Runs tasks there.
+    pub(crate) fn within_program(mut self, tasks: Option<tokio::runtime::Handle>) -> Prepared {
+        self.parts.task_runtime = tasks;
+        self
+    }
+
+    /// Supervises to the end. The state directory is free when that is told.
+    pub(crate) async fn run(self) {
+        let Prepared { handle, mut parts, left, lock } = self;
+        drop(handle);
+        parts.lock = Some(lock);
+        // On the thread that supervises, which has nothing else to do yet.
+        let restored = left.restore(&parts);
+        Driver::new(parts, restored).run().await;
+    }
+}
+
+impl Running {
     /// A way to it.
     pub fn handle(&self) -> &Handle {
         &self.handle

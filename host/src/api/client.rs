@@ -228,7 +228,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), ClientError> {
         let now = match mode {
-            ShutdownMode::Orderly => "false",
+            ShutdownMode::Orderly | ShutdownMode::OrderlyOnce => "false",
             ShutdownMode::Now => "true",
         };
         let query = [("now", now.to_owned())];

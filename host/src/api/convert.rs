@@ -73,6 +73,8 @@ impl From<&status::ServiceStatus> for Service {
             restarts_by_cause: _,
             labels,
             sockets,
+            // Its exit says it too.
+            task_end: _,
             logs_to,
         } = status;
         let millis =

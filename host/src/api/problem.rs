@@ -68,7 +68,9 @@ impl From<VerbError> for Problem {
     fn from(error: VerbError) -> Problem {
         match &error {
             VerbError::UnknownService { name, near } => Problem::unknown_service(name, near),
-            VerbError::ShuttingDown => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            VerbError::ShuttingDown | VerbError::Failed { .. } => {
+                Problem::new(StatusCode::CONFLICT, error.to_string())
+            }
             VerbError::Stopped => Problem::busy(error.to_string()),
         }
     }

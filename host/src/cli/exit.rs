@@ -147,7 +147,9 @@ impl From<StartError> for Failure {
             | StartError::StateId { .. }
             | StartError::Table(_)
             | StartError::Journal(_)
-            | StartError::Logs(_) => ExitKind::Failed,
+            | StartError::Logs(_)
+            | StartError::Thread(_)
+            | StartError::Services { .. } => ExitKind::Failed,
         };
         let hint = match &error {
             StartError::Lock(error) => error.hint().map(str::to_owned),
@@ -156,7 +158,9 @@ impl From<StartError> for Failure {
             StartError::Config(_)
             | StartError::StateId { .. }
             | StartError::Journal(_)
-            | StartError::Logs(_) => None,
+            | StartError::Logs(_)
+            | StartError::Thread(_)
+            | StartError::Services { .. } => None,
         };
         let failure = Failure::new(kind, error.to_string());
         match (kind, hint) {

@@ -24,8 +24,8 @@ use crate::logs::Console;
 use crate::os::PidFile;
 use crate::state::{Handover, RunTable, UPGRADE_VARIABLE};
 use crate::{
-    Builder, Handle, ReloadError, ServiceManager, ShutdownMode, StartError, StatusLines,
-    Supervisor, os,
+    Builder, Handle, ReloadError, Running, ServiceManager, ShutdownMode, StartError, StatusLines,
+    os,
 };
 
 /// Lines that may wait for a slow standard output before lines are dropped: they tell of
@@ -251,7 +251,7 @@ async fn serve(
         settings.socket.display(),
         settings.state_dir.display(),
     );
-    let supervisor: Supervisor = prepared.start();
+    let supervisor: Running = prepared.start();
     let handle = supervisor.handle().clone();
     let serving = server.serve(handle.clone());
     let handling = tokio::spawn(signals.handle(handle.clone()));

@@ -9,6 +9,7 @@ use super::plugin::Bindings;
 use super::raw::RawDuration;
 use super::source::{Problem, Problems, Sources, Span};
 use super::tree::Node;
+use super::written::Written;
 
 /// The places of a configuration, and the list of what is wrong with it.
 pub(super) struct Checker<'a> {
@@ -16,6 +17,8 @@ pub(super) struct Checker<'a> {
     pub(super) problems: &'a mut Problems,
     /// The plugins that may be named.
     pub(super) plugins: Bindings,
+    /// What the program describes.
+    pub(super) written: &'a Written,
 }
 
 impl Checker<'_> {

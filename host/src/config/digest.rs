@@ -52,6 +52,8 @@ impl ServiceConfig {
         match command {
             Command::Argv(argv) => sum.add("command", argv),
             Command::Shell(line) => sum.add("shell", &[line]),
+            // It never outlives its program.
+            Command::Task(_) => sum.add("task", &[""]),
         }
         sum.add("working_dir", &[working_dir.as_os_str().as_encoded_bytes()]);
         for (name, value) in env {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::os::{CgroupLimits, Resource, Rlimit, UNLIMITED};
+use crate::task::TaskBody;
 
 use super::checker::Checker;
 use super::raw::{
@@ -51,6 +52,8 @@ pub enum Command {
     Argv(Vec<String>),
     /// A line for `/bin/sh -c`.
     Shell(String),
+    /// No process: a task of the program that embeds the supervisor.
+    Task(TaskBody),
 }
 
 /// Environment variables from files, each read once; of one that cannot be read the
@@ -214,6 +217,10 @@ pub(super) fn check(
 }
 
 fn command(raw: &RawService, node: &Node, service: &str, checker: &mut Checker<'_>) -> Command {
+    let described = checker.written.services.iter().find(|written| written.name == service);
+    if let Some(task) = described.and_then(|definition| definition.task.clone()) {
+        return Command::Task(task);
+    }
     match (&raw.command, &raw.shell) {
         (Some(_), Some(_)) => {
             let message = format!("both \"command\" and \"shell\" in service {}", quoted(service));

@@ -45,6 +45,7 @@ mod syntax;
 mod target;
 mod tree;
 mod unavailable;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,7 @@ use raw::{RawFile, RawService};
 pub(crate) use raw::{duration, size};
 use source::{Problem, Problems, Sources, Span, quoted};
 use tree::{Entry, Kind, Node};
+pub(crate) use written::{Definition, Written};
 
 /// A configuration that was checked as a whole.
 #[derive(Clone, PartialEq, Debug)]
@@ -115,9 +117,36 @@ pub struct Loaded {
 /// Everything that is wrong with it.
 pub fn load(path: &Path, env: &Environment) -> Result<Loaded, ConfigErrors> {
     match files::read_main(path) {
-        Ok(text) => load_text(path, text, env),
+        Ok(text) => load_text(path, Some(text), &Written::default(), env),
         Err(Problem { message, hint, .. }) => Err(ConfigError { at: None, message, hint }.into()),
     }
+}
+
+/// Checks what a program describes, over the file at `path` if there is one.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub(crate) fn load_written(
+    path: Option<&Path>,
+    written: &Written,
+    env: &Environment,
+) -> Result<Loaded, ConfigErrors> {
+    let Some(path) = path else {
+        let program = written.directory.join(program_name());
+        return load_text(&program, None, written, env);
+    };
+    match files::read_main(path) {
+        Ok(text) => load_text(path, Some(text), written, env),
+        Err(Problem { message, hint, .. }) => Err(ConfigError { at: None, message, hint }.into()),
+    }
+}
+
+/// What names a supervisor that nobody has named.
+fn program_name() -> PathBuf {
+    let program = std::env::current_exe().ok();
+    let name = program.as_deref().and_then(Path::file_name);
+    PathBuf::from(name.unwrap_or("kennel".as_ref()))
 }
 
 /// Checks `text` as if it stood in the file at `path`.
@@ -126,12 +155,19 @@ pub fn load(path: &Path, env: &Environment) -> Result<Loaded, ConfigErrors> {
 ///
 /// Everything that is wrong with it.
 pub fn load_str(path: &Path, text: &str, env: &Environment) -> Result<Loaded, ConfigErrors> {
-    load_text(path, text.to_owned(), env)
+    load_text(path, Some(text.to_owned()), &Written::default(), env)
 }
 
-fn load_text(path: &Path, text: String, env: &Environment) -> Result<Loaded, ConfigErrors> {
+/// Without a text there is no file at `path`.
+fn load_text(
+    path: &Path,
+    text: Option<String>,
+    written: &Written,
+    env: &Environment,
+) -> Result<Loaded, ConfigErrors> {
     let mut loader = Loader {
         env,
+        written,
         sources: Sources::default(),
         problems: Problems::default(),
         files: Vec::new(),
@@ -147,6 +183,7 @@ fn load_text(path: &Path, text: String, env: &Environment) -> Result<Loaded, Con
 
 struct Loader<'a> {
     env: &'a Environment,
+    written: &'a Written,
     sources: Sources,
     problems: Problems,
     files: Vec<PathBuf>,
@@ -156,8 +193,15 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn load(&mut self, path: &Path, text: String) -> Option<(Config, Trees)> {
-        let mut root = self.tree(path, text)?;
+    fn load(&mut self, path: &Path, text: Option<String>) -> Option<(Config, Trees)> {
+        let has_file = text.is_some();
+        let mut root = match text {
+            Some(text) => self.tree(path, text)?,
+            None => self.written.root(&mut self.sources),
+        };
+        if has_file {
+            self.written.overlay(&mut root, &mut self.sources);
+        }
         let defaults = take(&mut root, "defaults");
         if let Some(services) = take(&mut root, "services") {
             self.add_services(services);
@@ -165,7 +209,8 @@ impl Loader<'_> {
         let raw: RawFile = decode::decode(&root, "", &mut self.problems);
         unavailable::check_file(&root, &mut self.problems);
         self.include(&raw, &root, path);
-        if self.services.is_empty() && !self.problems.has_errors() {
+        self.add_written();
+        if has_file && self.services.is_empty() && !self.problems.has_errors() {
             self.problems.error(no_services(path));
         }
 
@@ -192,6 +237,7 @@ impl Loader<'_> {
             sources: &self.sources,
             problems: &mut self.problems,
             plugins: plugin::Bindings::of(&root),
+            written: self.written,
         };
         let kennel = raw.kennel.unwrap_or_default();
         let supervisor = supervisor::check(&kennel, &root, path, self.env, &mut checker);
@@ -265,21 +311,34 @@ impl Loader<'_> {
             return;
         };
         for entry in entries {
-            if !is_valid_name(&entry.key) {
-                let problem = supervisor::bad_name("a service", &entry.key, entry.key_span);
-                self.problems.error(problem);
-            } else if let Some(first) = self.names.get(&entry.key) {
-                let message = format!(
-                    "duplicate service {}, first given at {}",
-                    quoted(&entry.key),
-                    self.sources.name(*first)
-                );
-                self.problems
-                    .error(Problem::at(entry.key_span, message).hint("rename one of them"));
-            } else {
-                self.names.insert(entry.key.clone(), entry.key_span);
-                self.services.push(entry);
-            }
+            self.add_service(entry);
+        }
+    }
+
+    fn add_service(&mut self, entry: Entry) {
+        if !is_valid_name(&entry.key) {
+            let problem = supervisor::bad_name("a service", &entry.key, entry.key_span);
+            self.problems.error(problem);
+        } else if let Some(first) = self.names.get(&entry.key) {
+            let message = format!(
+                "duplicate service {}, first given at {}",
+                quoted(&entry.key),
+                self.sources.name(*first)
+            );
+            self.problems.error(Problem::at(entry.key_span, message).hint("rename one of them"));
+        } else {
+            self.names.insert(entry.key.clone(), entry.key_span);
+            self.services.push(entry);
+        }
+    }
+
+    /// Takes the services of the program in.
+    fn add_written(&mut self) {
+        let written = self.written;
+        for definition in &written.services {
+            let directory = written.directory.clone();
+            let entry = definition.entry(directory, &mut self.sources);
+            self.add_service(entry);
         }
     }
 

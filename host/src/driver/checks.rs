@@ -45,7 +45,10 @@ impl Driver {
         let Some(instance) = view.instance_of(run).and_then(|id| view.instance(id)) else { return };
         let Some(definition) = self.definitions.get(&instance.spec().name) else { return };
         let Some(Looks { kind, slot, name, every }) = looks_at(definition, check) else { return };
-        let Some(pid) = self.runs.pid(run) else { return };
+        if !self.runs.has(run) {
+            return;
+        }
+        let pid = self.runs.pid(run);
         let checked = Checked {
             service: instance.spec().name.clone(),
             instance: instance.name().clone(),
@@ -91,7 +94,7 @@ impl Driver {
                 });
             }
             CheckKind::Plugin(_) => {
-                let about = about(instance, definition, Some(pid), self.clock);
+                let about = about(instance, definition, pid, self.clock);
                 let question = CheckQuestion { about, slot, sequence: u64::from(number), timeout };
                 let reply = self.plugins.check(question);
                 let asking = async move {

@@ -51,6 +51,7 @@ impl Driver {
             }
         })
         .await;
+        drop(self.lock.take());
         let _ = self.ended.send(Some(code));
     }
 
@@ -61,9 +62,12 @@ impl Driver {
         while let Ok(fact) = self.incoming.try_recv() {
             match fact {
                 Fact::Made(_, Ok(made)) => made.kill(),
+                Fact::Begun(_, Ok(begun)) => begun.kill(),
                 Fact::Log(fact) => self.news.log_fact(&fact),
                 Fact::Plugin(fact) => self.news.plugin_fact(&fact),
                 Fact::Made(_, Err(_))
+                | Fact::Begun(_, Err(_))
+                | Fact::Task(..)
                 | Fact::Input(_)
                 | Fact::RestEnded(..)
                 | Fact::Unlimited(..)

@@ -206,6 +206,8 @@ fn argv(command: &Command) -> Vec<OsString> {
     match command {
         Command::Argv(argv) => argv.iter().map(OsString::from).collect(),
         Command::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.into()],
+        // Nobody makes a process of one.
+        Command::Task(_) => Vec::new(),
     }
 }
 

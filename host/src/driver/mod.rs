@@ -20,6 +20,7 @@
 //! Deliberately absent: timers of its own, retries, and any decision about services.
 
 mod adopt;
+mod change;
 mod checks;
 mod clock;
 mod end;
@@ -33,27 +34,29 @@ mod progress;
 mod recall;
 mod reload;
 mod remember;
+mod requests;
 mod runs;
 mod scale;
 mod snapshot;
 mod sockets;
 mod strays;
 mod survivors;
+mod tasks;
 mod waiters;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kennel_core::{Core, Course, Effect, EventKind, Input, InstanceId, Limits, Recipient, RunId};
+use kennel_core::{Core, Effect, EventKind, Input, InstanceId, Limits, Recipient, RunId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::config::{Config, ServiceConfig, SupervisorSettings};
-use crate::handle::{Request, ShutdownMode, Verb, VerbError};
+use crate::config::{Command, Config, ServiceConfig, SupervisorSettings, Written};
+use crate::handle::Request;
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::os::{Cgroups, NoCgroups, StateId, Unlimited};
+use crate::os::{Cgroups, NoCgroups, StateId, StateLock, Unlimited};
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::service_manager::ServiceManager;
 use crate::sinks::Sinks;
@@ -63,6 +66,7 @@ use crate::usage::Meter;
 
 use adopt::Restored;
 pub(crate) use adopt::{HandedOver, Left};
+use change::Changes;
 use checks::Question;
 pub(crate) use clock::Clock;
 use hand_over::Handing;
@@ -77,18 +81,23 @@ use runs::Runs;
 use scale::Scaled;
 use sockets::Sockets;
 use strays::Swept;
-use waiters::{Goal, Waiters};
+use tasks::{Begun, TaskFact};
+use waiters::Waiters;
 
 /// Something that happened outside the loop.
 pub(crate) enum Fact {
     /// A process was made for the run, or was not.
     Made(RunId, Result<Made, String>),
+    /// A run of a task has begun, or could not.
+    Begun(RunId, Result<Begun, String>),
+    /// Something was noticed of a run of a task.
+    Task(RunId, TaskFact),
     /// Something the core is to be told as it is.
     Input(Input),
     /// A configuration was read.
-    Loaded(Loaded),
+    Loaded(Box<Loaded>),
     /// What a configuration wants of plugins is loaded and tried.
-    Prepared(Loaded, crate::plugins::Prepared),
+    Prepared(Box<Loaded>, crate::plugins::Prepared),
     /// After the main process of the run nothing of it is left; these had left its group.
     RestEnded(RunId, Vec<Swept>),
     /// Limits of a service do not hold.
@@ -133,16 +142,23 @@ pub(crate) struct Parts {
     /// Where cgroups of runs are made, if they can be.
     pub(crate) cgroups: Result<Arc<Cgroups>, NoCgroups>,
     pub(crate) table: RunTable,
+    /// The runtime of the program, for its tasks.
+    pub(crate) task_runtime: Option<tokio::runtime::Handle>,
+    /// Given up before the end is told.
+    pub(crate) lock: Option<StateLock>,
 }
 
 /// Where the configuration came from, to read it again.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    pub(crate) file: PathBuf,
+    /// None: the program has described everything.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) environment: crate::config::Environment,
     /// Instead of what the file says.
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) socket: Option<PathBuf>,
+    /// What the program describes beside the file.
+    pub(crate) written: Arc<Written>,
 }
 
 /// Is given a plain status line at every change. Must not block.
@@ -165,6 +181,9 @@ pub(crate) struct Driver {
     waiters: Waiters,
     scaled: Scaled,
     reads: Reads,
+    changes: Changes,
+    task_runtime: Option<tokio::runtime::Handle>,
+    lock: Option<StateLock>,
     news: News,
     capture: Capture,
     plugins: Plugins,
@@ -201,6 +220,8 @@ impl Driver {
             state_id,
             cgroups,
             table,
+            task_runtime,
+            lock,
         } = parts;
         // Nearly every run has an event, so the number of the next event is about above
         // every run that was ever named here; the table has the rest.
@@ -221,6 +242,9 @@ impl Driver {
             waiters: Waiters::default(),
             scaled: Scaled::default(),
             reads: Reads::default(),
+            changes: Changes::default(),
+            task_runtime,
+            lock,
             news: News::new(journal, status_lines),
             source,
             capture,
@@ -370,6 +394,19 @@ impl Driver {
             let error = "its definition is gone".to_owned();
             return self.tell_core(Input::SpawnFailed(run, error));
         };
+        if let Command::Task(body) = &definition.launch.command {
+            let (facts, runtime) = (self.facts.clone(), self.task_runtime.clone());
+            let body = body.clone();
+            let begin = move || {
+                let begun = tasks::make(body, name, runtime.as_ref());
+                if let Err(mpsc::error::SendError(Fact::Begun(_, Ok(begun)))) =
+                    facts.send(Fact::Begun(run, begun))
+                {
+                    begun.kill();
+                }
+            };
+            return self.make_when_allowed(run, service, begin);
+        }
         let given = &definition.launch.sockets;
         let sockets = self.sockets.wanted(&service, given).map(|held| {
             let company = sockets::company(self.core.view(), instance, &service);
@@ -399,6 +436,15 @@ impl Driver {
                 made.kill();
             }
         };
+        self.make_when_allowed(run, service, make);
+    }
+
+    fn make_when_allowed(
+        &self,
+        run: RunId,
+        service: Arc<str>,
+        make: impl FnOnce() + Send + 'static,
+    ) {
         match self.plugins.required(Requirer::Service(service)) {
             None => drop(tokio::task::spawn_blocking(make)),
             Some(required) => self.make_when(run, required, make),
@@ -432,10 +478,17 @@ impl Driver {
                 }
                 self.tell_core(Input::Spawned(run));
             }
-            Fact::Made(run, Err(error)) => self.tell_core(Input::SpawnFailed(run, error)),
+            Fact::Made(run, Err(error)) | Fact::Begun(run, Err(error)) => {
+                self.tell_core(Input::SpawnFailed(run, error));
+            }
+            Fact::Begun(run, Ok(begun)) => {
+                self.runs.tasks.add(run, begun, &self.facts);
+                self.tell_core(Input::Spawned(run));
+            }
+            Fact::Task(run, fact) => self.take_task_fact(run, fact),
             Fact::Input(input) => self.tell_core(input),
-            Fact::Loaded(loaded) => self.take_loaded(loaded),
-            Fact::Prepared(loaded, prepared) => self.take_prepared(loaded, prepared),
+            Fact::Loaded(loaded) => self.take_loaded(*loaded),
+            Fact::Prepared(loaded, prepared) => self.take_prepared(*loaded, prepared),
             Fact::RestEnded(run, swept) if swept.is_empty() => {
                 self.tell_core(Input::GroupEnded(run));
             }
@@ -451,87 +504,6 @@ impl Driver {
             Fact::Table(notice) => self.news.table(notice),
             Fact::SinksReady(required) => self.begin_with_sinks(required),
         }
-    }
-
-    fn take_request(&mut self, request: Request) {
-        match request {
-            Request::Status { reply } => {
-                let status = snapshot::status(
-                    self.core.view(),
-                    self.clock,
-                    &self.config,
-                    &self.definitions,
-                    &self.runs,
-                    &self.news,
-                    &self.sockets,
-                );
-                let _ = reply.send(status);
-            }
-            Request::Act { verb, names: _, wait: _, reply } if self.refuses(verb) => {
-                let _ = reply.send(Err(VerbError::ShuttingDown));
-            }
-            Request::Act { verb: Verb::Scale(to), names, wait, reply } => {
-                match self.scale(to, &names) {
-                    Err(error) => drop(reply.send(Err(error))),
-                    Ok(order) => {
-                        let now = self.clock.now();
-                        self.waiters.wait(order, wait, now, reply);
-                    }
-                }
-            }
-            Request::Act { verb, names, wait, reply } => {
-                match waiters::resolve(self.core.view(), &names) {
-                    Err(error) => {
-                        let _ = reply.send(Err(error));
-                    }
-                    Ok(ids) => {
-                        let goal = Goal::Of(verb);
-                        let order = self.waiters.order(goal, &ids, self.core.view());
-                        self.tell_policies(verb, &ids);
-                        self.tell_core(waiters::input(verb, ids));
-                        let now = self.clock.now();
-                        self.waiters.wait(order, wait, now, reply);
-                    }
-                }
-            }
-            Request::Plan { file, reply } => self.read_config(file, reload::Purpose::Plan, reply),
-            Request::Reload { reply } => self.read_config(None, reload::Purpose::Reload, reply),
-            Request::HandOver { reply, failed } => self.handing_over = Some((reply, failed)),
-            Request::Announce => {
-                if let Some(manager) = &mut self.manager {
-                    manager.announce();
-                }
-            }
-            Request::Shutdown(mode) => {
-                let again = self.core.view().course() == Course::ShuttingDown;
-                self.tell_core(match (mode, again) {
-                    (ShutdownMode::Orderly, false) => Input::Shutdown,
-                    (ShutdownMode::Now, _) | (ShutdownMode::Orderly, true) => Input::ShutdownNow,
-                });
-            }
-        }
-    }
-
-    /// Where counters are forgotten, policies forget too.
-    fn tell_policies(&self, verb: Verb, ids: &[InstanceId]) {
-        match verb {
-            Verb::Stop | Verb::Signal(_) | Verb::Scale(_) => return,
-            Verb::Start | Verb::Restart | Verb::RollingRestart | Verb::Reset => {}
-        }
-        for instance in ids.iter().filter_map(|id| self.core.view().instance(*id)) {
-            self.plugins.operator_spoke(&instance.spec().name, instance.index());
-        }
-    }
-
-    /// Whether it is too late for this order: everything is on its way down.
-    fn refuses(&self, verb: Verb) -> bool {
-        let is_late = match verb {
-            Verb::Start | Verb::Restart | Verb::RollingRestart | Verb::Scale(_) | Verb::Reset => {
-                true
-            }
-            Verb::Stop | Verb::Signal(_) => false,
-        };
-        is_late && self.core.view().course() == Course::ShuttingDown
     }
 }
 

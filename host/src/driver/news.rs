@@ -22,6 +22,7 @@ use crate::os::Unlimited;
 use crate::plugins::PluginFact;
 use crate::state::TableNotice;
 use crate::status::plain_line;
+use crate::task::TaskEnd;
 
 /// Attributes of an event on the wire.
 type Attributes = Map<String, Value>;
@@ -40,6 +41,8 @@ pub(crate) struct News {
     swept: Option<(RunId, Vec<Swept>)>,
     /// The limits that were told of last, by instance.
     unlimited: HashMap<String, Vec<Unlimited>>,
+    /// How a task ended; the next event of its run is about that.
+    task_end: Option<(RunId, TaskEnd)>,
 }
 
 /// What events said of an instance that its view does not keep.
@@ -51,6 +54,8 @@ struct Facts {
     last_end: String,
     restarts_by_cause: BTreeMap<&'static str, u64>,
     hearsay: Hearsay,
+    /// Of a task: how its last run ended.
+    task_end: Option<TaskEnd>,
 }
 
 impl News {
@@ -64,6 +69,7 @@ impl News {
             facts: HashMap::new(),
             swept: None,
             unlimited: HashMap::new(),
+            task_end: None,
         }
     }
 
@@ -135,6 +141,16 @@ impl News {
         self.append(kind, Some(name.to_owned()), message, attributes);
     }
 
+    /// The core is about to say that this task has ended.
+    pub(super) fn task_ended(&mut self, run: RunId, end: TaskEnd) {
+        self.task_end = Some((run, end));
+    }
+
+    /// How the last run of a task ended.
+    pub(super) fn task_end(&self, id: InstanceId) -> Option<&TaskEnd> {
+        self.facts.get(&id)?.task_end.as_ref()
+    }
+
     /// The core is about to say that these were swept.
     pub(super) fn will_be_swept(&mut self, run: RunId, swept: Vec<Swept>) {
         self.swept = Some((run, swept));
@@ -147,6 +163,15 @@ impl News {
         if let EventKind::Swept { run } = event.kind {
             let swept = self.swept.take_if(|(of, _)| *of == run).map(|(_, swept)| swept);
             tell_swept(&swept.unwrap_or_default(), &mut message, &mut attributes);
+        }
+        if let EventKind::Ended { run, .. } = event.kind
+            && let Some((_, end)) = self.task_end.take_if(|(of, _)| *of == run)
+        {
+            message.push_str(&format!("; {end}"));
+            attributes.insert("task".to_owned(), end.word().into());
+            if let Some(id) = event.instance {
+                self.facts.entry(id).or_default().task_end = Some(end);
+            }
         }
         if let (EventKind::Ended { run, cause, .. }, Some(id)) = (&event.kind, event.instance) {
             message.extend(self.hearsay(id).ended(*run, cause).map(|hint| format!("; {hint}")));
@@ -331,8 +356,7 @@ impl News {
 
     pub(super) fn config_reloaded(&mut self, source: &Source, plan: &Plan) {
         let message = plan.to_string().trim_end().replace('\n', "; ");
-        let file = source.file.display().to_string();
-        let attributes = Attributes::from_iter([("file".to_owned(), Value::from(file))]);
+        let attributes = Attributes::from_iter([("file".to_owned(), file_of(source))]);
         self.append("config.reloaded", None, message, attributes);
     }
 
@@ -340,7 +364,7 @@ impl News {
         let noun = if errors.count() == 1 { "error" } else { "errors" };
         let message = format!("nothing was changed: {} {noun}", errors.count());
         let attributes = Attributes::from_iter([
-            ("file".to_owned(), Value::from(source.file.display().to_string())),
+            ("file".to_owned(), file_of(source)),
             ("errors".to_owned(), Value::from(errors.without_lines().to_string())),
         ]);
         self.append("config.rejected", None, message, attributes);
@@ -404,6 +428,11 @@ impl News {
     ) {
         self.journal.append(NewRecord { kind: kind.into(), service, message, attributes });
     }
+}
+
+/// None where the program has described everything.
+fn file_of(source: &Source) -> Value {
+    source.file.as_ref().map(|file| file.display().to_string()).into()
 }
 
 /// The one word for a cause, in metrics and events.

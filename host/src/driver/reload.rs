@@ -12,7 +12,8 @@ use crate::config::{self, Action, Config, ConfigErrors, Plan};
 use crate::handle::ReloadError;
 use crate::plugins::Prepared;
 
-type Reply = oneshot::Sender<Result<Plan, ReloadError>>;
+/// What is done with what came of it.
+pub(super) type Reply = Box<dyn FnOnce(&mut Driver, Result<Plan, ReloadError>) + Send>;
 
 /// Configurations that may be read at once. A file system that hangs then holds up these,
 /// and never all threads for blocking work.
@@ -55,50 +56,77 @@ pub(super) enum Purpose {
     Plan,
     /// To make it so.
     Reload,
+    /// To make a change so that the program wants.
+    Change,
 }
 
 impl Driver {
     /// Reads `file`, or the file this supervisor was started from; the answer comes back
     /// as a fact.
-    pub(super) fn read_config(&mut self, file: Option<PathBuf>, purpose: Purpose, reply: Reply) {
-        if self.core.view().course() == Course::ShuttingDown {
-            let _ = reply.send(Err(ReloadError::ShuttingDown));
-            return;
-        }
+    pub(super) fn read_config(
+        &mut self,
+        file: Option<PathBuf>,
+        purpose: Purpose,
+        reply: oneshot::Sender<Result<Plan, ReloadError>>,
+    ) {
+        let reply: Reply = Box::new(move |_, answer| drop(reply.send(answer)));
         let Some(mut source) = self.source.clone() else {
-            let _ = reply.send(Err(ReloadError::NoFile));
-            return;
+            return reply(self, Err(ReloadError::NoFile));
         };
-        if let Some(file) = file {
-            source.file = file;
+        source.file = file.or(source.file);
+        if source.file.is_none() {
+            return reply(self, Err(ReloadError::NoFile));
         }
         if self.reads.under_way >= READS {
-            let _ = reply.send(Err(ReloadError::Busy));
-            return;
+            return reply(self, Err(ReloadError::Busy));
+        }
+        self.read_source(source, purpose, reply);
+    }
+
+    /// Reads all of a configuration; the answer comes back as a fact.
+    pub(super) fn read_source(&mut self, source: Source, purpose: Purpose, reply: Reply) {
+        if self.core.view().course() == Course::ShuttingDown {
+            return reply(self, Err(ReloadError::ShuttingDown));
         }
         self.reads.under_way += 1;
         self.reads.begun += 1;
         let (number, facts) = (self.reads.begun, self.facts.clone());
         let under_way = match purpose {
             Purpose::Plan => None,
-            Purpose::Reload => Some(self.reads.reloads.clone()),
+            Purpose::Reload | Purpose::Change => Some(self.reads.reloads.clone()),
         };
         tokio::task::spawn_blocking(move || {
             let result = load(&source);
             let loaded = Loaded { number, purpose, source, result, reply, under_way };
-            let _ = facts.send(Fact::Loaded(loaded));
+            let _ = facts.send(Fact::Loaded(Box::new(loaded)));
         });
+    }
+
+    /// What is to be read again: something that it began with is no longer so.
+    fn again(&self, number: u64, purpose: Purpose, source: &Source) -> Option<Source> {
+        let is_late = number < self.reads.taken;
+        match purpose {
+            Purpose::Plan => None,
+            Purpose::Reload => {
+                let own = self.source.as_ref()?;
+                let is_other = !Arc::ptr_eq(&own.written, &source.written);
+                (is_other && !is_late).then(|| own.clone())
+            }
+            Purpose::Change => is_late.then(|| source.clone()),
+        }
     }
 
     pub(super) fn take_loaded(&mut self, loaded: Loaded) {
         let Loaded { number, purpose, source, result, reply, under_way } = loaded;
         self.reads.under_way -= 1;
         if self.core.view().course() == Course::ShuttingDown {
-            let _ = reply.send(Err(ReloadError::ShuttingDown));
-            return;
+            return reply(self, Err(ReloadError::ShuttingDown));
+        }
+        if let Some(source) = self.again(number, purpose, &source) {
+            return self.read_source(source, purpose, reply);
         }
         let answer = match (result, purpose) {
-            (Err(errors), Purpose::Plan) => Err(ReloadError::Invalid(errors)),
+            (Err(errors), Purpose::Plan | Purpose::Change) => Err(ReloadError::Invalid(errors)),
             (Err(errors), Purpose::Reload) => {
                 self.news.config_rejected(&source, &errors);
                 Err(ReloadError::Invalid(errors))
@@ -109,13 +137,13 @@ impl Driver {
             }
             // Read before what is in force: a later reload was faster.
             (Ok(_), Purpose::Reload) if number < self.reads.taken => Ok(Plan::default()),
-            (Ok(new), Purpose::Reload) => {
+            (Ok(new), Purpose::Reload | Purpose::Change) => {
                 let result = Ok(new);
                 self.prepare_plugins(Loaded { number, purpose, source, result, reply, under_way });
                 return;
             }
         };
-        let _ = reply.send(answer);
+        reply(self, answer);
     }
 
     /// Plugins are loaded and tried before anything is changed; without any there is
@@ -130,7 +158,7 @@ impl Driver {
         let facts = self.facts.clone();
         tokio::spawn(async move {
             let prepared = preparing.await;
-            let _ = facts.send(Fact::Prepared(loaded, prepared));
+            let _ = facts.send(Fact::Prepared(Box::new(loaded), prepared));
         });
     }
 
@@ -140,7 +168,10 @@ impl Driver {
     }
 
     fn take_configuration(&mut self, loaded: Loaded, prepared: Option<Prepared>) {
-        let Loaded { number, purpose: _, source, result, reply, under_way: _over } = loaded;
+        let Loaded { number, purpose, source, result, reply, under_way: _over } = loaded;
+        if let Some(source) = self.again(number, purpose, &source) {
+            return self.read_source(source, purpose, reply);
+        }
         let answer = match result {
             Err(errors) => Err(ReloadError::Invalid(errors)),
             Ok(_) if self.core.view().course() == Course::ShuttingDown => {
@@ -160,10 +191,13 @@ impl Driver {
                 }
                 self.apply(new, &plan);
                 self.news.config_reloaded(&source, &plan);
+                if let Some(own) = &mut self.source {
+                    own.written = source.written;
+                }
                 Ok(plan)
             }
         };
-        let _ = reply.send(answer);
+        reply(self, answer);
     }
 
     fn apply(&mut self, new: Config, plan: &Plan) {
@@ -203,12 +237,12 @@ impl Driver {
 }
 
 fn load(source: &Source) -> Result<Config, ConfigErrors> {
-    let loaded = config::load(&source.file, &source.environment)?;
+    let Source { file, environment, state_dir, socket, written } = source;
+    let loaded = config::load_written(file.as_deref(), written, environment)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let mut config = loaded.config;
-    let Source { file: _, environment: _, state_dir, socket } = source;
     if let Some(state_dir) = state_dir {
         config.supervisor.state_dir.clone_from(state_dir);
     }

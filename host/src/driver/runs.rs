@@ -16,6 +16,7 @@ use super::notify::{self, Flush, Said};
 use super::processes::Processes;
 use super::progress::Streak;
 use super::strays::{Haunts, Strays, haunts_of_our_runs, haunts_of_runs_of_others};
+use super::tasks::Tasks;
 use super::{Fact, Facts, launch};
 use crate::checks::{Launcher, Unresolved, Window};
 use crate::lookup::Lookup;
@@ -32,6 +33,8 @@ const EXIT_POLL: Duration = Duration::from_millis(200);
 
 pub(crate) struct Runs {
     runs: HashMap<RunId, Run>,
+    /// Those that are no processes.
+    pub(super) tasks: Tasks,
     groups: Groups,
     /// Of runs that this supervisor has started.
     haunts: Haunts,
@@ -73,7 +76,8 @@ impl Runs {
     pub(super) fn new(cgroups: Result<Arc<Cgroups>, NoCgroups>) -> Runs {
         let groups = Lookup::new(|| proc::living_groups().ok());
         let (haunts, haunts_of_others) = (haunts_of_our_runs(), haunts_of_runs_of_others());
-        Runs { runs: HashMap::new(), groups, haunts, haunts_of_others, cgroups }
+        let tasks = Tasks::default();
+        Runs { runs: HashMap::new(), tasks, groups, haunts, haunts_of_others, cgroups }
     }
 
     /// Where cgroups of runs are made, or why there are none.
@@ -131,13 +135,20 @@ impl Runs {
         if let Some(run) = self.runs.get_mut(&run) {
             while run.checks.try_join_next().is_some() {}
             run.checks.spawn(check);
+        } else {
+            self.tasks.check(run, check);
         }
+    }
+
+    /// Whether the run is there, as a process or a task.
+    pub(super) fn has(&self, run: RunId) -> bool {
+        self.runs.contains_key(&run) || self.tasks.has(run)
     }
 
     /// What is remembered of a check of the run.
     pub(super) fn memory(&mut self, run: RunId, slot: &Slot) -> CheckMemory {
-        let Some(run) = self.runs.get_mut(&run) else { return CheckMemory::default() };
-        run.memories.entry(slot.clone()).or_default().clone()
+        let Some(entry) = self.runs.get_mut(&run) else { return self.tasks.memory(run, slot) };
+        entry.memories.entry(slot.clone()).or_default().clone()
     }
 
     /// The main process of the run, to be shown.
@@ -177,7 +188,10 @@ impl Runs {
 
     /// The same in one line, to be shown.
     pub(super) fn status_text(&self, run: RunId) -> Option<String> {
-        self.runs.get(&run)?.said.text()
+        match self.runs.get(&run) {
+            Some(run) => run.said.text(),
+            None => self.tasks.status_text(run),
+        }
     }
 
     /// Another process is the main one from now on; none: the one that was spawned. False:
@@ -189,6 +203,8 @@ impl Runs {
     pub(super) fn signal(&self, run: RunId, signal: Signal) {
         if let Some(run) = self.runs.get(&run) {
             report(run, signal, run.processes.signal(signal.number()));
+        } else {
+            self.tasks.signal(run, signal);
         }
     }
 
@@ -196,6 +212,8 @@ impl Runs {
         if let Some(run) = self.runs.get(&run) {
             report(run, signal, run.processes.signal_group(signal.number()));
             run.strays.signal(signal, run.processes.groups());
+        } else {
+            self.tasks.signal(run, signal);
         }
     }
 
@@ -231,6 +249,7 @@ impl Runs {
 
     pub(super) fn release(&mut self, run: RunId) {
         self.end_stop_command(run);
+        self.tasks.release(run);
         if let Some(run) = self.runs.remove(&run) {
             if let Some(watch) = run.group_watch {
                 watch.abort();

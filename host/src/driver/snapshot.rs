@@ -66,6 +66,7 @@ fn service(
         restarts: instance.restarts(),
         since: clock.wall(instance.since()),
         exit: instance.last_exit().map(|(status, at)| (status, clock.wall(at))),
+        task_end: news.task_end(instance.id()).cloned(),
         reason: reason(instance, now, news),
         status_text: instance.run().and_then(|run| runs.status_text(run)),
         ignored_notifications: news.heard(instance.id()).map_or(0, |heard| heard.ignored()),

@@ -48,6 +48,8 @@ pub(super) enum Goal {
     Of(Verb),
     /// That it is no more.
     Gone,
+    /// That it is up, if it is wanted so.
+    Defined,
 }
 
 struct Before {
@@ -190,6 +192,10 @@ impl Outlook<'_> {
         let verb = match before.goal {
             Goal::Of(verb) => verb,
             Goal::Gone => return None,
+            Goal::Defined if instance.wanted() == Wanted::Down => {
+                return told(true, "not wanted up".into());
+            }
+            Goal::Defined => Verb::Start,
         };
         match verb {
             Verb::Reset => told(true, "failures forgotten".into()),
@@ -255,7 +261,7 @@ impl Outlook<'_> {
         match wait {
             Wait::No => {
                 let what = match before.goal {
-                    Goal::Of(Verb::Start | Verb::Scale(_)) => "started",
+                    Goal::Of(Verb::Start | Verb::Scale(_)) | Goal::Defined => "started",
                     Goal::Of(Verb::Stop) => "stopped",
                     Goal::Of(Verb::Restart) => "restarted",
                     Goal::Of(Verb::RollingRestart) => "restarted in its turn",

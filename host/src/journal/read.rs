@@ -135,6 +135,17 @@ impl Journal {
         self.read_filtered(from, max, &Filter::default())
     }
 
+    /// Like [`read`](Journal::read), of what is in memory only: never waits for a disk, and
+    /// counts as missed what is on disk alone.
+    pub fn read_memory(&self, from: u64, max: usize) -> Batch {
+        let mut batch = Batch { next: from.max(1), ..Batch::default() };
+        let state = self.shared.lock();
+        for record in state.in_memory(batch.next).take(max) {
+            batch.take(Arc::clone(record), &Filter::default());
+        }
+        batch
+    }
+
     /// Like [`read`](Journal::read), with only the records that `filter` wants; others are
     /// passed over and are not missed.
     ///

@@ -147,6 +147,15 @@ impl StateLock {
     }
 }
 
+/// A child that another thread has just made has a copy of all descriptors until it executes
+/// its program, and a lock goes with the last copy (`flock(2)`): so it is given up by name.
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        // What cannot be given up goes when the file is closed.
+        let _ = self.file.unlock();
+    }
+}
+
 impl AsFd for StateLock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -251,5 +260,16 @@ mod tests {
         assert!(held(HolderPlace::Elsewhere).to_string().ends_with("on another machine"));
         assert!(held(HolderPlace::Elsewhere).hint().is_some());
         assert_eq!(held(HolderPlace::Here).hint(), None);
+    }
+
+    #[test]
+    fn a_copy_that_a_child_has_for_a_moment_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = StateLock::acquire(dir.path()).unwrap();
+        let copy = lock.as_fd().try_clone_to_owned().unwrap();
+        assert!(matches!(StateLock::acquire(dir.path()), Err(LockError::HeldBy { .. })));
+        drop(lock);
+        drop(StateLock::acquire(dir.path()).unwrap());
+        drop(copy);
     }
 }

@@ -158,7 +158,7 @@ async fn drive(mut requests: mpsc::Receiver<Request>, end: watch::Sender<Option<
             Request::Plan { file: _, reply } => drop(reply.send(Ok(Plan::default()))),
             Request::Reload { reply } => drop(reply.send(Err(ReloadError::NoFile))),
             Request::HandOver { reply, failed: _ } => drop(reply.send(None)),
-            Request::Announce => {}
+            Request::Announce | Request::Await { .. } | Request::Change { .. } => {}
             Request::Shutdown(_) => drop(end.send_replace(Some(0))),
         }
     }
@@ -188,6 +188,7 @@ fn status() -> Status {
         restarts: 5,
         since: at,
         exit: Some((ExitStatus::Code(3), at)),
+        task_end: None,
         reason: "exited with code 3; next try in 7.2 s".to_owned(),
         status_text: None,
         ignored_notifications: 0,

@@ -344,7 +344,7 @@ services: { web: { command: ./run, depends_on: [a] } }
     );
     let program = |name: &str| match &service(&config, name).launch.command {
         Command::Argv(argv) => PathBuf::from(&argv[0]),
-        Command::Shell(_) => unreachable!("all have a command"),
+        Command::Shell(_) | Command::Task(_) => unreachable!("all have a command"),
     };
     assert_eq!(program("web"), dir.path().join("run"));
     assert_eq!(program("a"), dir.path().join("more/run"));

@@ -1,0 +1,126 @@
+//! Services and settings that a program describes by itself, as trees like those of files.
+//!
+//! They go the same way as what stands in a file, so the same is checked and the same is
+//! said of it. Each service is shown like a file of its own, a line for each of its keys:
+//!
+//! ```text
+//! service web:2:3: "command" names no program
+//!    2 |   command: []
+//!      |   ^^^^^^^
+//! ```
+//!
+//! Deliberately absent: variables. What a program says is meant as it is.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::source::{FileId, Sources, Span};
+use super::tree::{Entry, Kind, Node, Scalar, Style};
+use crate::task::TaskBody;
+
+/// What a program describes beside the configuration file, or instead of one.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(crate) struct Written {
+    /// The directory that relative paths start from; absolute.
+    pub(crate) directory: PathBuf,
+    /// Keys under `kennel`; they stand over those of the file.
+    pub(crate) settings: Map<String, Value>,
+    /// The services.
+    pub(crate) services: Vec<Definition>,
+}
+
+/// A service that a program describes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Definition {
+    /// Its name; whether it can be one is checked with all else.
+    pub(crate) name: String,
+    /// The keys that it could have in a file.
+    pub(crate) keys: Map<String, Value>,
+    /// What runs instead of a process.
+    pub(crate) task: Option<TaskBody>,
+}
+
+impl Written {
+    /// The mapping of the main file, for a program that has none.
+    pub(super) fn root(&self, sources: &mut Sources) -> Node {
+        let keys = Map::from_iter([("kennel".to_owned(), Value::Object(self.settings.clone()))]);
+        tree("the program".into(), "", &keys, self.directory.clone(), sources).value
+    }
+
+    /// Puts the settings over those of the file.
+    pub(super) fn overlay(&self, root: &mut Node, sources: &mut Sources) {
+        if self.settings.is_empty() {
+            return;
+        }
+        let own = self.root(sources);
+        let (Some(own), Kind::Mapping(entries)) = (own.entry("kennel").cloned(), &mut root.kind)
+        else {
+            return;
+        };
+        match entries.iter_mut().find(|entry| entry.key == "kennel") {
+            Some(Entry { value: Node { kind: Kind::Mapping(theirs), .. }, .. }) => {
+                theirs.retain(|entry| own.value.entry(&entry.key).is_none());
+                theirs.extend(own.value.entries().iter().cloned());
+            }
+            Some(entry) if entry.value.is_null() => *entry = own,
+            // No mapping, which is told of.
+            Some(_) => {}
+            None => entries.push(own),
+        }
+    }
+}
+
+impl Definition {
+    /// The entry that it would be under `services`.
+    pub(super) fn entry(&self, directory: PathBuf, sources: &mut Sources) -> Entry {
+        let name = format!("service {}", self.name);
+        tree(name, &self.name, &self.keys, directory, sources)
+    }
+}
+
+/// A mapping of `keys`, shown as a file of this name in which each has a line.
+fn tree(
+    shown: String,
+    title: &str,
+    keys: &Map<String, Value>,
+    directory: PathBuf,
+    sources: &mut Sources,
+) -> Entry {
+    let mut text = format!("{title}:\n");
+    for (key, value) in keys {
+        text.push_str(&format!("  {key}: {value}\n"));
+    }
+    let file = sources.add(PathBuf::from(shown), directory, text);
+    let whole = span(file, 1, 1, title);
+    let entries = keys.iter().zip(2..).map(|((key, value), line)| {
+        let at = span(file, line, 3, key);
+        Entry { key: key.clone(), key_span: at, value: node(value, at) }
+    });
+    let value = Node { span: whole, kind: Kind::Mapping(entries.collect()) };
+    Entry { key: title.to_owned(), key_span: whole, value }
+}
+
+fn span(file: FileId, line: u32, column: u32, word: &str) -> Span {
+    Span { file, line, column, len: u32::try_from(word.chars().count()).unwrap_or(u32::MAX) }
+}
+
+fn node(value: &Value, span: Span) -> Node {
+    let scalar = |text: String, style| Kind::Scalar(Scalar { text, style });
+    let kind = match value {
+        Value::Null => scalar("null".to_owned(), Style::Plain),
+        Value::Bool(_) | Value::Number(_) => scalar(value.to_string(), Style::Plain),
+        Value::String(text) => scalar(text.clone(), Style::Quoted),
+        Value::Array(items) => Kind::Sequence(items.iter().map(|item| node(item, span)).collect()),
+        Value::Object(map) => Kind::Mapping(
+            map.iter()
+                .map(|(key, value)| Entry {
+                    key: key.clone(),
+                    key_span: span,
+                    value: node(value, span),
+                })
+                .collect(),
+        ),
+    };
+    Node { span, kind }
+}

@@ -1,0 +1,15 @@
+//! The library inside a program: real processes, and tasks of the program itself.
+
+// A failed expectation is how a test fails.
+#![allow(clippy::unwrap_used)]
+
+mod changes;
+mod events;
+mod examples;
+mod foreign;
+mod globals;
+mod start;
+mod stop;
+mod support;
+mod tasks;
+mod verbs;
