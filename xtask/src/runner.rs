@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -9,8 +11,10 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Says what comes next, and when: seconds since the first step.
 pub(crate) fn step(what: &str) {
-    println!("\n== {what}");
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    println!("\n== {what} ({} s)", BEGIN.elapsed().as_secs());
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<()> {

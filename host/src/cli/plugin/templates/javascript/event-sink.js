@@ -1,7 +1,7 @@
 // An event sink: batches of lines to an HTTP endpoint.
 
-import log from "kennel:plugin/log@0.1.0";
-import probe from "kennel:plugin/probe@0.1.0";
+import * as log from "kennel:plugin/log@0.1.0";
+import * as probe from "kennel:plugin/probe@0.1.0";
 
 const RETRY_MS = 5_000;
 
