@@ -195,6 +195,30 @@ fn kennel_run_as_pid_1_reaps_orphans_and_ends_in_order_on_sigterm() {
     assert!(first.output().contains("Service web: DOWN"), "{}", first.output());
 }
 
+/// The kernel keeps from PID 1 what it has no handler for, and SIGTERM, SIGINT and SIGHUP mean
+/// the same to it as to any other `kennel run`.
+#[test]
+fn kennel_run_as_pid_1_reloads_on_sighup_stops_on_sigint_and_kills_on_a_second_one() {
+    let Some(container) = container() else { return };
+    let stubborn = "stubborn: { shell: \"trap '' TERM; echo deaf; while :; do sleep 0.1; done\" }";
+    let kennel = Kennel::new(&format!("services: {{ {stubborn} }}"));
+    let (binary, config) = (binary(), kennel.path("services.yaml"));
+    let command = [binary.to_str().unwrap(), "run", "-c", config.to_str().unwrap()];
+    let mut first = First::start(&container, &command);
+    first.wait_for_output("Service stubborn: UP");
+    kennel.configure(&format!("services: {{ {stubborn}, more: {{ command: [sleep, '1000'] }} }}"));
+    first.signal(Signal::SIGHUP);
+    first.wait_for_output("SIGHUP: reloaded");
+    first.wait_for_output("Service more: UP");
+    first.signal(Signal::SIGINT);
+    // What minds the signal is gone, the other has its time, which the second one ends.
+    first.wait_for_output("Service more: DOWN");
+    assert!(!first.output().contains("Service stubborn: DOWN (restarts 0)\n"));
+    first.signal(Signal::SIGINT);
+    assert_eq!(first.code(), Some(0), "{}", first.output());
+    assert!(first.output().contains("Service stubborn: DOWN (restarts 0)\n"));
+}
+
 #[test]
 fn the_command_has_the_terminal() {
     if crate::support::needs_program("script") {

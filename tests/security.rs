@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{BOUND, Kennel, wait_for};
+use crate::support::{BOUND, Kennel, needs_program, needs_root, wait_for};
 
 const SECRET: &str = "hunter2-5f3c";
 
@@ -167,4 +168,55 @@ fn no_file_of_the_state_directory_is_written_through_a_link() {
             }
         }
     }
+}
+
+/// What it tries first is what it may do: the tries can go well.
+#[test]
+fn a_service_of_another_user_reaches_neither_the_supervisor_nor_its_socket_nor_its_state() {
+    if needs_root("to run a service as another user") || needs_program("perl") {
+        return;
+    }
+    let mut kennel = Kennel::new("services: { intruder: { user: daemon, command: [./tries] } }");
+    let speaks = "perl -MIO::Socket::UNIX -e 'exit !IO::Socket::UNIX->new(Peer => shift)'";
+    kennel.write(
+        "tries",
+        &format!(
+            "#!/bin/sh
+            tries() {{ if sh -c \"$1\" > /dev/null 2>&1; then echo can $2; else echo cannot $2; fi; }}
+            tries 'ls /proc/$PPID/fd' 'see its own descriptors'
+            tries 'cat {services}' 'read the configuration'
+            tries 'kill -0 $$' 'signal itself'
+            tries 'ls /proc/'$PPID'/fd' 'see descriptors'
+            tries 'cat /proc/'$PPID'/environ' 'see the environment'
+            tries 'kill -0 '$PPID 'signal the supervisor'
+            tries 'ls {state}' 'list the state'
+            tries 'cat {state}/id' 'read the state'
+            tries \"{speaks} {socket}\" 'speak to the socket'
+            echo that is all of $PPID
+            exec sleep 1000
+            ",
+            services = kennel.path("services.yaml").display(),
+            state = kennel.path("state").display(),
+            socket = kennel.socket().display(),
+        ),
+    );
+    fs::set_permissions(kennel.path("tries"), fs::Permissions::from_mode(0o755)).unwrap();
+    kennel.start();
+    let end = format!("that is all of {}\n", kennel.supervisor_pid());
+    let log = wait_for("all tries", BOUND, || {
+        let log = kennel.read("state/logs/intruder.log");
+        log.contains("that is all").then(|| kennel.cli(&["logs", "intruder"]).ok())
+    });
+    assert_eq!(
+        log,
+        format!(
+            "can see its own descriptors\ncan read the configuration\ncan signal itself\n\
+             cannot see descriptors\ncannot see the environment\ncannot signal the supervisor\n\
+             cannot list the state\ncannot read the state\ncannot speak to the socket\n{end}"
+        )
+    );
+    // The very same by root, whom the file does not keep out: the tries are good.
+    assert!(kennel.path("state/id").exists());
+    let try_it = format!("{speaks} {}", kennel.socket().display());
+    assert!(Command::new("sh").args(["-c", &try_it]).status().unwrap().success());
 }

@@ -63,8 +63,16 @@ fn the_unit_leaves_services_alone_and_gives_them_their_time() {
         "RuntimeDirectoryPreserve=yes",
         "StandardOutput=journal",
         "WantedBy=multi-user.target",
+        "SystemCallFilter=~@cpu-emulation @module @obsolete @raw-io @reboot @swap",
+        "SystemCallErrorNumber=EPERM",
+        "LockPersonality=yes",
+        "KeyringMode=private",
     ] {
         has(line);
+    }
+    let bound = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=~")).unwrap();
+    for capability in ["CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_BOOT"] {
+        assert!(bound.split(' ').any(|one| one == capability), "{capability} in {bound}");
     }
     // What would give each start of the supervisor another view of the file system.
     let private = ["PrivateTmp=", "ProtectSystem=", "ProtectHome=", "PrivateDevices="];
