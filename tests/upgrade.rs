@@ -259,7 +259,7 @@ fn what_ends_while_the_program_is_replaced_is_noticed_once() {
         r#"
         services:
           web:
-            shell: "sleep 0.0$$(($$$$ % 10)); exit 7"
+            shell: "sleep 0.0$$(($$$$ % 10)); echo end of $$KENNEL_RUN; exit 7"
             restart: { backoff: { initial: 1ms, max: 1ms }, limit: none }
           calm: { command: [sleep, "1000"] }
         "#,
@@ -275,6 +275,14 @@ fn what_ends_while_the_program_is_replaced_is_noticed_once() {
     let runs: std::collections::BTreeSet<u64> =
         exits.iter().map(|exit| exit["attributes"]["run"].as_u64().unwrap()).collect();
     assert_eq!(runs.len(), exits.len(), "each run ends once");
+    for run in &runs {
+        let line = format!(" end of {run}\n");
+        // What it said last is not lost with it.
+        let count = wait_for("the last word of a run", BOUND, || {
+            Some(kennel.read("state/logs/web.log").matches(&line).count()).filter(|n| *n > 0)
+        });
+        assert_eq!(count, 1, "{line}");
+    }
     // Who was waited for in the very moment has an end that nobody knows.
     let unknown = exits.iter().filter(|exit| exit["attributes"]["code"] != 7).count();
     assert!(unknown <= 5, "{exits:?}");

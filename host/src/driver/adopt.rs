@@ -10,7 +10,9 @@
 //! missing is told. Nothing of this happens when a supervisor begins with an empty
 //! directory.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod members;
+
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use kennel_core::spec::Kind;
 use kennel_core::{Input, Memory, Progress, RememberedPhase, RunId, ServiceSpec};
+
+use members::Members;
 
 use super::launch::{self, Descent, Job, Made};
 use super::notify::{Ears, Place};
@@ -29,13 +33,14 @@ use super::{Driver, Facts, Parts};
 use crate::config::{
     Command, Config, LaunchConfig, LogConfig, Notify, ReadyWhen, ServiceConfig, SocketConfig,
 };
-use crate::logs::{Capture, Stream};
+use crate::logs::{Capture, Source, Stream};
 use crate::os::{
     self, Cause, Cgroup, CgroupLimits, Cgroups, Credentials, HeldSocket, Marked, NotifyName,
     NotifySocket, StateId, proc,
 };
 use crate::state::{
-    Began, CarriedSocket, Damage, Origin, Parcel, Record, RunTable, Scaled, Table, Who,
+    Began, CarriedSocket, CarriedStream, Damage, Origin, Parcel, Record, RunTable, Scaled, Table,
+    Who,
 };
 
 /// How long strays may take to be gone after SIGKILL.
@@ -181,6 +186,7 @@ fn restore(left: Left, context: &Context<'_>) -> Restored {
     let runs =
         runs.filter_map(|(run, survivor)| hands.adopt(run, survivor, &mut changed)).collect();
     hands.hold_handed_over();
+    hands.read_handed_over();
     let Hands { context: _, memory: _, notes, sockets, parcel: _ } = hands;
     let scaled = found.scaled.values().cloned().collect();
     let changed = changed.into_iter().collect();
@@ -334,7 +340,9 @@ impl Hands<'_> {
         for (index, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
             let number = index as i32 + 1;
             let opened = match made.map(|made| made.outputs[index]) {
-                Some(Some(inode)) => members.reopen(inode),
+                Some(Some(inode)) => {
+                    self.passed_on(inode).map_or_else(|| members.reopen(inode), Ok)
+                }
                 // It was made without one.
                 Some(None) if made.is_some_and(|made| !made.digest.is_empty()) => continue,
                 // Nothing was written down: what it writes to now, if that is a pipe.
@@ -344,7 +352,12 @@ impl Hands<'_> {
                 },
             };
             match opened {
-                Ok(fd) => job.capture.add(launch::source(job, stream, fd)),
+                Ok(fd) => {
+                    if let Ok(inode) = os::pipe_inode(&fd) {
+                        self.parcel.streams.retain(|carried| carried.pipe != inode);
+                    }
+                    job.capture.add(launch::source(job, stream, fd));
+                }
                 // Nobody holds it any more, so nothing can come.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
@@ -360,6 +373,27 @@ impl Hands<'_> {
                     );
                 }
             }
+        }
+    }
+
+    /// The pipe with this inode, if it was passed on.
+    fn passed_on(&mut self, inode: u64) -> Option<OwnedFd> {
+        let at = self.parcel.streams.iter().position(|carried| carried.pipe == inode)?;
+        Some(self.parcel.streams.swap_remove(at).fd)
+    }
+
+    /// Reads on what was passed on and is of no run that is taken over: whoever wrote it may
+    /// have ended meanwhile, and then nobody else has it.
+    fn read_handed_over(&mut self) {
+        for carried in std::mem::take(&mut self.parcel.streams) {
+            let CarriedStream { instance, run, stream, pipe: _, fd } = carried;
+            let Some(stream) = Stream::ALL.into_iter().find(|one| one.name() == stream) else {
+                continue;
+            };
+            let service = instance.split_once('/').map_or(&*instance, |(service, _)| service);
+            let settings = launch::log_settings(&self.definition(service).logs);
+            let service = instance.as_str().into();
+            self.context.capture.add(Source { service, run, stream, fd, settings, tap: None });
         }
     }
 
@@ -467,44 +501,6 @@ impl Hands<'_> {
                 format!("its sockets are not held until its next start, only by itself: {missing}"),
             );
         }
-    }
-}
-
-/// Processes in which something can be looked for.
-struct Members {
-    /// The main process first.
-    known: Vec<i32>,
-    session: i32,
-    /// The main process has ended.
-    has_ended: bool,
-}
-
-impl Members {
-    fn all(&self) -> Vec<i32> {
-        let session = proc::processes().unwrap_or_default().into_iter();
-        let session = session.filter(|process| process.session == self.session);
-        let mut seen = HashSet::new();
-        let mut all = self.known.clone();
-        all.extend(session.map(|process| process.pid));
-        all.retain(|pid| seen.insert(*pid));
-        all
-    }
-
-    fn reopen(&self, inode: u64) -> io::Result<OwnedFd> {
-        // Nearly always the main process has it: no look at all the others.
-        os::reopen_pipe(&self.known[..1], inode).or_else(|_| os::reopen_pipe(&self.all(), inode))
-    }
-
-    fn borrow(&self, inode: u64) -> io::Result<OwnedFd> {
-        let mut failed = io::Error::from(ErrorKind::NotFound);
-        for pid in self.all() {
-            match os::borrow_socket(pid, inode) {
-                Ok(socket) => return Ok(socket),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
     }
 }
 

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use kennel_core::Course;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 use super::Driver;
+use crate::logs::OpenStream;
 use crate::os;
-use crate::state::Parcel;
+use crate::state::{CarriedStream, Parcel};
 
 /// How long the loop rests at most. To execute a program takes milliseconds.
 const REST: Duration = Duration::from_secs(10);
+
+/// How long a disk may hold up who reads output.
+const COPIES: Duration = Duration::from_secs(1);
 
 /// Where what is passed on goes, and who says that nobody takes over.
 pub(super) type Handing = (oneshot::Sender<Option<Parcel>>, oneshot::Receiver<String>);
@@ -35,7 +40,11 @@ impl Driver {
             self.settle();
         }
         let sockets = self.sockets.carried();
-        let parcel = Parcel { sockets, notify: self.runs.notify_sockets() };
+        let capture = self.capture.clone();
+        // It rests in any case.
+        let streams = spawn_blocking(move || capture.open_streams(COPIES)).await;
+        let streams = streams.unwrap_or_default().into_iter().map(carried).collect();
+        let parcel = Parcel { sockets, notify: self.runs.notify_sockets(), streams };
         let _ = reply.send(Some(parcel));
         let why = match tokio::time::timeout(REST, failed).await {
             Ok(Ok(why)) => why,
@@ -45,4 +54,9 @@ impl Driver {
         tracing::error!("cannot upgrade: {why}");
         self.news.not_upgraded(why);
     }
+}
+
+fn carried(stream: OpenStream) -> CarriedStream {
+    let OpenStream { service, run, stream, pipe, fd } = stream;
+    CarriedStream { instance: service.to_string(), run, stream: stream.name().to_owned(), pipe, fd }
 }

@@ -43,6 +43,21 @@ pub struct Source {
     pub tap: Option<LineTap>,
 }
 
+/// A stream that is being read, for somebody who goes on with it.
+#[derive(Debug)]
+pub struct OpenStream {
+    /// Whose output it is.
+    pub service: Arc<str>,
+    /// Which run of the service writes it.
+    pub run: u64,
+    /// Stdout or stderr.
+    pub stream: Stream,
+    /// The inode of its pipe.
+    pub pipe: u64,
+    /// The reading end of its pipe.
+    pub fd: OwnedFd,
+}
+
 /// What the log threads report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogFact {
@@ -191,6 +206,19 @@ impl Capture {
             lane.post(Command::Remove(Arc::clone(service)));
         }
         self.registry.remove(service);
+    }
+
+    /// Copies of the reading ends of all streams. Reading goes on meanwhile. A thread that a
+    /// disk or a terminal holds up for longer than `timeout` gives none. Blocks.
+    pub fn open_streams(&self, timeout: Duration) -> Vec<OpenStream> {
+        let deadline = Instant::now() + timeout;
+        let waiting = [&self.lanes.files, &self.lanes.console].map(|lane| {
+            let (reply, waiting) = mpsc::sync_channel(1);
+            lane.post(Command::Copy(reply));
+            waiting
+        });
+        let left = || deadline.saturating_duration_since(Instant::now());
+        waiting.iter().filter_map(|waiting| waiting.recv_timeout(left()).ok()).flatten().collect()
     }
 
     /// Waits until everything that services had written when this was called is in the

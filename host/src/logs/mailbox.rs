@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::capture::Source;
+use super::capture::{OpenStream, Source};
 use super::feed::Feed;
 use super::settings::LogSettings;
 
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Update(Arc<str>, LogSettings),
     /// Read what is there and forget the service.
     Remove(Arc<str>),
+    /// Answer with copies of all streams that are read.
+    Copy(SyncSender<Vec<OpenStream>>),
     /// Answer when everything readable now is written.
     Flush(SyncSender<()>),
     /// Read what is there, write it, and end; the deadline is in the mailbox.

@@ -49,7 +49,7 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use capture::{Capture, CaptureError, CaptureOptions, LineTap, LogFact, Source};
+pub use capture::{Capture, CaptureError, CaptureOptions, LineTap, LogFact, OpenStream, Source};
 pub use console::Console;
 pub use handle::Logs;
 pub use line::Stream;

@@ -33,7 +33,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::gettid;
 
-use super::capture::{LogFact, Source};
+use super::capture::{LogFact, OpenStream, Source};
 use super::console::ConsoleSink;
 use super::feed::{Feed, HOLD};
 use super::ledger::StreamKey;
@@ -168,10 +168,21 @@ impl Worker {
                 Command::Begin => self.begin(),
                 Command::Update(service, settings) => self.update(&service, settings),
                 Command::Remove(service) => self.remove(&service),
+                Command::Copy(reply) => drop(reply.send(self.copies())),
                 Command::Flush(done) => self.flushes.push(done),
                 Command::Shutdown(done) => self.closing = Some(done),
             }
         }
+    }
+
+    /// Copies of what is read, as far as there are descriptors for them.
+    fn copies(&self) -> Vec<OpenStream> {
+        let copy = |feed: &Feed| {
+            let StreamKey { run, stream, pipe } = feed.key;
+            let fd = feed.fd.as_ref()?.try_clone().ok()?;
+            Some(OpenStream { service: Arc::clone(&feed.service), run, stream, pipe, fd })
+        };
+        self.feeds.values().filter_map(copy).collect()
     }
 
     fn add(&mut self, source: Source) {

@@ -49,6 +49,9 @@ pub(crate) struct Parcel {
     pub(crate) sockets: Vec<CarriedSocket>,
     /// Notification sockets, by run.
     pub(crate) notify: Vec<(u64, OwnedFd)>,
+    /// Pipes that output comes through: what is in them outlives who wrote it only while
+    /// somebody holds them.
+    pub(crate) streams: Vec<CarriedStream>,
 }
 
 /// A socket that is held for a service.
@@ -60,6 +63,27 @@ pub(crate) struct CarriedSocket {
     pub(crate) fd: OwnedFd,
 }
 
+/// The reading end of a pipe that output comes through.
+#[derive(Debug)]
+pub(crate) struct CarriedStream {
+    pub(crate) instance: String,
+    pub(crate) run: u64,
+    /// `stdout` or `stderr`.
+    pub(crate) stream: String,
+    /// Its inode.
+    pub(crate) pipe: u64,
+    pub(crate) fd: OwnedFd,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StreamEntry {
+    instance: String,
+    run: u64,
+    stream: String,
+    pipe: u64,
+    fd: RawFd,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     format: u32,
@@ -68,6 +92,7 @@ struct Manifest {
     listener: (PathBuf, RawFd),
     sockets: Vec<(String, String, RawFd)>,
     notify: Vec<(u64, RawFd)>,
+    streams: Vec<StreamEntry>,
 }
 
 /// Copies that survive `execve(2)`, for as long as this lives.
@@ -83,6 +108,8 @@ impl Handover {
     /// # Errors
     /// No descriptors are left, or the state directory cannot be written.
     pub(crate) fn pass_on(&self, state_dir: &Path) -> io::Result<PassedOn> {
+        // The last descriptors may go to streams, which can be opened again as a rule.
+        let list = OwnedFd::from(nameless(state_dir)?);
         let mut copies = Vec::new();
         let mut copy = |fd: &OwnedFd| {
             let copy = os::passable(fd.as_fd())?;
@@ -91,7 +118,8 @@ impl Handover {
             Ok::<RawFd, io::Error>(number)
         };
         let Handover { from, lock, listener: (path, listener), parcel } = self;
-        let Parcel { sockets, notify } = parcel;
+        let Parcel { sockets, notify, streams } = parcel;
+        let number = copy(&list)?;
         let manifest = Manifest {
             format: FORMAT,
             from: from.clone(),
@@ -107,9 +135,18 @@ impl Handover {
                 .iter()
                 .map(|(run, fd)| Ok((*run, copy(fd)?)))
                 .collect::<io::Result<_>>()?,
+            streams: streams
+                .iter()
+                .filter_map(|CarriedStream { instance, run, stream, pipe, fd }| {
+                    let (instance, stream) = (instance.clone(), stream.clone());
+                    let fd = copy(fd).ok()?;
+                    Some(StreamEntry { instance, run: *run, stream, pipe: *pipe, fd })
+                })
+                .collect(),
         };
-        let list = OwnedFd::from(write(state_dir, &manifest)?);
-        let number = copy(&list)?;
+        let mut list = File::from(list);
+        list.write_all(&serde_json::to_vec(&manifest)?)?;
+        list.rewind()?;
         let variable = format!("{}:{number}", std::process::id());
         Ok(PassedOn { variable, _copies: copies })
     }
@@ -124,8 +161,9 @@ impl Handover {
         let list = os::inherited(number.parse().ok()?).ok()?;
         let mut text = Vec::new();
         File::from(list).take(MANIFEST_MAX).read_to_end(&mut text).ok()?;
-        let Manifest { format, from, lock, listener: (path, listener), sockets, notify } =
-            serde_json::from_slice(&text).ok()?;
+        let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+        let Manifest { format, from, lock, listener: (path, listener), sockets, notify, streams } =
+            manifest;
         if format != FORMAT {
             return None;
         }
@@ -134,20 +172,26 @@ impl Handover {
         });
         let notify =
             notify.into_iter().filter_map(|(run, number)| Some((run, os::inherited(number).ok()?)));
-        let parcel = Parcel { sockets: sockets.collect(), notify: notify.collect() };
+        let streams = streams.into_iter().filter_map(|entry| {
+            let StreamEntry { instance, run, stream, pipe, fd } = entry;
+            let fd = os::inherited(fd).ok()?;
+            Some(CarriedStream { instance, run, stream, pipe, fd })
+        });
+        let (sockets, notify) = (sockets.collect(), notify.collect());
+        let parcel = Parcel { sockets, notify, streams: streams.collect() };
         let listener = (path, os::inherited(listener).ok()?);
         Some(Handover { from, lock: os::inherited(lock).ok()?, listener, parcel })
     }
 }
 
-/// A file with the list that has no name any more, at its beginning.
-fn write(state_dir: &Path, manifest: &Manifest) -> io::Result<File> {
+/// A new file that has no name any more.
+fn nameless(state_dir: &Path) -> io::Result<File> {
     let path = state_dir.join("handover");
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create_new(true)
@@ -155,8 +199,6 @@ fn write(state_dir: &Path, manifest: &Manifest) -> io::Result<File> {
         .custom_flags((OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW).bits())
         .open(&path)?;
     fs::remove_file(&path)?;
-    file.write_all(&serde_json::to_vec(manifest)?)?;
-    file.rewind()?;
     Ok(file)
 }
 
@@ -184,6 +226,13 @@ mod tests {
             parcel: Parcel {
                 sockets: vec![socket("tcp://127.0.0.1:80")],
                 notify: vec![(7, descriptor())],
+                streams: vec![CarriedStream {
+                    instance: "web".into(),
+                    run: 7,
+                    stream: "stderr".into(),
+                    pipe: 1,
+                    fd: descriptor(),
+                }],
             },
         };
         let passed = handover.pass_on(dir.path()).unwrap();
@@ -203,6 +252,8 @@ mod tests {
             |a: &OwnedFd, b: &OwnedFd| os::pipe_inode(a).unwrap() == os::pipe_inode(b).unwrap();
         assert!(same(&taken.lock, &handover.lock));
         assert!(same(&taken.parcel.notify[0].1, &handover.parcel.notify[0].1));
+        assert_eq!(taken.parcel.streams[0].stream, "stderr");
+        assert!(same(&taken.parcel.streams[0].fd, &handover.parcel.streams[0].fd));
         assert!(Handover::take(Some(OsStr::new(&variable))).is_none(), "once");
     }
 }

@@ -19,7 +19,9 @@ mod run_table;
 mod table;
 mod table_file;
 
-pub(crate) use handover::{CarriedSocket, Handover, Parcel, VARIABLE as UPGRADE_VARIABLE};
+pub(crate) use handover::{
+    CarriedSocket, CarriedStream, Handover, Parcel, VARIABLE as UPGRADE_VARIABLE,
+};
 pub(crate) use id::state_id;
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_record::{Key, try_change};
