@@ -5,6 +5,7 @@
 
 mod adoption;
 mod api;
+mod chaos;
 mod console;
 mod daemon;
 mod dependencies;
