@@ -24,6 +24,7 @@ mod launching;
 mod limits;
 mod logs;
 mod mistakes;
+mod overload;
 #[cfg(feature = "plugins")]
 mod plugin_cli;
 #[cfg(feature = "plugins")]
