@@ -12,6 +12,7 @@ use crate::event::{Cause, GaveUp, StopReason, Wanted};
 use crate::health::{Check, Rhythm};
 use crate::restart::{Counters, PastRun, Stability};
 use crate::spec::{Kind, Ready};
+use crate::storm::Lane;
 use crate::{ExitStatus, Health, InstanceId, RunId, ServiceSpec, Time};
 
 #[derive(Clone, Debug)]
@@ -348,6 +349,11 @@ impl Instance {
     pub(crate) fn turn(&self) -> Time {
         let again = self.counters.failures.saturating_sub(1).min(BEHIND_AT_MOST);
         self.since + Duration::from_secs(again.into())
+    }
+
+    /// Where storm control lets it pass.
+    pub(crate) fn lane(&self) -> Lane {
+        if self.counters.failures > 1 { Lane::Again } else { Lane::First }
     }
 
     /// When something is due in the present phase.

@@ -195,13 +195,16 @@ impl Core {
         if places >= self.limits.max_concurrent_starts.max(1) as usize {
             return Some(Obstacle::Places);
         }
-        let Phase::Waiting(waiting) = &self.instances.get(&id)?.phase else { return None };
+        let instance = self.instances.get(&id)?;
+        let Phase::Waiting(waiting) = &instance.phase else { return None };
         match waiting.entry {
             Entry::Fresh => None,
             Entry::Automatic | Entry::Attempt | Entry::Retry => {
-                match self.storm.admit(self.now, self.limits.max_restarts_per_second) {
+                let (lane, rate) = (instance.lane(), self.limits.max_restarts_per_second);
+                match self.storm.admit(self.now, lane, rate) {
                     Ok(()) => None,
-                    Err(opens_at) => {
+                    Err(at) => {
+                        let opens_at = self.storm_opens_at.map_or(at, |other| other.min(at));
                         self.storm_opens_at = Some(opens_at);
                         Some(Obstacle::Storm)
                     }

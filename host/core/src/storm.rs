@@ -1,9 +1,19 @@
 //! Storm control: how many restarts the whole supervisor makes per second.
 //!
 //! When a shared dependency fails, hundreds of services crash at once. Each has its own
-//! backoff, yet all of them would come back in the same instant. Spacing them evenly
-//! needs one point in time and no timer, and keeps to the rate in every window.
+//! backoff, yet all of them would come back in the same instant. So restarts are spaced
+//! evenly, in two lanes:
+//!
+//! ```text
+//!   first failure ───── spaced for the whole rate ─────┐
+//!                                                      ├─► no more than the rate in any second
+//!   again and again ─── spaced for three quarters ─────┘
+//! ```
+//!
+//! Those that crash for ever leave a quarter of the rate free, so one that crashes once
+//! does not even wait for a gap between two of theirs.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::Time;
@@ -29,29 +39,66 @@ impl Default for Limits {
     }
 }
 
+/// How often a service has failed that is to be restarted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    /// Once since it was stable.
+    First,
+    /// More often.
+    Again,
+}
+
+impl Lane {
+    /// How many restarts a second there may be in it; what it leaves is for the other one.
+    fn rate(self, per_second: u32) -> u32 {
+        match self {
+            Lane::First => per_second,
+            Lane::Again => per_second - per_second / 4,
+        }
+    }
+}
+
 /// When the next restart fits the rate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Storm {
-    /// No restart before this.
-    free_at: Time,
+    /// No restart before this, in either lane.
+    first_at: Time,
+    again_at: Time,
+    /// When the restarts of the last second were, oldest first.
+    recent: VecDeque<Time>,
 }
 
 impl Storm {
-    /// Takes a place for a restart, or tells when there will be one.
-    pub(crate) fn admit(&mut self, now: Time, per_second: u32) -> Result<(), Time> {
-        if now < self.free_at {
-            return Err(self.free_at);
+    /// Takes a place for a restart, or tells when there may be one.
+    pub(crate) fn admit(&mut self, now: Time, lane: Lane, per_second: u32) -> Result<(), Time> {
+        let per_second = per_second.max(1);
+        while self.recent.front().is_some_and(|at| now.since(*at) >= SECOND) {
+            self.recent.pop_front();
+        }
+        // The rate may have been a higher one.
+        let too_many = self.recent.len().checked_sub(per_second as usize);
+        let fits_at = too_many.and_then(|index| self.recent.get(index)).map(|at| *at + SECOND);
+        let free_at = match lane {
+            Lane::First => &mut self.first_at,
+            Lane::Again => &mut self.again_at,
+        };
+        let opens_at = fits_at.map_or(*free_at, |at| at.max(*free_at));
+        if now < opens_at {
+            return Err(opens_at);
         }
         // Rounded up: a nanosecond less would let one more into some second.
-        let spacing = 1_000_000_000_u64.div_ceil(u64::from(per_second.max(1)));
-        self.free_at = now + Duration::from_nanos(spacing);
+        let spacing = 1_000_000_000_u64.div_ceil(u64::from(lane.rate(per_second)));
+        *free_at = now + Duration::from_nanos(spacing);
+        self.recent.push_back(now);
         Ok(())
     }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
-    use super::Storm;
+    use super::{Lane, SECOND, Storm};
     use crate::Time;
     use std::time::Duration;
 
@@ -62,12 +109,42 @@ mod tests {
         let mut now = start;
         let mut admitted = Vec::new();
         for _ in 0..4 {
-            while let Err(at) = storm.admit(now, 10) {
+            while let Err(at) = storm.admit(now, Lane::First, 10) {
                 assert!(at > now, "a refusal must name a later time");
                 now = at;
             }
             admitted.push(now.since(start).as_millis());
         }
         assert_eq!(admitted, [0, 100, 200, 300]);
+    }
+
+    #[test]
+    fn who_fails_again_and_again_leaves_room_for_the_rest_and_the_rate_holds_for_all_together() {
+        let mut storm = Storm::default();
+        let millis = |millis| Time::from_origin(Duration::from_millis(100_000 + millis));
+        let mut admitted = Vec::new();
+        for now in (0..5000).map(millis) {
+            // A crowd that always waits, and in the third second another one.
+            while storm.admit(now, Lane::Again, 100).is_ok() {
+                admitted.push((now, Lane::Again));
+            }
+            while now >= millis(2000) && storm.admit(now, Lane::First, 100).is_ok() {
+                admitted.push((now, Lane::First));
+            }
+        }
+        let within = |from: u64, lane| {
+            let is_meant = |(at, of): &&(Time, Lane)| {
+                *of == lane && (millis(from)..millis(from + 1000)).contains(at)
+            };
+            admitted.iter().filter(is_meant).count()
+        };
+        assert!((70..=75).contains(&within(1000, Lane::Again)), "{}", within(1000, Lane::Again));
+        assert!(within(3000, Lane::First) >= 20, "{}", within(3000, Lane::First));
+        let at_once = admitted.iter().find(|(_, lane)| *lane == Lane::First);
+        assert_eq!(at_once.map(|(at, _)| *at), Some(millis(2000)));
+        for (at, _) in &admitted {
+            let second = admitted.iter().filter(|(one, _)| (*at..*at + SECOND).contains(one));
+            assert!(second.count() <= 100, "more than 100 in the second from {at:?}");
+        }
     }
 }

@@ -135,6 +135,7 @@ scenarios! {
     restart_of_what_is_stopped
     restart_waits_for_the_dependency
     restart_while_the_spawn_is_in_flight
+    restarts_leave_room_for_a_first_failure
     restarts_of_the_rest_come_first
     restarts_of_who_fails_for_ever_have_their_turn
     restarts_per_second

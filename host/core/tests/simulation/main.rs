@@ -94,7 +94,7 @@ fn commands_hit_every_state() {
 fn checks_lie_flap_hang_and_recover() {
     let mut recoveries = moods::Recoveries::default();
     let mut turns = world::Turns::default();
-    for seed in 0..40 {
+    for seed in 0..60 {
         let outcome = live(Pace::Busy, seed, Transcript::None, &mut String::new());
         let outcome = outcome.expect("rules hold");
         for (sum, more) in recoveries.iter_mut().zip(outcome.recoveries) {
