@@ -3,6 +3,8 @@
 //! Absolute figures differ between machines and hours; each is therefore taken beside a
 //! bare loop in C or a plain pipe, in turn within one run, and the ratio is what counts.
 
+mod overload;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -29,13 +31,23 @@ const BOUND: Duration = Duration::from_secs(120);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this one: restart, fleet or logs
+    /// Only this one: restart, fleet, logs or overload
     only: Option<String>,
+    /// Measure this program instead of a release build
+    #[arg(long)]
+    kennel: Option<PathBuf>,
 }
 
 pub(crate) fn bench(args: &Args) -> Result<()> {
-    run(cargo().args(["build", "--release", "--package=kennel"]))?;
-    let bench = Bench::new()?;
+    let kennel = match &args.kennel {
+        Some(kennel) => kennel.clone(),
+        None => {
+            run(cargo().args(["build", "--release", "--package=kennel"]))?;
+            let target = std::env::var_os("CARGO_TARGET_DIR");
+            target.map_or("target".into(), PathBuf::from).join("release/kennel")
+        }
+    };
+    let bench = Bench::new(&kennel)?;
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
     if wanted("restart") {
         bench.restart()?;
@@ -48,6 +60,9 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     if wanted("logs") {
         bench.logs()?;
     }
+    if wanted("overload") {
+        bench.overload()?;
+    }
     Ok(())
 }
 
@@ -59,10 +74,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Bench> {
+    fn new(kennel: &Path) -> Result<Bench> {
         let folder = tempfile::tempdir()?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-        let kennel = fs::canonicalize(target.join("release/kennel"))?;
+        let kennel = fs::canonicalize(kennel)?;
         let compile = |name: &str| -> Result<PathBuf> {
             let program = folder.path().join(name);
             let source = Path::new("xtask/bench").join(format!("{name}.c"));
@@ -75,12 +89,16 @@ impl Bench {
 
     /// A supervisor of `services`, in YAML indented by two.
     fn kennel(&self, services: &str) -> Result<Supervisor> {
+        self.with(", max_restarts_per_second: 1000", services)
+    }
+
+    /// The same, with settings that follow others.
+    fn with(&self, settings: &str, services: &str) -> Result<Supervisor> {
         let path = self.folder.path();
         let _ = fs::remove_dir_all(path.join("state"));
         let file = path.join("services.yaml");
-        let settings = "kennel: { state_dir: ./state, socket: ./k.sock, \
-                        max_restarts_per_second: 1000 }\nservices:\n";
-        fs::write(&file, format!("{settings}{services}"))?;
+        let head = format!("kennel: {{ state_dir: ./state, socket: ./k.sock{settings} }}");
+        fs::write(&file, format!("{head}\nservices:\n{services}"))?;
         let child = Command::new(&self.kennel)
             .args(["run", "-c"])
             .arg(&file)
