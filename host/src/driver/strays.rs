@@ -272,3 +272,57 @@ fn members(cgroup: &Cgroup, groups: &HashSet<i32>) -> Vec<proc::Stat> {
     let stats = cgroup.members().into_iter().filter_map(|pid| proc::stat(pid).ok());
     stats.filter(|stat| stat.runs() && !groups.contains(&stat.group)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::os::{Launch, Mark, StateId, spawn};
+
+    /// How long anything may take on a busy machine.
+    const BOUND: Duration = Duration::from_secs(20);
+
+    /// Leaves a process in a session of its own, whose parent has ended.
+    fn leave_a_stray(run: RunMark) {
+        let mut launch = Launch::new(["/bin/sh", "-c", "(setsid sleep 1000 &)"]);
+        launch.env = Mark { run, service: "web".into(), instance: 0 }.variables().into();
+        launch.env.push(("PATH".into(), "/usr/bin:/bin".into()));
+        drop(spawn(launch).unwrap());
+    }
+
+    async fn until_left(strays: &Strays, is_left: bool) {
+        let deadline = Instant::now() + BOUND;
+        while strays.look(HashSet::new()).await != is_left {
+            assert!(Instant::now() < deadline, "not in time: {is_left}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_left_the_group_gets_what_the_group_got_and_those_of_other_runs_do_not() {
+        let state = StateId(u64::from(std::process::id()) << 32 | 0x5712_a750);
+        let [ours, other] = [1, 2].map(|run| {
+            let mark = RunMark { state, run };
+            leave_a_stray(mark);
+            Strays::new(mark, None, haunts_of_runs_of_others())
+        });
+        until_left(&other, true).await;
+        // Before anybody was found.
+        ours.signal(Signal::TERM, HashSet::new());
+        let deadline = Instant::now() + BOUND;
+        while ours.swept().is_empty() {
+            assert!(Instant::now() < deadline, "the stray is not found");
+            ours.look(HashSet::new()).await;
+        }
+        until_left(&ours, false).await;
+        let swept: Vec<_> = ours.swept().iter().map(|one| one.signal).collect();
+        assert_eq!(swept, [Some(Signal::TERM)]);
+        assert!(other.look(HashSet::new()).await, "that of another run is gone");
+        // Found before it is told.
+        other.signal(Signal::KILL, HashSet::new());
+        until_left(&other, false).await;
+        let swept: Vec<_> = other.swept().iter().map(|one| one.signal).collect();
+        assert_eq!(swept, [Some(Signal::KILL)]);
+    }
+}

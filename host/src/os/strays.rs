@@ -190,6 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn strays_of_a_run_bear_its_mark_and_are_in_none_of_its_groups() {
+        let strays: Vec<Stray> = [(30, 7), (31, 8), (32, 7)]
+            .map(|(pid, run)| Stray { stat: process(pid, OWN, 'S'), run: marked(run).run })
+            .into();
+        let of = |run, groups: &[i32]| -> Vec<i32> {
+            let groups = groups.iter().copied().collect();
+            let found = strays_of(marked(run).run, &strays, &groups);
+            found.into_iter().map(|stat| stat.pid).collect()
+        };
+        assert_eq!(of(7, &[]), [30, 32]);
+        assert_eq!(of(7, &[30]), [32]);
+        assert!(of(9, &[]).is_empty());
+        let elsewhere = RunMark { state: StateId(2), run: 7 };
+        assert!(strays_of(elsewhere, &strays, &HashSet::new()).is_empty());
+    }
+
+    #[test]
     fn elsewhere_every_process_with_a_mark_is_one_unless_we_have_started_it() {
         assert_eq!(found(Among::Everybody), [(30, 7), (31, 7), (32, 8), (41, 9), (51, 7)]);
     }

@@ -139,3 +139,16 @@ async fn an_exit_that_somebody_else_collected_is_not_waited_for_in_vain() {
         Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ECHILD)),
     }
 }
+
+#[test]
+fn a_number_with_another_start_time_is_somebody_else_and_gets_no_signal() {
+    let process = spawn(shell("exec sleep 1000")).unwrap();
+    let started = process.start_time().unwrap();
+    for other in [started + 1, started - 1] {
+        let error = signal_exactly(process.pid(), other, libc::SIGKILL).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    }
+    assert_eq!(process.try_exited().unwrap(), None);
+    signal_exactly(process.pid(), started, libc::SIGTERM).unwrap();
+    assert_eq!(status_of(&process), ExitStatus::Signal { signal: 15, core_dumped: false });
+}
