@@ -156,18 +156,26 @@ fn a_hundred_services_with_strays_stop_together_and_leave_nothing() {
 
 #[test]
 fn what_a_check_leaves_in_a_session_of_its_own_ends_with_the_run() {
+    // The check ends when the daemon has left its group: what is still in it ends with it.
+    const CHECK: &str = "test -s strays && exit\nsetsid sh ./daemon.sh &\n\
+                         while ! test -s strays; do sleep 0.01; done\n";
     for way in WAYS {
-        let kennel = kennel(
-            way,
-            GENTLE,
+        let mut kennel = Kennel::new(
             r#"
             services:
               web:
                 command: [sleep, "1000"]
-                health: { command: [sh, -c, "test -s strays || (setsid sh ./daemon.sh &)"] }
+                health: { command: [sh, ./check.sh], timeout: 1m }
             "#,
-        );
+        )
+        .args(way);
+        kennel.write("daemon.sh", GENTLE);
+        kennel.write("check.sh", CHECK);
+        kennel.start();
         let daemon = strays(&kennel, 1).remove(0);
+        wait_for("the end of the check", BOUND, || {
+            (kennel.service("web")["health"] == "healthy").then_some(())
+        });
         assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
         assert!(!daemon.is_alive(), "{way:?}");
         assert_eq!(kennel.processes(), [], "{way:?}");
@@ -200,6 +208,31 @@ fn who_bears_no_mark_or_that_of_another_state_directory_is_never_touched() {
         assert!(left.iter().any(|command| command == others), "{others}: {left:?}");
     }
     assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn who_wipes_its_environment_is_found_by_the_cgroup_of_its_run() {
+    let kennel = kennel(
+        &[],
+        "",
+        r#"
+        services:
+          web:
+            shell: "(env -i setsid sleep 1001 &); exec sleep 1000"
+            stop: { steps: [{ signal: SIGTERM, wait: 1m }] }
+        "#,
+    );
+    let cgroups = kennel.status()["supervisor"]["cgroups"].clone();
+    if cgroups["used"] != true {
+        println!("skipped: {}", cgroups["reason"]);
+        return;
+    }
+    let stray = wait_for("the stray", BOUND, || {
+        kennel.processes().into_iter().find(|process| process.command == "sleep 1001")
+    });
+    assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+    assert!(!stray.is_alive());
+    assert_eq!(listed(&swept(&kennel)[0]), [(stray.pid.into(), "SIGTERM".to_owned())]);
 }
 
 #[test]
