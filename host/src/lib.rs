@@ -75,7 +75,7 @@ pub use embed::{
 pub use handle::{ChangeError, Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use kennel_wasm::Traps;
 pub use service_manager::ServiceManager;
-pub use state::TableError;
+pub use state::{StateIdError, TableError};
 pub use state_dir::StateDirError;
 pub use status::{CgroupStatus, Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
 pub use supervisor::{Builder, Ended, Prepared, Running, StartError};

@@ -18,7 +18,7 @@ use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
 use crate::service_manager::ServiceManager;
 use crate::sinks::{self, Sinks};
-use crate::state::{Parcel, RunTable, TableError, state_id};
+use crate::state::{Parcel, RunTable, StateIdError, TableError, state_id};
 use crate::state_dir::{self, StateDirError};
 use crate::tallies::CheckTallies;
 use crate::upgrade::{Succession, Successor};
@@ -52,14 +52,9 @@ pub enum StartError {
     /// The state directory cannot be made, or is not ours alone.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
-    /// The id of the state directory cannot be read or made.
-    #[error("cannot read or make \"{}\": {}", path.display(), Cause::from_io(error))]
-    StateId {
-        /// The file that it is in.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
+    /// The id of the state directory cannot be read or made, or is not that of the table.
+    #[error(transparent)]
+    StateId(#[from] StateIdError),
     /// Another supervisor has the state directory, or it cannot be locked.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -253,16 +248,15 @@ impl Builder {
             }
             Some(_) | None => (StateLock::acquire(&state_dir)?, None),
         };
-        let state_id = state_id(&state_dir)
-            .map_err(|error| StartError::StateId { path: state_dir.join("id"), error })?;
-        let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
-        let cgroups = cgroups
-            .map(|cgroups| Arc::new(if steps_aside { cgroups.may_step_aside() } else { cgroups }));
         let (facts, incoming) = mpsc::unbounded_channel();
         let table_facts = facts.clone();
         let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));
         let (table, found, damage) = RunTable::open(&state_dir, tell)?;
-        let left = Left { table: found, damage, handed_over };
+        let (state_id, id_source) = state_id(&state_dir, found.origin.state_id())?;
+        let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
+        let cgroups = cgroups
+            .map(|cgroups| Arc::new(if steps_aside { cgroups.may_step_aside() } else { cgroups }));
+        let left = Left { table: found, damage, id_source, handed_over };
         let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
         let log_facts = facts.clone();
         let log_dir = state_dir.join("logs");

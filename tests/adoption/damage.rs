@@ -78,7 +78,9 @@ fn a_damaged_table_is_moved_aside_and_what_bears_the_mark_is_adopted() {
         assert_eq!(kennel.process("web"), web, "{damage:?}");
         assert_eq!(mains(&kennel, "web"), [web]);
         let told = last_event(&kennel, "supervisor.state");
-        assert!(told["message"].as_str().unwrap().contains("table.corrupt"), "{told}");
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("table.corrupt"), "{message}");
+        assert!(message.ends_with("nothing is remembered of web, db"), "{message}");
         assert_eq!(kennel.read("state/table.corrupt"), damage);
         let mode = fs::metadata(kennel.path("state/table")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -88,12 +90,75 @@ fn a_damaged_table_is_moved_aside_and_what_bears_the_mark_is_adopted() {
 }
 
 #[test]
-fn a_table_that_is_gone_costs_what_was_wanted_and_starts_nothing_twice() {
+fn a_table_that_is_gone_costs_what_was_wanted_which_is_told_and_starts_nothing_twice() {
     let (mut kennel, web) = killed();
     fs::remove_file(kennel.path("state/table")).unwrap();
     kennel.start();
     kennel.wait_for_state("web", "up");
     assert_eq!(mains(&kennel, "web"), [web]);
+    let told = last_event(&kennel, "supervisor.state");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.starts_with("the run table is gone"), "{message}");
+    assert!(message.ends_with("nothing is remembered of web, db"), "{message}");
+}
+
+#[test]
+fn an_id_that_is_cut_or_gone_makes_no_service_start_a_second_time() {
+    for length in [None, Some(0), Some(4), Some(16)] {
+        let (mut kennel, web) = killed();
+        let id = kennel.read("state/id");
+        fs::remove_file(kennel.path("state/id")).unwrap();
+        if let Some(length) = length {
+            kennel.write("state/id", &id[..length]);
+        }
+        kennel.start();
+        kennel.wait_for_state("web", "up");
+        assert_eq!(kennel.process("web"), web, "{length:?}");
+        assert_eq!(kennel.processes(), [web], "{length:?}");
+        assert_eq!(kennel.service("db")["wanted"], "down");
+        assert_eq!(kennel.read("state/id"), id);
+        let told = last_event(&kennel, "supervisor.state");
+        assert!(told["message"].as_str().unwrap().contains("from the run table"), "{told}");
+        assert_eq!(kennel.terminate(), 0);
+        kennel.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn an_id_of_another_state_directory_is_refused_before_anything_happens() {
+    let (mut kennel, web) = killed();
+    let (id, table) = (kennel.read("state/id"), kennel.read("state/table"));
+    let other = "0123456789abcdef\n";
+    kennel.write("state/id", other);
+    for command in [&["run"][..], &["run", "--try"]] {
+        kennel.cli(command).fails_saying(1, &[id.trim(), other.trim(), "hint:"]);
+    }
+    assert_eq!((kennel.read("state/id"), kennel.read("state/table")), (other.to_owned(), table));
+    assert!(web.is_alive());
+    // As the hint says.
+    fs::remove_file(kennel.path("state/id")).unwrap();
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    assert_eq!(kennel.processes(), [web]);
+}
+
+#[test]
+fn a_damaged_line_costs_what_it_said_and_the_lines_around_it_hold() {
+    // An intention, without which what was made is not known either; the boot and the id.
+    for damage in ["\"began\":{\"run\"", "\"origin\""] {
+        let (mut kennel, web) = killed();
+        let mut text = kennel.read("state/table");
+        let at = text.find(damage).unwrap();
+        text.replace_range(at..at + 1, "x");
+        kennel.write("state/table", &text);
+        kennel.start();
+        kennel.wait_for_state("web", "up");
+        assert_eq!(kennel.process("web"), web, "{damage}");
+        assert_eq!(kennel.processes(), [web], "{damage}");
+        assert_eq!(kennel.service("db")["wanted"], "down");
+        let told = last_event(&kennel, "supervisor.state");
+        assert!(told["message"].as_str().unwrap().contains("is not what was written"), "{told}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod figures;
 mod intent;
 mod kills;
 mod memory;
+mod strays;
 
 use serde_json::Value;
 

@@ -144,7 +144,7 @@ impl From<StartError> for Failure {
             StartError::Lock(LockError::HeldBy { .. }) => ExitKind::AlreadyRunning,
             StartError::Lock(LockError::File { .. } | LockError::Silent { .. })
             | StartError::StateDir(_)
-            | StartError::StateId { .. }
+            | StartError::StateId(_)
             | StartError::Table(_)
             | StartError::Journal(_)
             | StartError::Logs(_)
@@ -155,8 +155,8 @@ impl From<StartError> for Failure {
             StartError::Lock(error) => error.hint().map(str::to_owned),
             StartError::StateDir(error) => error.hint(),
             StartError::Table(error) => error.hint().map(str::to_owned),
+            StartError::StateId(error) => error.hint().map(str::to_owned),
             StartError::Config(_)
-            | StartError::StateId { .. }
             | StartError::Journal(_)
             | StartError::Logs(_)
             | StartError::Thread(_)

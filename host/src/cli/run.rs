@@ -22,7 +22,7 @@ use crate::api::Server;
 use crate::config::Environment;
 use crate::logs::Console;
 use crate::os::PidFile;
-use crate::state::{Handover, RunTable, UPGRADE_VARIABLE};
+use crate::state::{Handover, RunTable, UPGRADE_VARIABLE, check_id};
 use crate::{
     Builder, Handle, ReloadError, Running, ServiceManager, ShutdownMode, StartError, StatusLines,
     os,
@@ -157,7 +157,9 @@ fn configured(global: &super::Global, args: &RunArgs) -> Result<Builder, super::
 /// Says whether this program could go on with these arguments where another one supervises.
 fn try_out(global: &super::Global, args: RunArgs) -> super::Outcome {
     let builder = configured(global, &args)?;
-    RunTable::check(&builder.config().supervisor.state_dir).map_err(StartError::from)?;
+    let dir = &builder.config().supervisor.state_dir;
+    let table = RunTable::check(dir).map_err(StartError::from)?;
+    check_id(dir, table.origin.state_id()).map_err(StartError::from)?;
     writeln!(std::io::stdout(), "{WORD} {}", env!("CARGO_PKG_VERSION"))?;
     Ok(super::ExitKind::Done)
 }

@@ -12,12 +12,11 @@
 
 mod members;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use kennel_core::spec::Kind;
 use kennel_core::{Input, Memory, Progress, RememberedPhase, RunId, ServiceSpec};
@@ -25,6 +24,8 @@ use kennel_core::{Input, Memory, Progress, RememberedPhase, RunId, ServiceSpec};
 use members::Members;
 
 use super::launch::{self, Descent, Job, Made};
+use super::leftovers::Leftovers;
+use super::note::{Condition, Note};
 use super::notify::{Ears, Place};
 use super::recall::{self, Boot};
 use super::sockets::Sockets;
@@ -35,16 +36,13 @@ use crate::config::{
 };
 use crate::logs::{Capture, Source, Stream};
 use crate::os::{
-    self, Cause, Cgroup, CgroupLimits, Cgroups, Credentials, HeldSocket, Marked, NotifyName,
-    NotifySocket, StateId, proc,
+    self, Cause, Cgroup, CgroupLimits, Cgroups, Credentials, HeldSocket, NotifyName, NotifySocket,
+    StateId, proc,
 };
 use crate::state::{
-    Began, CarriedSocket, CarriedStream, Damage, Origin, Parcel, Record, RunTable, Scaled, Table,
-    Who,
+    Began, CarriedSocket, CarriedStream, Damage, IdSource, Origin, Parcel, Record, RunTable,
+    Scaled, Table, Who,
 };
-
-/// How long strays may take to be gone after SIGKILL.
-const SWEEP: Duration = Duration::from_secs(2);
 
 /// What an earlier supervisor left, ready to be gone on with.
 pub(crate) struct Restored {
@@ -70,17 +68,11 @@ pub(super) struct Adopted {
     pub(super) is_starting: bool,
 }
 
-/// Something that the operator is told, of an instance or of all.
-pub(super) struct Note {
-    pub(super) kind: &'static str,
-    pub(super) instance: Option<Arc<str>>,
-    pub(super) text: String,
-}
-
 /// What is found in the state directory.
 pub(crate) struct Left {
     pub(crate) table: Table,
     pub(crate) damage: Option<Damage>,
+    pub(crate) id_source: IdSource,
     /// What this program was given by the version before, with which it shares the process.
     pub(crate) handed_over: Option<HandedOver>,
 }
@@ -98,6 +90,8 @@ impl Left {
         let context = Context {
             config: &parts.config,
             state_id: parts.state_id,
+            // Nothing has happened yet under this supervisor.
+            was_used: parts.journal.last_seq() > 0,
             cgroups: parts.cgroups.as_ref().ok(),
             table: &parts.table,
             capture: &parts.capture,
@@ -118,6 +112,8 @@ impl Left {
 struct Context<'a> {
     config: &'a Config,
     state_id: StateId,
+    /// A supervisor has worked with the directory before.
+    was_used: bool,
     cgroups: Option<&'a Arc<Cgroups>>,
     table: &'a RunTable,
     capture: &'a Capture,
@@ -126,44 +122,38 @@ struct Context<'a> {
 }
 
 fn restore(left: Left, context: &Context<'_>) -> Restored {
-    let Left { table: found, damage, handed_over } = left;
+    let Left { table: found, damage, id_source, handed_over } = left;
     let found = &found;
     let (upgraded_from, parcel) = match handed_over {
         Some(HandedOver { from, parcel }) => (Some(from), parcel),
         None => (None, Parcel::default()),
     };
-    let mut notes = Vec::new();
     let origin = Origin {
         boot: proc::boot_id().unwrap_or_default(),
         host: os::host_id(),
         next_run: found.origin.next_run,
+        state_id: context.state_id.to_string(),
     };
     let is_new = *found == Table::default();
-    let boot = if is_new || found.origin.boot == origin.boot { Boot::Same } else { Boot::Another };
+    // Without the line that tells it nobody knows: then what runs decides.
+    let is_same_boot = found.origin.boot.is_empty() || found.origin.boot == origin.boot;
+    let boot = if is_same_boot { Boot::Same } else { Boot::Another };
     let completeness = match (&damage, is_new) {
         (None, false) => Completeness::Complete,
         (Some(_), _) | (None, true) => Completeness::Doubtful,
     };
-    if let Some(Damage { aside, reason }) = &damage {
-        notes.push(note(format!(
-            "the run table is damaged ({reason}) and was moved to \"{}\"; what can be known of \
-             earlier runs is taken from it and from their processes",
-            aside.display()
-        )));
-    }
+    let condition = Condition {
+        table: found,
+        damage: damage.as_ref(),
+        id_source,
+        was_used: context.was_used,
+        boot,
+        is_same_host: found.origin.host == origin.host,
+    };
+    let mut notes = condition.notes(context.config);
     let survivors = match boot {
         Boot::Same => survivors::find(found, context.state_id, completeness),
-        Boot::Another => {
-            notes.push(note(if found.origin.host == origin.host {
-                "the state is of an earlier boot: no run is left, what the operator wanted holds"
-                    .to_owned()
-            } else {
-                "the state was written on another host: its runs are not looked for here, what \
-                 the operator wanted holds"
-                    .to_owned()
-            }));
-            Survivors::default()
-        }
+        Boot::Another => Survivors::default(),
     };
     let replicas = |service: &str| {
         let configured = context.config.services.iter().find(|one| *one.spec.name == *service);
@@ -179,7 +169,9 @@ fn restore(left: Left, context: &Context<'_>) -> Restored {
     let next_run = survivors.living.keys().next_back().map_or(0, |run| run + 1);
     let next_run = origin.next_run.max(next_run);
     write_down(found, &survivors, Origin { next_run, ..origin }, context.table);
-    notes.extend(sweep(&survivors.strays));
+    let place = context.cgroups.map(|cgroups| cgroups.place().to_owned());
+    let leftovers = Leftovers::find(found, &survivors, context.state_id, place);
+    notes.extend(leftovers.sweep(&survivors, context.state_id, name));
     let mut hands = Hands { context, memory: &memory, notes, sockets: Sockets::default(), parcel };
     let mut changed = BTreeSet::new();
     let runs = survivors.living.into_iter();
@@ -191,10 +183,6 @@ fn restore(left: Left, context: &Context<'_>) -> Restored {
     let scaled = found.scaled.values().cloned().collect();
     let changed = changed.into_iter().collect();
     Restored { memory, runs, sockets, changed, scaled, next_run, notes, upgraded_from }
-}
-
-fn note(text: String) -> Note {
-    Note { kind: "supervisor.state", instance: None, text }
 }
 
 /// The table as it is from now on.
@@ -216,35 +204,6 @@ fn write_down(found: &Table, survivors: &Survivors, origin: Origin, table: &RunT
         }
     }
     table.post(records, crate::state::Durability::Process);
-}
-
-/// Ends processes that have escaped from runs that are over.
-fn sweep(strays: &[Marked]) -> Vec<Note> {
-    let signal = |one: &Marked| {
-        os::signal_exactly(one.stat.pid, one.stat.start_time, kennel_core::Signal::KILL.number())
-    };
-    let mut swept: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
-    for one in strays {
-        if signal(one).is_ok() {
-            let name = Arc::from(one.mark.service.as_str());
-            swept.entry(name).or_default().push(one.stat.pid);
-        }
-    }
-    let deadline = Instant::now() + SWEEP;
-    let lives = |one: &Marked| {
-        proc::stat(one.stat.pid).is_ok_and(|s| s.start_time == one.stat.start_time && s.runs())
-    };
-    while strays.iter().any(lives) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let note = |(service, mut pids): (Arc<str>, Vec<i32>)| {
-        pids.sort_unstable();
-        let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-        let text =
-            format!("processes of an earlier run outlived it and were killed: {}", pids.join(", "));
-        Note { kind: "service.swept", instance: Some(service), text }
-    };
-    swept.into_iter().map(note).collect()
 }
 
 /// Connects runs again.
@@ -331,8 +290,7 @@ impl Hands<'_> {
         if members.has_ended {
             return;
         }
-        let instance = Some(job.name.clone());
-        self.notes.push(Note { kind: "service.adopted_in_part", instance, text });
+        self.notes.push(Note::of(&job.name, "service.adopted_in_part", text));
     }
 
     /// Reads on where the supervisor before stopped.
@@ -550,8 +508,8 @@ impl Driver {
     /// Enters what was taken over, and tells the core of it and then what to supervise.
     pub(super) fn go_on(&mut self, restored: Restored) {
         let Restored { memory, runs, sockets, changed, scaled, notes, .. } = restored;
-        for Note { kind, instance, text } in notes {
-            self.news.restored(kind, instance.as_deref(), text);
+        for note in notes {
+            self.news.restored(note);
         }
         self.sockets = sockets;
         self.scaled.restore(scaled);

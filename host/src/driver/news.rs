@@ -11,6 +11,7 @@ use kennel_core::{
 use kennel_wasm::model::Severity;
 use serde_json::{Map, Value, json};
 
+use super::note::Note;
 use super::notify::{Hearsay, Ignored};
 use super::runs::Runs;
 use super::strays::Swept;
@@ -25,7 +26,7 @@ use crate::status::plain_line;
 use crate::task::TaskEnd;
 
 /// Attributes of an event on the wire.
-type Attributes = Map<String, Value>;
+pub(super) type Attributes = Map<String, Value>;
 
 pub(crate) struct News {
     journal: Journal,
@@ -109,12 +110,13 @@ impl News {
     }
 
     /// Something of what an earlier supervisor left is told.
-    pub(super) fn restored(&mut self, kind: &'static str, name: Option<&str>, message: String) {
-        match name {
-            Some(name) => tracing::warn!("{name}: {message}"),
-            None => tracing::warn!("{message}"),
+    pub(super) fn restored(&mut self, note: Note) {
+        let Note { kind, instance, text, attributes } = note;
+        match &instance {
+            Some(name) => tracing::warn!("{name}: {text}"),
+            None => tracing::warn!("{text}"),
         }
-        self.append(kind, name.map(str::to_owned), message, Attributes::new());
+        self.append(kind, instance.map(|name| name.to_string()), text, attributes);
     }
 
     /// The run table cannot be written, or can again.
@@ -125,7 +127,7 @@ impl News {
             ),
             TableNotice::Resumed => "the run table is written again, nothing is missing".to_owned(),
         };
-        self.restored("supervisor.state", None, message);
+        self.restored(Note::of_state(message));
     }
 
     /// A service has said something of itself.
@@ -471,7 +473,8 @@ fn millis(duration: Duration) -> Value {
 }
 
 /// Lists what had left the group.
-fn tell_swept(swept: &[Swept], message: &mut String, attributes: &mut Attributes) {
+/// Adds who was swept to what is said of it.
+pub(super) fn tell_swept(swept: &[Swept], message: &mut String, attributes: &mut Attributes) {
     let mut separator = ": ";
     for Swept { pid, command, signal, .. } in swept {
         let how = signal.map_or("by itself".to_owned(), |signal| signal.to_string());

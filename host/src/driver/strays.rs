@@ -237,7 +237,19 @@ impl Swept {
         Swept { pid, command, signal: None, start_time, reach: Reach::Here, obeyed: 0 }
     }
 
-    fn is(&self, stat: &proc::Stat) -> bool {
+    /// One that is to end at once.
+    pub(super) fn killed(stat: proc::Stat) -> Swept {
+        let mut one = Swept::new(stat);
+        one.send(Signal::KILL);
+        one
+    }
+
+    /// Whether it runs.
+    pub(super) fn lives(&self) -> bool {
+        proc::stat(self.pid).is_ok_and(|stat| self.is(&stat) && stat.runs())
+    }
+
+    pub(super) fn is(&self, stat: &proc::Stat) -> bool {
         (self.pid, self.start_time) == (stat.pid, stat.start_time)
     }
 
@@ -268,7 +280,7 @@ impl Swept {
 }
 
 /// Who runs in a cgroup, apart from those in these groups.
-fn members(cgroup: &Cgroup, groups: &HashSet<i32>) -> Vec<proc::Stat> {
+pub(super) fn members(cgroup: &Cgroup, groups: &HashSet<i32>) -> Vec<proc::Stat> {
     let stats = cgroup.members().into_iter().filter_map(|pid| proc::stat(pid).ok());
     stats.filter(|stat| stat.runs() && !groups.contains(&stat.group)).collect()
 }

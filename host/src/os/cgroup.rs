@@ -316,6 +316,35 @@ impl Cgroup {
     }
 }
 
+/// A cgroup that a supervisor made for a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CgroupOfRun {
+    /// What the instance was called.
+    pub instance: String,
+    /// The run.
+    pub run: u64,
+    /// Its cgroup.
+    pub cgroup: Cgroup,
+}
+
+/// The cgroups of runs in `place`; none unless that is where supervisors with this state
+/// directory make them.
+#[must_use]
+pub fn cgroups_of_runs(place: &Path, state: StateId) -> Vec<CgroupOfRun> {
+    if !place.is_absolute() || !place.ends_with(place_name(state)) {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let of_run = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let (instance, run) = name.to_str()?.rsplit_once('.')?;
+        let (instance, run) = (instance.replace('@', "/"), run.parse().ok()?);
+        Some(CgroupOfRun { instance, run, cgroup: Cgroup { path: entry.path() } })
+    };
+    dirs.filter_map(of_run).collect()
+}
+
 /// Writes to a file of a cgroup, which has to be there.
 pub(super) fn write(cgroup: &Path, file: &str, text: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(cgroup.join(file))?.write_all(text)
@@ -380,6 +409,28 @@ mod tests {
         let own = "9:name=systemd:/\n4:memory:/some/where\n0::/user.slice/a b\n";
         assert_eq!(own_path(own), Some("/user.slice/a b"));
         assert_eq!(own_path("4:memory:/\n"), None);
+    }
+
+    #[test]
+    fn cgroups_of_runs_are_known_by_the_names_they_were_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateId(7);
+        let place = dir.path().join(place_name(state));
+        let cgroups = [("web", 1), ("a.b/3", 20)].map(|(instance, run)| {
+            let path = place.join(dir_name(instance, run));
+            fs::create_dir_all(&path).unwrap();
+            CgroupOfRun { instance: instance.to_owned(), run, cgroup: Cgroup { path } }
+        });
+        // None of ours.
+        fs::write(place.join("web.2"), "").unwrap();
+        fs::create_dir(place.join("web")).unwrap();
+        fs::create_dir(place.join("web.x")).unwrap();
+        let mut found = cgroups_of_runs(&place, state);
+        found.sort_unstable_by_key(|of| of.run);
+        assert_eq!(found, cgroups);
+        assert_eq!(cgroups_of_runs(&place, StateId(8)), []);
+        assert_eq!(cgroups_of_runs(dir.path(), state), []);
+        assert_eq!(cgroups_of_runs(&dir.path().join("gone"), state), []);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub use boot::{host_id, monotonic};
 pub use borrow::borrow_socket;
 pub(crate) use bounded::{Unanswered, bounded};
 pub use cause::Cause;
-pub use cgroup::{Cgroup, Cgroups, NoCgroups};
+pub use cgroup::{Cgroup, CgroupOfRun, Cgroups, NoCgroups, cgroups_of_runs};
 pub use cgroup_limits::{CgroupLimits, SUPERVISOR_CGROUP, Unlimited};
 pub use credentials::{Credentials, CredentialsError};
 pub use fds::{open_count, original_nofile, raise_nofile};

@@ -1,36 +1,122 @@
 //! The id of the state directory, in the file `id`: made at random once, and kept.
 //!
 //! Processes bear it in their environment ([`os::RunMark`](crate::os::RunMark)), so it
-//! must be the same for every supervisor that ever uses the directory.
+//! must be the same for every supervisor that ever uses the directory. The run table has it
+//! too, so that a file which is damaged or gone does not make strangers of all services.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::os::StateId;
+use crate::os::{Cause, StateId};
 
 /// No file is read further: a whole one is shorter.
 const READ_MAX: u64 = 64;
 
-/// The id of the state directory `dir`; made now if it has none. To be called by who holds
-/// the lock on the directory.
+/// Why the id of a state directory is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum StateIdError {
+    /// It cannot be read or made.
+    #[error("cannot read or make \"{}\": {}", path.display(), Cause::from_io(source))]
+    System {
+        /// The file that it is in.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The run table is of another directory than the file. Which of them is right cannot be
+    /// known, and with the wrong one services would be started a second time.
+    #[error("\"{}\" says {file}, and the run table beside it is of {table}", path.display())]
+    Ambiguous {
+        /// The file that the id is in.
+        path: PathBuf,
+        /// What it says.
+        file: StateId,
+        /// What the run table says.
+        table: StateId,
+    },
+}
+
+impl StateIdError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            StateIdError::Ambiguous { .. } => Some(
+                "one of them was copied from another state directory; move away the one that \
+                 is not of the services that run, which have it in their environment as \
+                 KENNEL_STATE_ID",
+            ),
+            StateIdError::System { .. } => None,
+        }
+    }
+}
+
+/// Where an id was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IdSource {
+    /// Where it always is.
+    File,
+    /// The file is gone, or something else is in it.
+    Table,
+    /// Nowhere: it was made.
+    New,
+}
+
+/// The id of the state directory `dir`; made now if it has none. `in_table` is what its run
+/// table says. To be called by who holds the lock on the directory.
 ///
 /// A file with something else in it is written anew: whoever wrote it was stopped, or it
-/// is none of ours. Processes that bear an earlier id are not known any more then.
+/// is none of ours. Where the table does not know either, processes that bear an earlier id
+/// are not known any more then.
 ///
 /// # Errors
-/// The file cannot be read or written, or is a link.
-pub(crate) fn state_id(dir: &Path) -> io::Result<StateId> {
+/// The file cannot be read or written, is a link, or says another id than the table.
+pub(crate) fn state_id(
+    dir: &Path,
+    in_table: Option<StateId>,
+) -> Result<(StateId, IdSource), StateIdError> {
     let path = dir.join("id");
-    if let Some(id) = read(&path)? {
-        return Ok(id);
+    let system = |source| StateIdError::System { path: path.clone(), source };
+    if let Some(id) = check_id(dir, in_table)? {
+        return Ok((id, IdSource::File));
     }
+    let (id, source) = match in_table {
+        Some(id) => (id, IdSource::Table),
+        None => (random().map_err(system)?, IdSource::New),
+    };
+    write(&path, id).map_err(system)?;
+    Ok((id, source))
+}
+
+/// What the file says, which changes nothing.
+///
+/// # Errors
+/// As [`state_id`].
+pub(crate) fn check_id(
+    dir: &Path,
+    in_table: Option<StateId>,
+) -> Result<Option<StateId>, StateIdError> {
+    let path = dir.join("id");
+    match (read(&path), in_table) {
+        (Ok(Some(file)), Some(table)) if file != table => {
+            Err(StateIdError::Ambiguous { path, file, table })
+        }
+        (Ok(id), _) => Ok(id),
+        (Err(source), _) => Err(StateIdError::System { path, source }),
+    }
+}
+
+fn random() -> io::Result<StateId> {
     let mut random = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let id = StateId(u64::from_ne_bytes(random));
-    // Written aside and renamed, so that the file is whole or not there.
-    let aside = dir.join("id.new");
+    Ok(StateId(u64::from_ne_bytes(random)))
+}
+
+/// Written aside and renamed, so that the file is whole or not there.
+fn write(path: &Path, id: StateId) -> io::Result<()> {
+    let aside = path.with_extension("new");
     match fs::remove_file(&aside) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -39,8 +125,7 @@ pub(crate) fn state_id(dir: &Path) -> io::Result<StateId> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     writeln!(file, "{id}")?;
     file.sync_all()?;
-    fs::rename(&aside, &path)?;
-    Ok(id)
+    fs::rename(&aside, path)
 }
 
 fn read(path: &Path) -> io::Result<Option<StateId>> {
@@ -62,12 +147,18 @@ mod tests {
 
     use super::*;
 
+    /// Neither made nor read from anywhere else.
+    const KNOWN: StateId = StateId(0x5f0c_3a9b_e1d2_7784);
+
     #[test]
     fn an_id_is_made_once_and_is_ours_alone() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let id = state_id(one.path()).unwrap();
-        assert_eq!(state_id(one.path()).unwrap(), id);
-        assert_ne!(state_id(two.path()).unwrap(), id);
+        let (id, source) = state_id(one.path(), None).unwrap();
+        assert_eq!(source, IdSource::New);
+        for in_table in [None, Some(id)] {
+            assert_eq!(state_id(one.path(), in_table).unwrap(), (id, IdSource::File));
+        }
+        assert_ne!(state_id(two.path(), None).unwrap().0, id);
         let mode = fs::metadata(one.path().join("id")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(one.path()).unwrap().count(), 1);
@@ -80,11 +171,43 @@ mod tests {
         for text in ["", "5f0c3a9be1d27784", "5f0c", "\0\0\0\n"] {
             fs::write(&path, text).unwrap();
             fs::write(dir.path().join("id.new"), "left by a crash").unwrap();
-            let id = state_id(dir.path()).unwrap();
+            let (id, source) = state_id(dir.path(), None).unwrap();
+            assert_eq!(source, IdSource::New);
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{id}\n"));
         }
         fs::remove_file(&path).unwrap();
         symlink("/etc/hostname", &path).unwrap();
-        assert!(state_id(dir.path()).is_err());
+        assert!(state_id(dir.path(), None).is_err());
+        assert!(state_id(dir.path(), Some(KNOWN)).is_err());
+    }
+
+    #[test]
+    fn an_id_that_is_cut_or_gone_is_that_of_the_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id");
+        let whole = format!("{KNOWN}\n");
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(check_id(dir.path(), Some(KNOWN)).unwrap(), None);
+            assert_eq!(fs::read_to_string(&path).unwrap(), &whole[..length], "it is only read");
+            let found = state_id(dir.path(), Some(KNOWN)).unwrap();
+            assert_eq!(found, (KNOWN, IdSource::Table), "{length}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(state_id(dir.path(), Some(KNOWN)).unwrap(), (KNOWN, IdSource::Table));
+        assert_eq!(state_id(dir.path(), None).unwrap(), (KNOWN, IdSource::File));
+    }
+
+    #[test]
+    fn an_id_that_is_another_than_that_of_the_table_is_refused_and_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (id, _) = state_id(dir.path(), None).unwrap();
+        let error = state_id(dir.path(), Some(KNOWN)).unwrap_err();
+        assert!(error.to_string().contains(&KNOWN.to_string()), "{error}");
+        assert!(error.to_string().contains(&id.to_string()), "{error}");
+        assert!(error.hint().is_some());
+        assert!(check_id(dir.path(), Some(KNOWN)).is_err());
+        assert_eq!(check_id(dir.path(), None).unwrap(), Some(id));
     }
 }

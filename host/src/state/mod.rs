@@ -3,7 +3,8 @@
 //! ```text
 //!   Plugins ──► SavedStates ──► thread ──► plugins/saved   (what plugins remember)
 //!   Driver  ──► RunTable    ──► thread ──► table           (runs, intent, counters)
-//!   lock held ──► state_id ──► id   (the id of the directory, which processes bear)
+//!   lock held ──► state_id ──► id   (the id of the directory, which processes bear; in the
+//!                                    table too)
 //! ```
 
 mod handover;
@@ -22,7 +23,8 @@ mod table_file;
 pub(crate) use handover::{
     CarriedSocket, CarriedStream, Handover, Parcel, VARIABLE as UPGRADE_VARIABLE,
 };
-pub(crate) use id::state_id;
+pub use id::StateIdError;
+pub(crate) use id::{IdSource, check_id, state_id};
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_record::{Key, try_change};
 #[cfg(feature = "plugins")]

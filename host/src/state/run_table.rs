@@ -118,11 +118,11 @@ impl RunTable {
         Ok((RunTable { _closer: Arc::new(Closer(Arc::clone(&shared))), shared }, found, damage))
     }
 
-    /// Whether the table in a state directory could be read. Changes nothing.
+    /// What the table in a state directory adds up to. Changes nothing.
     ///
     /// # Errors
     /// As [`RunTable::open`].
-    pub(crate) fn check(dir: &Path) -> Result<(), TableError> {
+    pub(crate) fn check(dir: &Path) -> Result<Table, TableError> {
         table_file::check(&path_in(dir))
     }
 
@@ -259,5 +259,82 @@ impl Shared {
 
     fn lock_waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::state::table::Scaled;
+
+    /// How long anything may take on a busy machine.
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn scaled(service: &str) -> Record {
+        Record::Scaled(Scaled { service: service.to_owned(), written: 1, to: 2 })
+    }
+
+    fn open(dir: &Path) -> (RunTable, mpsc::Receiver<TableNotice>) {
+        let (tell, told) = mpsc::channel();
+        // The test may have ended.
+        let (table, ..) = RunTable::open(dir, move |notice| drop(tell.send(notice))).unwrap();
+        (table, told)
+    }
+
+    /// The services of which it is written that they are scaled.
+    fn on_disk(dir: &Path) -> Vec<String> {
+        RunTable::check(dir).unwrap().scaled.into_keys().collect()
+    }
+
+    #[test]
+    fn what_was_posted_before_is_written_with_what_must_be_there_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, _told) = open(dir.path());
+        for round in 0..50 {
+            let [first, then] = ["a", "b"].map(|name| format!("{name}{round:02}"));
+            table.post(vec![scaled(&first)], Durability::Process);
+            table.write(scaled(&then));
+            let written = on_disk(dir.path());
+            assert!(written.contains(&first) && written.contains(&then), "{written:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_is_told_of_once_and_nothing_is_missing_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, told) = open(dir.path());
+        let in_the_way = dir.path().join("table.new");
+        fs::create_dir(&in_the_way).unwrap();
+        table.post(vec![scaled("a")], Durability::Power);
+        assert!(matches!(told.recv_timeout(BOUND), Ok(TableNotice::Stalled(_))));
+        table.write(scaled("b"));
+        table.write(scaled("c"));
+        assert_eq!(on_disk(dir.path()), [""; 0]);
+        assert!(!table.close(Duration::from_millis(10)), "it says that all is written");
+        assert!(told.try_recv().is_err(), "it was told twice");
+        fs::remove_dir(&in_the_way).unwrap();
+        // Nobody writes anything more: the thread tries again by itself.
+        assert_eq!(told.recv_timeout(BOUND), Ok(TableNotice::Resumed));
+        assert_eq!(on_disk(dir.path()), ["a", "b", "c"]);
+        table.written().await;
+        assert!(table.close(BOUND));
+    }
+
+    #[test]
+    fn the_last_handle_that_is_dropped_has_everything_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, told) = open(dir.path());
+        let other = table.clone();
+        drop(table);
+        for number in 0..100 {
+            other.post(vec![scaled(&format!("s{number}"))], Durability::Process);
+        }
+        drop(other);
+        // The thread has ended when nobody can tell anything more.
+        assert_eq!(told.recv_timeout(BOUND), Err(mpsc::RecvTimeoutError::Disconnected));
+        assert_eq!(on_disk(dir.path()).len(), 100);
     }
 }

@@ -14,6 +14,7 @@ use kennel_core::Remembered;
 use serde::{Deserialize, Serialize};
 
 use super::memory::RememberedDef;
+use crate::os::StateId;
 
 /// One change of the table, a line of its file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -50,6 +51,17 @@ pub(crate) struct Origin {
     pub(crate) host: String,
     /// Above every run that had been named by then.
     pub(crate) next_run: u64,
+    /// The id of the state directory, which the processes of the runs bear; empty when it
+    /// is not known.
+    #[serde(default)]
+    pub(crate) state_id: String,
+}
+
+impl Origin {
+    /// The id of the state directory.
+    pub(crate) fn state_id(&self) -> Option<StateId> {
+        self.state_id.parse().ok()
+    }
 }
 
 /// Which instance.

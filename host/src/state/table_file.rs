@@ -88,7 +88,7 @@ pub(super) struct TableFile {
     file: Option<File>,
     bytes: u64,
     table: Table,
-    /// What is on disk is not all of the table.
+    /// What is on disk is not all that was to be written.
     is_behind: bool,
 }
 
@@ -113,7 +113,7 @@ impl TableFile {
             }
         };
         let path = path.to_owned();
-        Ok((TableFile { path, file: None, bytes: 0, table, is_behind: true }, damage))
+        Ok((TableFile { path, file: None, bytes: 0, table, is_behind: false }, damage))
     }
 
     /// What all records add up to.
@@ -174,14 +174,15 @@ impl TableFile {
     }
 }
 
-/// Whether the table at `path` is of a version that is known here. Changes nothing.
+/// What the table at `path` adds up to, as far as it is whole. Changes nothing.
 ///
 /// # Errors
 /// As [`TableFile::open`].
-pub(super) fn check(path: &Path) -> Result<(), TableError> {
+pub(super) fn check(path: &Path) -> Result<Table, TableError> {
+    let mut table = Table::default();
     match read(path) {
-        Ok(Found::Text(bytes)) => take(path, &bytes, &mut Table::default()).map(drop),
-        Ok(Found::Nothing | Found::Foreign(_)) => Ok(()),
+        Ok(Found::Text(bytes)) => take(path, &bytes, &mut table).map(|_| table),
+        Ok(Found::Nothing | Found::Foreign(_)) => Ok(table),
         Err(source) => Err(TableError::System { path: path.to_owned(), source }),
     }
 }
@@ -310,4 +311,140 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
         .open(path)?;
     file.write_all(bytes)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::table::{Began, Made, Origin, Scaled, Who};
+
+    fn began(run: u64) -> Record {
+        let who = Who { service: "web".into(), index: 0 };
+        Record::Began(Began { run, who, at: 1 })
+    }
+
+    fn made(run: u64) -> Record {
+        Record::Made(Box::new(Made { run, pid: 7, start_time: 8, ..Made::default() }))
+    }
+
+    fn scaled(to: u32) -> Record {
+        Record::Scaled(Scaled { service: "web".into(), written: 1, to })
+    }
+
+    /// Records of which each changes what those before it add up to.
+    fn some() -> Vec<Record> {
+        let origin = Origin { boot: "b".into(), host: "h".into(), ..Origin::default() };
+        vec![
+            Record::Origin(origin),
+            began(3),
+            made(3),
+            scaled(2),
+            began(4),
+            Record::Over(3),
+            Record::Ended,
+        ]
+    }
+
+    /// What the first `count` of them add up to.
+    fn sum(count: usize) -> Table {
+        let mut table = Table::default();
+        some().into_iter().take(count).for_each(|record| table.apply(record));
+        table
+    }
+
+    /// A file with a line for each of them.
+    fn text() -> Vec<u8> {
+        let mut text = format!("{MAGIC}{FORMAT}\n").into_bytes();
+        some().iter().for_each(|record| push(&mut text, record));
+        text
+    }
+
+    #[test]
+    fn wherever_it_is_cut_the_whole_lines_before_count_and_it_is_whole_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table");
+        let text = text();
+        for cut in 0..=text.len() {
+            fs::write(&path, &text[..cut]).unwrap();
+            let lines = text[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let (mut file, damage) = TableFile::open(&path).unwrap();
+            assert_eq!(*file.table(), sum(lines.saturating_sub(1)), "{cut}");
+            // Without its first line nobody knows what it is.
+            assert_eq!(damage.is_some(), lines == 0, "{cut}");
+            assert_eq!(fs::read(&path).unwrap(), &text[..cut], "nothing is changed yet");
+            file.write(vec![scaled(9)]).unwrap();
+            let (again, damage) = TableFile::open(&path).unwrap();
+            assert_eq!((again.table(), damage), (file.table(), None), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_is_left_out_and_told_and_the_file_is_kept_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table");
+        let mut text = text();
+        let starts: Vec<usize> =
+            text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+        // In the line of the fourth record, which nothing else hangs on.
+        text[starts[3] + 12] ^= 1;
+        fs::write(&path, &text).unwrap();
+        fs::write(dir.path().join("table.new"), "left by a crash").unwrap();
+        let (mut file, damage) = TableFile::open(&path).unwrap();
+        let damage = damage.unwrap();
+        assert_eq!(damage.reason, "line 5 is not what was written");
+        let expected = Table { scaled: std::collections::BTreeMap::new(), ..sum(7) };
+        assert_eq!(*file.table(), expected);
+        assert_eq!(fs::read(&damage.aside).unwrap(), text);
+        file.write(Vec::new()).unwrap();
+        assert_eq!(TableFile::open(&path).unwrap().0.table(), &expected);
+        assert_eq!(fs::read(&damage.aside).unwrap(), text);
+        assert!(!dir.path().join("table.new").exists());
+    }
+
+    #[test]
+    fn it_is_written_anew_when_it_has_grown_and_says_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table");
+        let (mut file, _) = TableFile::open(&path).unwrap();
+        file.write(some()).unwrap();
+        let (mut longest, mut last, mut shrunk) = (0, 0, 0);
+        for round in 0..300 {
+            let runs = (0..100).map(|run| 100 * round + run + 10);
+            let records = runs.clone().map(began).chain(runs.clone().map(made));
+            file.write(records.chain(runs.skip(1).map(Record::Over)).collect()).unwrap();
+            let length = fs::metadata(&path).unwrap().len();
+            shrunk += u32::from(length < last);
+            (longest, last) = (length.max(longest), length);
+        }
+        assert!(shrunk >= 2, "{shrunk}");
+        // What lives in it is some 300 runs of one line or two.
+        assert!(longest < 2 * SMALL, "{longest}");
+        let (again, damage) = TableFile::open(&path).unwrap();
+        assert_eq!((again.table(), damage), (file.table(), None));
+        assert_eq!(again.table().runs.len(), 300);
+    }
+
+    #[test]
+    fn what_a_disk_refuses_is_written_when_it_does_not_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table");
+        let (mut file, _) = TableFile::open(&path).unwrap();
+        file.write(vec![began(3)]).unwrap();
+        // It appends to what is full, full(4), and cannot make a new one.
+        file.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let in_the_way = dir.path().join("table.new");
+        fs::create_dir(&in_the_way).unwrap();
+        for to in [1, 2] {
+            file.write(vec![scaled(to)]).unwrap_err();
+            assert!(file.is_behind());
+        }
+        assert_eq!(TableFile::open(&path).unwrap().0.table().scaled.len(), 0);
+        fs::remove_dir(&in_the_way).unwrap();
+        file.write(vec![made(3)]).unwrap();
+        assert!(!file.is_behind());
+        let (again, damage) = TableFile::open(&path).unwrap();
+        assert_eq!((again.table(), damage), (file.table(), None));
+        assert_eq!(again.table().scaled["web"].to, 2);
+        assert!(again.table().runs[&3].made.is_some());
+    }
 }
