@@ -84,7 +84,7 @@ fn whatever_happens_each_service_runs_once_and_no_line_and_no_event_is_missing()
 fn the_chaos_finds_supervisors_that_forget() {
     let far = Instant::now() + Duration::from_secs(3600);
     for (what, broken) in [
-        ("whose processes are its own", "rm -f state/id"),
+        ("whose processes are its own", "rm -f state/id state/table"),
         ("what had been told", "rm -rf state/journal"),
     ] {
         let found = storm(&mut World::new(Some(broken)), 1, far, 60);
