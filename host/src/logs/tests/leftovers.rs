@@ -70,6 +70,17 @@ impl Scene {
 }
 
 #[test]
+fn each_rotation_that_is_announced_is_in_what_a_killed_supervisor_leaves() {
+    let scene = Scene::new(b"one\n", 4);
+    let mut spool = Spool::create(&scene.spool(), scene.ledger.clone()).unwrap();
+    for rotations in 1..=3 {
+        spool.announce_rotation().unwrap();
+        let left = Spool::open(&scene.spool().join("web.spool")).unwrap().unwrap();
+        assert_eq!(left.recorded().rotations, rotations);
+    }
+}
+
+#[test]
 fn what_was_taken_and_not_noted_as_written_is_written_once() {
     for written in ["one\n", "one\ntw", "one\ntwo\n", "one\ntwo\nthree\n"] {
         let scene = Scene::new(written.as_bytes(), 4);
