@@ -144,9 +144,9 @@ async fn an_exit_that_somebody_else_collected_is_not_waited_for_in_vain() {
 fn a_number_with_another_start_time_is_somebody_else_and_gets_no_signal() {
     let process = spawn(shell("exec sleep 1000")).unwrap();
     let started = process.start_time().unwrap();
-    for other in [started + 1, started - 1] {
+    for other in [started + 1, started - 1, 0] {
         let error = signal_exactly(process.pid(), other, libc::SIGKILL).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH), "{other}");
     }
     assert_eq!(process.try_exited().unwrap(), None);
     signal_exactly(process.pid(), started, libc::SIGTERM).unwrap();

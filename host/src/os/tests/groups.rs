@@ -68,23 +68,6 @@ fn a_group_signal_reaches_leader_and_children() {
 }
 
 #[test]
-fn a_number_with_another_start_time_is_never_signalled() {
-    let pipe = output_pipe().unwrap();
-    let mut launch = shell("echo up; exec sleep 1000");
-    launch.stdout = Output::Descriptor(pipe.service);
-    let process = spawn(launch).unwrap();
-    assert_eq!(read_line(&pipe.reader), "up");
-    let began = proc::start_time(process.pid()).unwrap();
-    for other in [began - 1, began + 1, 0] {
-        let error = signal_exactly(process.pid(), other, libc::SIGKILL).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ESRCH), "{other}");
-    }
-    // SIGKILL would have come first.
-    signal_exactly(process.pid(), began, libc::SIGTERM).unwrap();
-    assert_eq!(status_of(&process), ExitStatus::Signal { signal: 15, core_dumped: false });
-}
-
-#[test]
 fn a_number_given_up_is_never_signalled_again() {
     let (process, child) = leave_child_behind(GroupSignals::Number);
     process.release();
