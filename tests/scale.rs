@@ -106,8 +106,9 @@ fn a_mass_crash_is_smoothed_and_everything_comes_back() {
         .collect();
     starts.sort();
     let took = starts.last().unwrap().duration_since(*starts.first().unwrap());
-    // 60 starts at 20 a second, evenly: 59 gaps of 50 ms.
-    assert!(took >= jiff::SignedDuration::from_millis(2_800), "{took:?}");
+    // 60 starts at 20 a second are 59 gaps of 50 ms; at once they take a tenth of that. What
+    // comes between a start and its event on a busy machine may take off a part of it.
+    assert!(took >= jiff::SignedDuration::from_millis(1_500), "{took:?}");
 }
 
 #[test]

@@ -7,10 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::runner::{Tally, cargo, run, run_tests, run_tests_twice, step};
+use crate::runner::{Tally, cargo, run, run_tests, run_tests_steadily, step};
 
 /// Virtual service-years that the simulation of the core goes through.
 const SIMULATED_YEARS: &str = "1000";
+
+/// Mutants are tried for so long; `cargo xtask mutants` tries all of them.
+const MUTANTS_MINUTES: u64 = 8;
 
 /// Tests of a supervisor mostly wait: more of them than cores may do so at a time.
 const TEST_THREADS: &str = "8";
@@ -36,7 +39,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
-    run_tests_twice(
+    run_tests_steadily(
         cargo().env("RUST_TEST_THREADS", TEST_THREADS).args([
             "test",
             "--workspace",
@@ -67,7 +70,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
             &mut tally,
         )?;
         step("mutants");
-        crate::mutants::run(&crate::mutants::Options::default())?;
+        crate::mutants::run(&crate::mutants::Options::within(MUTANTS_MINUTES))?;
     }
     tally.finish()
 }
@@ -136,7 +139,7 @@ fn test_as_ordinary_user(tally: &mut Tally) -> Result<()> {
             again.args(["--exact", "--test-threads=1"]).args(failed);
             again
         };
-        run_tests_twice(&mut as_nobody(), again, tally)?;
+        run_tests_steadily(&mut as_nobody(), again, tally)?;
     }
     Ok(())
 }
