@@ -145,6 +145,47 @@ while True:
 }
 
 #[test]
+fn each_of_a_hundred_that_say_once_that_they_are_ready_is_heard() {
+    if needs_program("perl") {
+        return;
+    }
+    let mut kennel = Kennel::new(
+        r#"
+        kennel: { state_dir: ./state, socket: ./k.sock, max_concurrent_starts: 1000 }
+        services:
+          notify:
+            command: [perl, word.pl, notify]
+            replicas: 100
+            ready: { notify: systemd, timeout: 300s }
+          line:
+            command: [perl, word.pl, line]
+            replicas: 20
+            ready: { log: "it is ready", timeout: 300s }
+        "#,
+    );
+    kennel.write("word.pl", include_str!("support/word.pl"));
+    kennel.start();
+    for round in 0..3 {
+        if round > 0 {
+            kennel.cli(&["restart", "--no-wait", "notify", "line"]).ok();
+        }
+        // While some are being made, some have said their word and some have not.
+        upgrade(&kennel, &[]);
+        let status = wait_for("all to be up", BOUND * 2, || {
+            let status = kennel.status();
+            let services = status["services"].as_array()?;
+            (services.iter().filter(|one| one["state"] == "up").count() == 120).then_some(status)
+        });
+        for service in status["services"].as_array().unwrap() {
+            assert_eq!(service["restarts"], 0, "{service}");
+        }
+    }
+    let said = kennel.cli(&["logs", "-n", "1000", "notify"]).ok();
+    assert!(!said.contains("refused"), "{said}");
+    assert_eq!(kennel.terminate(), 0);
+}
+
+#[test]
 fn readers_that_follow_go_on_where_they_were() {
     let kennel = Kennel::running(
         r#"
@@ -240,17 +281,77 @@ fn a_program_that_cannot_go_on_here_leaves_everything_as_it_is() {
 fn a_version_that_does_not_know_the_state_says_so_and_touches_nothing() {
     let mut kennel = Kennel::running(COUNTING);
     kennel.wait_for_state("count", "up");
-    assert!(kennel.cli(&["run", "--try"]).ok().starts_with("kennel "));
+    assert!(kennel.cli(&["run", "--try=1"]).ok().starts_with("kennel "));
     kennel.kill_supervisor();
     let text = kennel.read("state/table");
     // As an older version sees a newer state.
     let newer = text.replacen("kennel state 1", "kennel state 2", 1);
     kennel.write("state/table", &newer);
-    kennel.cli(&["run", "--try"]).fails_saying(1, &["has format 2", "knows 1"]);
+    kennel.cli(&["run", "--try=1"]).fails_saying(1, &["has format 2", "knows 1"]);
     assert_eq!(kennel.read("state/table"), newer);
     kennel.write("state/table", &text);
     kennel.start();
     kennel.wait_for_state("count", "up");
+}
+
+/// A program that is this one after some lines of shell.
+fn wrapper(kennel: &Kennel, name: &str, lines: &str) -> PathBuf {
+    let (path, program) = (kennel.path(name), binary());
+    kennel.write(name, &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", program.display()));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn what_is_passed_on_in_another_format_is_refused_before_anything_happens() {
+    let mut kennel = Kennel::running(COUNTING);
+    kennel.wait_for_state("count", "up");
+    let (count, started) = (kennel.process("count"), kennel.status()["supervisor"].clone());
+    // As a supervisor of a later version would ask it.
+    let lines = r#"case "$*" in *--try=1*) set -- run --try=2 ;; esac"#;
+    let next = wrapper(&kennel, "next", lines);
+    let args = ["upgrade", "--binary", next.to_str().unwrap()];
+    kennel.cli(&args).fails_saying(1, &["cannot go on here", "has format 2", "knows 1"]);
+    assert_eq!(kennel.process("count"), count);
+    assert_eq!(kennel.status()["supervisor"], started, "it is as it was");
+    upgrade(&kennel, &[]);
+    assert_eq!(kennel.terminate(), 0);
+}
+
+#[test]
+fn a_list_that_cannot_be_read_ends_neither_supervision_nor_a_service() {
+    let mut kennel = Kennel::running(COUNTING);
+    let processes = ["count", "quiet"].map(|name| {
+        kennel.wait_for_state(name, "up");
+        kennel.process(name)
+    });
+    let pid = kennel.supervisor_pid();
+    let alters = |sed: &str| {
+        format!(
+            r#"if [ -n "$KENNEL_UPGRADE" ]; then
+                 list=/proc/$$/fd/$(echo "$KENNEL_UPGRADE" | cut -d: -f2)
+                 text=$(cat "$list")
+                 printf %s "$text" | sed '{sed}' > "$list"
+               fi"#
+        )
+    };
+    for (name, sed) in [("later", "s/\"format\":1/\"format\":9/"), ("noise", "s/.*/noise/")] {
+        let next = wrapper(&kennel, name, &alters(sed));
+        let told = kennel.cli(&["upgrade", "--binary", next.to_str().unwrap()]).ok();
+        assert!(told.contains(&format!("pid {pid}")), "{told}");
+        assert_eq!(kennel.supervisor_pid(), pid);
+        assert_eq!(["count", "quiet"].map(|name| kennel.process(name)), processes);
+        // It has the lock, once.
+        kennel.cli(&["run"]).fails_saying(4, &[&pid.to_string()]);
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let locks = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        let locks = locks.filter(|file| *file == kennel.path("state/lock")).count();
+        assert!((1..=3).contains(&locks), "{locks} descriptors of the lock");
+    }
+    upgrade(&kennel, &[]);
+    assert_eq!(["count", "quiet"].map(|name| kennel.process(name)), processes);
+    assert_eq!(kennel.terminate(), 0);
+    kennel.assert_nothing_is_left();
 }
 
 #[test]

@@ -10,6 +10,7 @@ use kennel_core::{Signal, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{ConfigErrors, Definition, Plan};
+use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
@@ -32,6 +33,8 @@ pub struct Handle {
     pub(crate) sinks: SinkStates,
     pub(crate) checks: CheckTallies,
     pub(crate) table: RunTable,
+    /// What the driver learns of services passes here.
+    pub(crate) gate: Gate,
     /// How this program replaces itself, if it does.
     pub(crate) succession: Option<Succession>,
 }

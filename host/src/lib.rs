@@ -52,6 +52,7 @@ pub mod stock;
 
 mod driver;
 mod embed;
+mod gate;
 mod handle;
 mod lookup;
 mod plugins;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Loaded, Written};
 use crate::driver::{Driver, Fact, HandedOver, Left, Parts, Source, StatusLines};
+use crate::gate::Gate;
 use crate::handle::{Handle, Outcome};
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
@@ -277,6 +278,7 @@ impl Builder {
         let (requests, orders) = mpsc::channel(REQUESTS);
         let (ended_sender, ended) = watch::channel(None);
         let (checks, meter) = (CheckTallies::default(), Meter::default());
+        let gate = Gate::default();
         let handle = Handle {
             requests,
             ended,
@@ -287,6 +289,7 @@ impl Builder {
             sinks: sinks.states(),
             checks: checks.clone(),
             table: table.clone(),
+            gate: gate.clone(),
             succession: None,
         };
         let parts = Parts {
@@ -309,6 +312,7 @@ impl Builder {
             table,
             task_runtime: None,
             lock: None,
+            gate,
         };
         Ok(Prepared { handle, parts, left, lock })
     }

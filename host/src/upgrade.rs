@@ -4,6 +4,8 @@
 //!   upgrade ─► try it out ──refused──► nothing has happened, and why
 //!                  │ it can go on here
 //!                  ▼
+//!              what has begun comes to its end, nothing else begins
+//!                  ▼
 //!              answer ─► all that waits is written ─► descriptors are passed on ─► execve(2)
 //! ```
 //!
@@ -21,12 +23,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::gate::Closed;
 use crate::handle::{Handle, Request};
 use crate::os::{self, Cause};
 use crate::state::Parcel;
 
 /// How long answers have to leave, and exits to be told of, before the program gives way.
 const FAREWELL: Duration = Duration::from_millis(50);
+
+/// How long what has begun may take: to make processes, and to look whether they are all gone.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// How long what waits to be written is waited for.
 const LAST_WRITES: Duration = Duration::from_secs(2);
@@ -53,6 +59,9 @@ pub enum UpgradeError {
         /// What it said.
         reason: String,
     },
+    /// What was begun does not end.
+    #[error("the start or the end of a service is still being dealt with after {} s", .0.as_secs())]
+    Unsettled(Duration),
     /// Another upgrade is under way.
     #[error("another upgrade is under way")]
     Busy,
@@ -94,7 +103,19 @@ pub struct Tried {
     /// What it says of its version.
     pub version: String,
     succession: Succession,
+    _quiet: Quiet,
     _turn: OwnedMutexGuard<()>,
+}
+
+/// Nothing is begun that a successor would have to know of, and who ends stays a zombie.
+struct Quiet {
+    _gate: Option<Closed>,
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        os::leave_to_successor(false);
+    }
 }
 
 impl Handle {
@@ -118,20 +139,30 @@ impl Handle {
         });
         // It fails when the runtime ends.
         let (program, version) = trying.await.map_err(|_| UpgradeError::Stopped)??;
-        Ok(Tried { program, version, succession, _turn: turn })
+        let quiet = self.be_quiet().await?;
+        Ok(Tried { program, version, succession, _quiet: quiet, _turn: turn })
+    }
+
+    /// Lets what has begun come to its end, and nothing begin.
+    async fn be_quiet(&self) -> Result<Quiet, UpgradeError> {
+        os::leave_to_successor(true);
+        let mut quiet = Quiet { _gate: None };
+        // Who has just been waited for is told of before that.
+        tokio::time::sleep(FAREWELL).await;
+        let closed = self.gate.close(SETTLING).await;
+        quiet._gate = Some(closed.ok_or(UpgradeError::Unsettled(SETTLING))?);
+        Ok(quiet)
     }
 
     /// Gives way to a program that was tried. Returns only when that has failed, and then the
     /// supervisor goes on.
     pub async fn give_way(&self, tried: Tried) -> UpgradeError {
-        // What was asked is answered first, and what has ended is told of.
-        os::leave_to_successor(true);
+        // What was asked is answered first.
         tokio::time::sleep(FAREWELL).await;
         let (failed, why) = oneshot::channel();
         let error = self.try_to_give_way(&tried, why).await;
         // Without a driver there is nobody to be told.
         let _ = failed.send(error.to_string());
-        os::leave_to_successor(false);
         error
     }
 
@@ -140,7 +171,7 @@ impl Handle {
         tried: &Tried,
         failed: oneshot::Receiver<String>,
     ) -> UpgradeError {
-        let Tried { program, version: _, succession, _turn } = tried;
+        let Tried { program, version: _, succession, _quiet, _turn } = tried;
         let (reply, answer) = oneshot::channel();
         if self.requests.send(Request::HandOver { reply, failed }).await.is_err() {
             return UpgradeError::Stopped;

@@ -87,7 +87,7 @@ impl From<UpgradeError> for Problem {
             UpgradeError::Embedded | UpgradeError::Busy | UpgradeError::ShuttingDown => {
                 Problem::new(StatusCode::CONFLICT, text)
             }
-            UpgradeError::Stopped => Problem::busy(text),
+            UpgradeError::Unsettled(_) | UpgradeError::Stopped => Problem::busy(text),
         }
     }
 }

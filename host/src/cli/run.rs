@@ -62,9 +62,9 @@ pub(crate) struct RunArgs {
     /// What --detach starts.
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub(crate) detached: bool,
-    /// Says whether it could go on here, and ends.
-    #[arg(long = "try", hide = true)]
-    pub(crate) try_only: bool,
+    /// Says whether it could go on here with what is passed on in this format, and ends.
+    #[arg(long = "try", hide = true, value_name = "FORMAT", require_equals = true)]
+    pub(crate) try_only: Option<u32>,
 }
 
 impl RunArgs {
@@ -80,16 +80,21 @@ pub(super) fn run(global: &super::Global, args: RunArgs) -> super::Outcome {
     if args.detach {
         return detach(global, &args);
     }
-    if args.try_only {
-        return try_out(global, args);
+    if let Some(format) = args.try_only {
+        return try_out(global, args, format);
     }
     let variable = std::env::var_os(UPGRADE_VARIABLE);
     let handover = Handover::take(variable.as_deref());
-    let begin = if handover.is_some() { Detached::again } else { Detached::begin };
+    let begin = if let Ok(None) = handover { Detached::begin } else { Detached::again };
     let detached = args.detached.then(begin).transpose()?;
     let log = SupervisorLog::default();
     let own_log = OwnLog::start(log.counting(std::io::stderr()))?;
     args.log_format.unwrap_or_else(LogFormat::of_stderr).install(&own_log);
+    // What was passed on only spares others something: without it all goes on as after a kill.
+    let handover = handover.unwrap_or_else(|error| {
+        tracing::warn!("{error}; clients may be refused for a moment");
+        None
+    });
     let voice = Voice { detached, log, own_log: own_log.clone() };
     let code = supervise(global, args, handover, voice);
     own_log.flush(LAST_WORDS);
@@ -155,7 +160,9 @@ fn configured(global: &super::Global, args: &RunArgs) -> Result<Builder, super::
 }
 
 /// Says whether this program could go on with these arguments where another one supervises.
-fn try_out(global: &super::Global, args: RunArgs) -> super::Outcome {
+fn try_out(global: &super::Global, args: RunArgs, format: u32) -> super::Outcome {
+    Handover::check(format)
+        .map_err(|error| super::Failure::new(super::ExitKind::Failed, error.to_string()))?;
     let builder = configured(global, &args)?;
     let dir = &builder.config().supervisor.state_dir;
     let table = RunTable::check(dir).map_err(StartError::from)?;

@@ -2,7 +2,8 @@
 //!
 //! The file is tried out first: it is run with the arguments of this process and `--try`, with
 //! which it reads the configuration and looks at the state, says its version and ends. A
-//! version that does not know the state refuses it, one that does not know `--try` refuses
+//! version that does not know the state, or the form in which descriptors are passed on,
+//! refuses it, one that does not know `--try` refuses
 //! that, and what is no Kennel says nothing of its version.
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::os::{self, Cause, ExitStatus, Launch, Output, Process};
-use crate::state::{Handover, Parcel, UPGRADE_VARIABLE};
+use crate::state::{HANDOVER_FORMAT, Handover, Parcel, UPGRADE_VARIABLE};
 use crate::upgrade::{Successor, UpgradeError};
 
 /// How long a program may take to say that it can go on.
@@ -101,7 +102,7 @@ fn try_out(program: &Path) -> Result<String, String> {
     let failed = |error: io::Error| Cause::from_io(&error).to_string();
     let (mut said, words) = io::pipe().map_err(failed)?;
     let mut arguments = arguments(program);
-    arguments.push("--try".into());
+    arguments.push(format!("--try={HANDOVER_FORMAT}").into());
     let mut launch = Launch::new(arguments);
     launch.env = environment();
     let copy = words.try_clone().map_err(failed)?;

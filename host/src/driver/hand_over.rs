@@ -1,7 +1,8 @@
 //! Giving way to a successor in the same process.
 //!
-//! The loop comes to rest: what has happened by now is taken and written down, and what happens
-//! from now on is the successor's to find. A process that ends stays a zombie for it.
+//! The gate is closed by now, so all that was begun is told. The loop takes it and rests: it is
+//! written down, and what happens from now on is the successor's to find. A process that ends
+//! stays a zombie for it, and what services say stays where they have said it.
 
 use std::time::Duration;
 
@@ -11,13 +12,12 @@ use tokio::task::spawn_blocking;
 
 use super::Driver;
 use crate::logs::OpenStream;
-use crate::os;
 use crate::state::{CarriedStream, Parcel};
 
 /// How long the loop rests at most. To execute a program takes milliseconds.
 const REST: Duration = Duration::from_secs(10);
 
-/// How long a disk may hold up who reads output.
+/// How long a disk or a terminal may hold up who reads output.
 const COPIES: Duration = Duration::from_secs(1);
 
 /// Where what is passed on goes, and who says that nobody takes over.
@@ -34,23 +34,22 @@ impl Driver {
             let _ = reply.send(None);
             return;
         }
-        os::leave_to_successor(true);
+        let capture = self.capture.clone();
+        // It fails when the runtime ends.
+        let Ok(mut resting) = spawn_blocking(move || capture.rest(COPIES)).await else { return };
+        // A line that was read may have said that a service is ready.
         while let Ok(fact) = self.incoming.try_recv() {
             self.take_fact(fact);
             self.settle();
         }
         let sockets = self.sockets.carried();
-        let capture = self.capture.clone();
-        // It rests in any case.
-        let streams = spawn_blocking(move || capture.open_streams(COPIES)).await;
-        let streams = streams.unwrap_or_default().into_iter().map(carried).collect();
+        let streams = resting.streams.drain(..).map(carried).collect();
         let parcel = Parcel { sockets, notify: self.runs.notify_sockets(), streams };
         let _ = reply.send(Some(parcel));
         let why = match tokio::time::timeout(REST, failed).await {
             Ok(Ok(why)) => why,
             Ok(Err(_)) | Err(_) => "nobody has taken over".to_owned(),
         };
-        os::leave_to_successor(false);
         tracing::error!("cannot upgrade: {why}");
         self.news.not_upgraded(why);
     }

@@ -55,6 +55,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::{Command, Config, ServiceConfig, SupervisorSettings, Written};
+use crate::gate::{Gate, Pass};
 use crate::handle::Request;
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
@@ -148,6 +149,7 @@ pub(crate) struct Parts {
     pub(crate) task_runtime: Option<tokio::runtime::Handle>,
     /// Given up before the end is told.
     pub(crate) lock: Option<StateLock>,
+    pub(crate) gate: Gate,
 }
 
 /// Where the configuration came from, to read it again.
@@ -173,6 +175,7 @@ pub(crate) struct Driver {
     source: Option<Source>,
     definitions: HashMap<Arc<str>, Arc<ServiceConfig>>,
     runs: Runs,
+    gate: Gate,
     sockets: Sockets,
     place: Arc<Place>,
     state_id: StateId,
@@ -224,6 +227,7 @@ impl Driver {
             table,
             task_runtime,
             lock,
+            gate,
         } = parts;
         // Nearly every run has an event, so the number of the next event is about above
         // every run that was ever named here; the table has the rest.
@@ -234,7 +238,8 @@ impl Driver {
             core,
             clock: Clock::start(),
             definitions: HashMap::new(),
-            runs: Runs::new(cgroups),
+            runs: Runs::new(cgroups, gate.clone()),
+            gate,
             sockets: Sockets::default(),
             place: Arc::new(Place::new(&config.supervisor.state_dir)),
             state_id,
@@ -302,7 +307,10 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.settle();
-            if let Some((reply, failed)) = self.handing_over.take() {
+            // Before it has begun, what an earlier supervisor left is in nobody's hands.
+            if self.restored.is_none()
+                && let Some((reply, failed)) = self.handing_over.take()
+            {
                 self.hand_over(reply, failed).await;
                 continue;
             }
@@ -399,7 +407,7 @@ impl Driver {
         if let Command::Task(body) = &definition.launch.command {
             let (facts, runtime) = (self.facts.clone(), self.task_runtime.clone());
             let body = body.clone();
-            let begin = move || {
+            let begin = move |_pass: Pass| {
                 let begun = tasks::make(body, name, runtime.as_ref());
                 if let Err(mpsc::error::SendError(Fact::Begun(_, Ok(begun)))) =
                     facts.send(Fact::Begun(run, begun))
@@ -429,7 +437,7 @@ impl Driver {
             table,
             facts: told,
         };
-        let make = move || {
+        let make = move |pass: Pass| {
             let made = launch::make(job, sockets);
             // Without a receiver there is no supervisor any more that could stop it.
             if let Err(mpsc::error::SendError(Fact::Made(_, Ok(made)))) =
@@ -437,33 +445,40 @@ impl Driver {
             {
                 made.kill();
             }
+            drop(pass);
         };
         self.make_when_allowed(run, service, make);
     }
 
+    /// Makes the process of a run, or begins its task, when that may be: at once as a rule.
     fn make_when_allowed(
         &self,
         run: RunId,
         service: Arc<str>,
-        make: impl FnOnce() + Send + 'static,
+        make: impl FnOnce(Pass) + Send + 'static,
     ) {
-        match self.plugins.required(Requirer::Service(service)) {
-            None => drop(tokio::task::spawn_blocking(make)),
-            Some(required) => self.make_when(run, required, make),
+        match (self.plugins.required(Requirer::Service(service)), self.gate.try_enter()) {
+            (None, Some(pass)) => drop(tokio::task::spawn_blocking(move || make(pass))),
+            (None, None) => self.make_when(run, std::future::ready(Ok(())), make),
+            (Some(required), _) => self.make_when(run, required, make),
         }
     }
 
-    /// Makes the process of a run when the plugins are there that its service requires.
+    /// Makes the process of a run when the plugins are there that its service requires, and
+    /// processes may be made.
     fn make_when(
         &self,
         run: RunId,
         required: impl Future<Output = Result<(), String>> + Send + 'static,
-        make: impl FnOnce() + Send + 'static,
+        make: impl FnOnce(Pass) + Send + 'static,
     ) {
-        let facts = self.facts.clone();
+        let (facts, gate) = (self.facts.clone(), self.gate.clone());
         tokio::spawn(async move {
             match required.await {
-                Ok(()) => drop(tokio::task::spawn_blocking(make)),
+                Ok(()) => {
+                    let pass = gate.enter().await;
+                    tokio::task::spawn_blocking(move || make(pass));
+                }
                 Err(error) => drop(facts.send(Fact::Made(run, Err(error)))),
             }
         });

@@ -19,6 +19,7 @@ use super::strays::{Haunts, Strays, haunts_of_our_runs, haunts_of_runs_of_others
 use super::tasks::Tasks;
 use super::{Fact, Facts, launch};
 use crate::checks::{Launcher, Unresolved, Window};
+use crate::gate::{Gate, Pass};
 use crate::lookup::Lookup;
 use crate::os::{Cgroups, NoCgroups, Process, proc};
 use crate::plugins::Slot;
@@ -41,6 +42,7 @@ pub(crate) struct Runs {
     /// Of those that it has taken over.
     haunts_of_others: Haunts,
     cgroups: Result<Arc<Cgroups>, NoCgroups>,
+    gate: Gate,
 }
 
 /// The process groups with a member that runs; none without `/proc`.
@@ -73,11 +75,11 @@ pub(super) struct CheckMemory {
 }
 
 impl Runs {
-    pub(super) fn new(cgroups: Result<Arc<Cgroups>, NoCgroups>) -> Runs {
+    pub(super) fn new(cgroups: Result<Arc<Cgroups>, NoCgroups>, gate: Gate) -> Runs {
         let groups = Lookup::new(|| proc::living_groups().ok());
         let (haunts, haunts_of_others) = (haunts_of_our_runs(), haunts_of_runs_of_others());
         let tasks = Tasks::default();
-        Runs { runs: HashMap::new(), tasks, groups, haunts, haunts_of_others, cgroups }
+        Runs { runs: HashMap::new(), tasks, groups, haunts, haunts_of_others, cgroups, gate }
     }
 
     /// Where cgroups of runs are made, or why there are none.
@@ -87,7 +89,8 @@ impl Runs {
 
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
         let Made { process, ears, job, cgroup, descent } = made;
-        let flush = notify::listen(&job, process.pid(), cgroup.clone(), &descent, ears);
+        let gate = &self.gate;
+        let flush = notify::listen(&job, process.pid(), cgroup.clone(), &descent, ears, gate);
         let processes = Arc::new(Processes::new(process, job.mark()));
         let haunts = match descent {
             Descent::Started => self.haunts.clone(),
@@ -106,7 +109,7 @@ impl Runs {
             groups: self.groups.clone(),
         };
         let watched = Watched { processes: processes.clone(), flush: flush.clone() };
-        tokio::spawn(wait_for_exit(run, watched, rest, facts.clone()));
+        tokio::spawn(wait_for_exit(run, watched, rest, gate.clone(), facts.clone()));
         let said = Said::default();
         let (group_watch, stop_command) = (None, None);
         let (checks, memories) = (JoinSet::new(), HashMap::new());
@@ -303,8 +306,9 @@ struct Watched {
     flush: Option<Flush>,
 }
 
-async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, facts: Facts) {
-    let status = rest.strays.explain(watched.main_exit(run).await).await;
+async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, gate: Gate, facts: Facts) {
+    let (status, _pass) = watched.main_exit(run, &gate).await;
+    let status = rest.strays.explain(status).await;
     // Strays that have ended meanwhile are still to be told of.
     let is_left = rest.is_left().await || !rest.strays.swept().is_empty();
     let group = if is_left { Group::Left } else { Group::Empty };
@@ -314,7 +318,7 @@ async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, facts: Facts) {
 impl Watched {
     /// How the main process ended, when there is no other one by then. A spawned process
     /// that has named another may end with success before that one.
-    async fn main_exit(&self, run: RunId) -> ExitStatus {
+    async fn main_exit(&self, run: RunId, gate: &Gate) -> (ExitStatus, Pass) {
         let spawned = self.processes.spawned();
         let mut named = self.processes.watch();
         let mut is_handed_over = false;
@@ -328,16 +332,17 @@ impl Watched {
                 }
                 _ = named.changed() => continue,
             };
+            let pass = gate.enter().await;
             // What it said last may name another process.
             if let Some(flush) = &self.flush {
-                flush.flush().await;
+                flush.flush(&pass).await;
             }
             match (who, status) {
                 (Ended::Spawned, ExitStatus::Code(0)) if self.processes.has_named() => {
                     is_handed_over = true;
                 }
                 (Ended::Named, _) if named.has_changed().unwrap_or(false) => {}
-                (Ended::Spawned | Ended::Named, status) => return status,
+                (Ended::Spawned | Ended::Named, status) => return (status, pass),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The handle on the two log threads.
 //!
-//! Every method but [`Capture::flush`] and [`Capture::shutdown`] only puts something in a
-//! queue: none blocks, none can fail, and the order of calls is kept.
+//! Every method but [`Capture::rest`], [`Capture::flush`] and [`Capture::shutdown`] only puts
+//! something in a queue: none blocks, none can fail, and the order of calls is kept.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -139,6 +139,13 @@ pub struct Capture {
     registry: Arc<Registry>,
 }
 
+/// The log threads rest until this is dropped.
+pub struct Resting {
+    /// What they read.
+    pub streams: Vec<OpenStream>,
+    _go_on: Vec<mpsc::SyncSender<()>>,
+}
+
 struct Lanes {
     files: Arc<Mailbox>,
     console: Arc<Mailbox>,
@@ -208,17 +215,23 @@ impl Capture {
         self.registry.remove(service);
     }
 
-    /// Copies of the reading ends of all streams. Reading goes on meanwhile. A thread that a
-    /// disk or a terminal holds up for longer than `timeout` gives none. Blocks.
-    pub fn open_streams(&self, timeout: Duration) -> Vec<OpenStream> {
+    /// Has nothing read until the answer is dropped, and copies the reading ends of all streams
+    /// into it. What was read before was shown to taps. A thread that a disk or a terminal
+    /// holds up for longer than `timeout` gives none, and does not rest. Blocks.
+    pub fn rest(&self, timeout: Duration) -> Resting {
         let deadline = Instant::now() + timeout;
-        let waiting = [&self.lanes.files, &self.lanes.console].map(|lane| {
-            let (reply, waiting) = mpsc::sync_channel(1);
-            lane.post(Command::Copy(reply));
-            waiting
-        });
+        let (go_on, waiting): (Vec<_>, Vec<_>) = [&self.lanes.files, &self.lanes.console]
+            .into_iter()
+            .map(|lane| {
+                let (reply, waiting) = mpsc::sync_channel(1);
+                let (go_on, until) = mpsc::sync_channel(0);
+                lane.post(Command::Rest(reply, until));
+                (go_on, waiting)
+            })
+            .unzip();
         let left = || deadline.saturating_duration_since(Instant::now());
-        waiting.iter().filter_map(|waiting| waiting.recv_timeout(left()).ok()).flatten().collect()
+        let streams = waiting.iter().filter_map(|waiting| waiting.recv_timeout(left()).ok());
+        Resting { streams: streams.flatten().collect(), _go_on: go_on }
     }
 
     /// Waits until everything that services had written when this was called is in the

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -25,8 +25,9 @@ pub(crate) enum Command {
     Update(Arc<str>, LogSettings),
     /// Read what is there and forget the service.
     Remove(Arc<str>),
-    /// Answer with copies of all streams that are read.
-    Copy(SyncSender<Vec<OpenStream>>),
+    /// Answer with copies of all streams that are read, and read nothing until the other end
+    /// of this is dropped.
+    Rest(SyncSender<Vec<OpenStream>>, Receiver<()>),
     /// Answer when everything readable now is written.
     Flush(SyncSender<()>),
     /// Read what is there, write it, and end; the deadline is in the mailbox.

@@ -49,7 +49,9 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use capture::{Capture, CaptureError, CaptureOptions, LineTap, LogFact, OpenStream, Source};
+pub use capture::{
+    Capture, CaptureError, CaptureOptions, LineTap, LogFact, OpenStream, Resting, Source,
+};
 pub use console::Console;
 pub use handle::Logs;
 pub use line::Stream;

@@ -168,7 +168,12 @@ impl Worker {
                 Command::Begin => self.begin(),
                 Command::Update(service, settings) => self.update(&service, settings),
                 Command::Remove(service) => self.remove(&service),
-                Command::Copy(reply) => drop(reply.send(self.copies())),
+                Command::Rest(reply, until) => {
+                    if reply.send(self.copies()).is_ok() {
+                        // It ends with who asked.
+                        let _ = until.recv();
+                    }
+                }
                 Command::Flush(done) => self.flushes.push(done),
                 Command::Shutdown(done) => self.closing = Some(done),
             }

@@ -1,13 +1,17 @@
 //! What a supervisor passes on to the one that takes its place in the same process.
 //!
 //! ```text
-//!   Handover ─► copies that survive execve(2) + a list of their numbers in a file without a
-//!               name ─► KENNEL_UPGRADE=<pid>:<its number> ─► Handover
+//!   Handover ─► copies that survive execve(2) + a list that says what each of them is, in a
+//!               file without a name ─► KENNEL_UPGRADE=<pid>:<list>:<all numbers> ─► Handover
 //! ```
+//!
+//! All numbers stand in the variable too, so that nothing stays open of a list that cannot be
+//! read: a lock that stays would keep its own supervisor out.
 //!
 //! Everything else goes by the state directory, as after a kill: what is here only spares
 //! clients a refused connection, and services a word that is lost.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -18,13 +22,13 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
-use crate::os;
+use crate::os::{self, Cause};
 
 /// Where a successor finds what was passed on.
 pub(crate) const VARIABLE: &str = "KENNEL_UPGRADE";
 
-/// The version of the list.
-const FORMAT: u32 = 1;
+/// The version of the list. Who takes over is asked before whether it knows that.
+pub(crate) const FORMAT: u32 = 1;
 
 /// No list is longer.
 const MANIFEST_MAX: u64 = 64 * 1024 * 1024;
@@ -84,6 +88,12 @@ struct StreamEntry {
     fd: RawFd,
 }
 
+/// What a list of every format begins with.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     format: u32,
@@ -93,6 +103,20 @@ struct Manifest {
     sockets: Vec<(String, String, RawFd)>,
     notify: Vec<(u64, RawFd)>,
     streams: Vec<StreamEntry>,
+}
+
+/// Why what was passed on cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    /// It comes from a version with other ideas.
+    #[error("what is passed on has format {0}, and this version knows {FORMAT}")]
+    Format(u32),
+    /// The list cannot be read.
+    #[error("the list of what was passed on cannot be read: {0}")]
+    List(String),
+    /// A descriptor is not there.
+    #[error("{0} was not passed on")]
+    Missing(&'static str),
 }
 
 /// Copies that survive `execve(2)`, for as long as this lives.
@@ -147,41 +171,97 @@ impl Handover {
         let mut list = File::from(list);
         list.write_all(&serde_json::to_vec(&manifest)?)?;
         list.rewind()?;
-        let variable = format!("{}:{number}", std::process::id());
+        let all = ranges(copies.iter().map(os::number).collect());
+        let variable = format!("{}:{number}:{all}", std::process::id());
         Ok(PassedOn { variable, _copies: copies })
+    }
+
+    /// Whether this version can take what is passed on in this format.
+    ///
+    /// # Errors
+    /// [`Unusable::Format`].
+    pub(crate) fn check(format: u32) -> Result<(), Unusable> {
+        if format == FORMAT { Ok(()) } else { Err(Unusable::Format(format)) }
     }
 
     /// Takes what was passed on to this process; none when nothing was, or it was meant for
     /// another one. To be asked once, before anything else is opened.
-    pub(crate) fn take(variable: Option<&OsStr>) -> Option<Handover> {
-        let (pid, number) = variable?.to_str()?.split_once(':')?;
+    ///
+    /// # Errors
+    /// It cannot be used, and all of it is closed.
+    pub(crate) fn take(variable: Option<&OsStr>) -> Result<Option<Handover>, Unusable> {
+        let fields = variable.and_then(OsStr::to_str).and_then(|text| text.split_once(':'));
+        let Some((pid, rest)) = fields else { return Ok(None) };
         if pid.parse() != Ok(std::process::id()) {
-            return None;
+            return Ok(None);
         }
-        let list = os::inherited(number.parse().ok()?).ok()?;
-        let mut text = Vec::new();
-        File::from(list).take(MANIFEST_MAX).read_to_end(&mut text).ok()?;
-        let manifest: Manifest = serde_json::from_slice(&text).ok()?;
-        let Manifest { format, from, lock, listener: (path, listener), sockets, notify, streams } =
-            manifest;
-        if format != FORMAT {
-            return None;
+        let list = |why: &str| Unusable::List(why.to_owned());
+        let (number, all) = rest.split_once(':').ok_or_else(|| list("it is not named"))?;
+        let mut passed: BTreeMap<RawFd, OwnedFd> =
+            numbers(all).filter_map(|number| Some((number, os::inherited(number).ok()?))).collect();
+        let text = number.parse().ok().and_then(|number| passed.remove(&number));
+        let text = text.ok_or_else(|| list("it is not there"))?;
+        let mut bytes = Vec::new();
+        File::from(text)
+            .take(MANIFEST_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(|error| list(&Cause::from_io(&error).to_string()))?;
+        let head: Head = serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
+        Handover::check(head.format)?;
+        let Manifest {
+            from,
+            lock,
+            listener: (path, listener),
+            sockets,
+            notify,
+            streams,
+            format: _,
+        } = serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
+        let lock = passed.remove(&lock).ok_or(Unusable::Missing("the lock"))?;
+        let listener = passed.remove(&listener).ok_or(Unusable::Missing("the control socket"))?;
+        let mut sockets_taken = Vec::new();
+        for (service, address, number) in sockets {
+            let fd = passed.remove(&number);
+            sockets_taken.extend(fd.map(|fd| CarriedSocket { service, address, fd }));
         }
-        let sockets = sockets.into_iter().filter_map(|(service, address, number)| {
-            Some(CarriedSocket { service, address, fd: os::inherited(number).ok()? })
-        });
         let notify =
-            notify.into_iter().filter_map(|(run, number)| Some((run, os::inherited(number).ok()?)));
+            notify.into_iter().filter_map(|(run, number)| Some((run, passed.remove(&number)?)));
+        let notify = notify.collect();
         let streams = streams.into_iter().filter_map(|entry| {
             let StreamEntry { instance, run, stream, pipe, fd } = entry;
-            let fd = os::inherited(fd).ok()?;
-            Some(CarriedStream { instance, run, stream, pipe, fd })
+            Some(CarriedStream { instance, run, stream, pipe, fd: passed.remove(&fd)? })
         });
-        let (sockets, notify) = (sockets.collect(), notify.collect());
-        let parcel = Parcel { sockets, notify, streams: streams.collect() };
-        let listener = (path, os::inherited(listener).ok()?);
-        Some(Handover { from, lock: os::inherited(lock).ok()?, listener, parcel })
+        let parcel = Parcel { sockets: sockets_taken, notify, streams: streams.collect() };
+        Ok(Some(Handover { from, lock, listener: (path, listener), parcel }))
     }
+}
+
+/// Numbers in as few words as possible: `3-5,9`.
+fn ranges(mut numbers: Vec<RawFd>) -> String {
+    numbers.sort_unstable();
+    let mut ranges: Vec<(RawFd, RawFd)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if number == *last + 1 => *last = number,
+            Some(_) | None => ranges.push((number, number)),
+        }
+    }
+    let word = |(first, last): &(RawFd, RawFd)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    ranges.iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+/// What [`ranges`] wrote.
+fn numbers(text: &str) -> impl Iterator<Item = RawFd> {
+    text.split(',').flat_map(|word| {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        match (first.parse::<RawFd>(), last.parse::<RawFd>()) {
+            (Ok(first), Ok(last)) if first >= 0 => first..last.saturating_add(1),
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => 0..0,
+        }
+    })
 }
 
 /// A new file that has no name any more.
@@ -211,15 +291,13 @@ mod tests {
         reader
     }
 
-    #[test]
-    fn what_is_passed_on_is_taken_by_the_same_process_only() {
-        let dir = tempfile::tempdir().unwrap();
+    fn handover() -> Handover {
         let socket = |address: &str| CarriedSocket {
             service: "web".into(),
             address: address.into(),
             fd: descriptor(),
         };
-        let handover = Handover {
+        Handover {
             from: "0.1.0".into(),
             lock: descriptor(),
             listener: ("/run/k.sock".into(), descriptor()),
@@ -234,16 +312,26 @@ mod tests {
                     fd: descriptor(),
                 }],
             },
-        };
+        }
+    }
+
+    fn take(variable: &str) -> Result<Option<Handover>, Unusable> {
+        Handover::take(Some(OsStr::new(variable)))
+    }
+
+    #[test]
+    fn what_is_passed_on_is_taken_by_the_same_process_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let handover = handover();
         let passed = handover.pass_on(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the list has no name");
-        let other = passed.variable.replacen(|c: char| c.is_ascii_digit(), "99999", 1);
-        assert!(Handover::take(Some(OsStr::new(&other))).is_none());
-        assert!(Handover::take(None).is_none());
+        let (_, rest) = passed.variable.split_once(':').unwrap();
+        assert!(take(&format!("1:{rest}")).unwrap().is_none());
+        assert!(Handover::take(None).unwrap().is_none());
         let variable = passed.variable.clone();
         // As after execve(2): nobody of this program owns the copies.
         std::mem::forget(passed);
-        let taken = Handover::take(Some(OsStr::new(&variable))).unwrap();
+        let taken = take(&variable).unwrap().unwrap();
         assert_eq!(taken.from, "0.1.0");
         assert_eq!(taken.listener.0, Path::new("/run/k.sock"));
         assert_eq!(taken.parcel.sockets[0].address, "tcp://127.0.0.1:80");
@@ -254,6 +342,51 @@ mod tests {
         assert!(same(&taken.parcel.notify[0].1, &handover.parcel.notify[0].1));
         assert_eq!(taken.parcel.streams[0].stream, "stderr");
         assert!(same(&taken.parcel.streams[0].fd, &handover.parcel.streams[0].fd));
-        assert!(Handover::take(Some(OsStr::new(&variable))).is_none(), "once");
+        assert!(take(&variable).is_err(), "once");
+    }
+
+    #[test]
+    fn of_what_cannot_be_used_nothing_stays_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let handover = handover();
+        let lists: [(&[u8], &str); 3] = [
+            (br#"{"format":9,"else":true}"#, "has format 9, and this version knows 1"),
+            (b"no list", "cannot be read"),
+            (br#"{"format":1}"#, "missing field"),
+        ];
+        for (list, reason) in lists {
+            let passed = handover.pass_on(dir.path()).unwrap();
+            let variable = passed.variable.clone();
+            let number = variable.split(':').nth(1).unwrap().to_owned();
+            fs::write(format!("/proc/self/fd/{number}"), list).unwrap();
+            let (_, all) = variable.rsplit_once(':').unwrap();
+            let all: Vec<RawFd> = numbers(all).collect();
+            assert_eq!(all.len(), 6, "{variable}");
+            std::mem::forget(passed);
+            let open = |number| fs::read_link(format!("/proc/self/fd/{number}")).ok();
+            let before: Vec<_> = all.iter().map(|number| open(*number).unwrap()).collect();
+            let error = take(&variable).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+            // Another test may have something else under this number by now.
+            for (number, file) in all.into_iter().zip(before) {
+                assert_ne!(open(number), Some(file), "{number} of {variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_come_back_as_they_were() {
+        for (list, text) in [
+            (vec![3], "3"),
+            (vec![5, 3, 4], "3-5"),
+            (vec![3, 4, 9, 11, 12], "3-4,9,11-12"),
+            (vec![], ""),
+        ] {
+            assert_eq!(ranges(list.clone()), text);
+            let mut sorted = list;
+            sorted.sort_unstable();
+            assert_eq!(numbers(text).collect::<Vec<_>>(), sorted);
+        }
+        assert_eq!(numbers("x,-3,7-,5-4,8").collect::<Vec<_>>(), [8]);
     }
 }

@@ -21,7 +21,8 @@ mod table;
 mod table_file;
 
 pub(crate) use handover::{
-    CarriedSocket, CarriedStream, Handover, Parcel, VARIABLE as UPGRADE_VARIABLE,
+    CarriedSocket, CarriedStream, FORMAT as HANDOVER_FORMAT, Handover, Parcel,
+    VARIABLE as UPGRADE_VARIABLE,
 };
 pub use id::StateIdError;
 pub(crate) use id::{IdSource, check_id, state_id};

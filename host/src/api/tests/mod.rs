@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use super::server::{Bounds, Serving};
 use super::{Client, Server};
 use crate::config::Plan;
+use crate::gate::Gate;
 use crate::handle::{Handle, Outcome, ReloadError, Request, VerbError, Wait};
 use crate::journal::{Journal, JournalOptions, NewRecord};
 use crate::logs::{Capture, CaptureOptions, Console, Logs};
@@ -76,6 +77,7 @@ impl Fixture {
             sinks,
             checks,
             table,
+            gate: Gate::default(),
             succession: None,
         };
         tokio::spawn(drive(incoming, end.clone()));

@@ -1,6 +1,7 @@
 //! The task that reads the notification socket of one run.
 //!
-//! It ends when the last [`Flush`] is dropped, which is when the run is over.
+//! It ends when the last [`Flush`] is dropped, which is when the run is over. Nothing is read
+//! while the [`Gate`] is closed, unless for somebody who has passed it.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::family::{Family, Proc, Registry, Standing};
 use super::heard::{Heard, NewMain};
 use super::ignored::Ignored;
 use super::message::{self, MESSAGE_BYTES_MAX, Message, Word};
+use crate::gate::{Gate, Pass};
 use crate::os::{Cgroup, NotifySocket, Process, proc};
 
 /// How many messages are read at a time.
@@ -33,7 +35,13 @@ const FLUSH_BATCHES: u32 = 32;
 
 /// Keeps a listener at work, and asks it to read what has come by now.
 #[derive(Clone)]
-pub(in super::super) struct Flush(mpsc::Sender<oneshot::Sender<()>>, Arc<NotifySocket>);
+pub(in super::super) struct Flush(mpsc::Sender<Asker>, Arc<NotifySocket>);
+
+/// Somebody who waits until all that has come by now was taken.
+struct Asker {
+    pass: Pass,
+    done: oneshot::Sender<()>,
+}
 
 impl Flush {
     /// The socket that it listens to.
@@ -43,9 +51,9 @@ impl Flush {
 
     /// Returns when all that was said before this call has been taken by the driver; of a
     /// service that goes on and on, a good deal of it.
-    pub(in super::super) async fn flush(&self) {
+    pub(in super::super) async fn flush(&self, pass: &Pass) {
         let (done, is_done) = oneshot::channel();
-        if self.0.send(done).await.is_ok() {
+        if self.0.send(Asker { pass: pass.clone(), done }).await.is_ok() {
             // An error means that the listener is gone: there is nothing to wait for.
             let _ = is_done.await;
         }
@@ -59,6 +67,7 @@ pub(super) fn start(
     cgroup: Option<Cgroup>,
     descent: &Descent,
     socket: NotifySocket,
+    gate: &Gate,
 ) -> Flush {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
     let mut family = Family::new(own_pid, spawned, job.mark()).within(cgroup);
@@ -72,13 +81,13 @@ pub(super) fn start(
         }
     }
     let judge = Judge::new(family, spawned);
-    begin(job.run, socket, judge, job.facts.clone())
+    begin(job.run, socket, judge, gate.clone(), job.facts.clone())
 }
 
-fn begin(run: RunId, socket: NotifySocket, judge: Judge, facts: Facts) -> Flush {
+fn begin(run: RunId, socket: NotifySocket, judge: Judge, gate: Gate, facts: Facts) -> Flush {
     let (flush, flushes) = mpsc::channel(4);
     let socket = Arc::new(socket);
-    tokio::spawn(listen(run, Arc::clone(&socket), judge, facts, flushes));
+    tokio::spawn(listen(run, Arc::clone(&socket), judge, gate, facts, flushes));
     Flush(flush, socket)
 }
 
@@ -86,15 +95,16 @@ async fn listen(
     run: RunId,
     socket: Arc<NotifySocket>,
     mut judge: Judge,
+    gate: Gate,
     facts: Facts,
-    mut flushes: mpsc::Receiver<oneshot::Sender<()>>,
+    mut flushes: mpsc::Receiver<Asker>,
 ) {
     let watch = NotifySocket::watch(Arc::clone(&socket));
     if let Err(error) = &watch {
         tracing::warn!("cannot watch what run {run} says, it is looked at now and then: {error}");
     }
     let watch = watch.ok();
-    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+    let mut waiting: Vec<Asker> = Vec::new();
     let mut batches_waited = 0;
     let mut is_drained = false;
     loop {
@@ -112,6 +122,20 @@ async fn listen(
             Err(mpsc::error::TryRecvError::Disconnected) => break,
             Err(mpsc::error::TryRecvError::Empty) => {}
         }
+        let pass = match waiting.last() {
+            Some(asker) => asker.pass.clone(),
+            None => tokio::select! {
+                pass = gate.enter() => pass,
+                flush = flushes.recv() => match flush {
+                    Some(flush) => {
+                        let pass = flush.pass.clone();
+                        waiting.push(flush);
+                        pass
+                    }
+                    None => break,
+                },
+            },
+        };
         let begun = Instant::now();
         let reading = Arc::clone(&socket);
         let read = tokio::task::spawn_blocking(move || {
@@ -128,11 +152,12 @@ async fn listen(
         batches_waited += 1;
         if is_drained || batches_waited >= FLUSH_BATCHES {
             batches_waited = 0;
-            for flush in waiting.drain(..) {
+            for asker in waiting.drain(..) {
                 // Who asked may have gone.
-                let _ = flush.send(());
+                let _ = asker.done.send(());
             }
         }
+        drop(pass);
         tokio::time::sleep_until(begun + PACE).await;
     }
     // Closing removes a path, which may wait for a disk.
@@ -290,6 +315,7 @@ mod tests {
 
     struct Fixture {
         flush: Flush,
+        gate: Gate,
         facts: mpsc::UnboundedReceiver<Fact>,
         sender: UnixDatagram,
         _dir: tempfile::TempDir,
@@ -304,10 +330,11 @@ mod tests {
         let mark = RunMark { state: StateId(1), run: 1 };
         let judge = Judge::new(Family::new(-1, pid, mark), pid);
         let (facts_in, facts) = mpsc::unbounded_channel();
-        let flush = begin(RunId(1), socket, judge, facts_in);
+        let gate = Gate::default();
+        let flush = begin(RunId(1), socket, judge, gate.clone(), facts_in);
         let sender = UnixDatagram::unbound().unwrap();
         sender.connect(&path).unwrap();
-        Fixture { flush, facts, sender, _dir: dir }
+        Fixture { flush, gate, facts, sender, _dir: dir }
     }
 
     impl Fixture {
@@ -361,17 +388,45 @@ mod tests {
     async fn a_flush_returns_when_the_driver_has_taken_all_that_had_come() {
         let mut fixture = fixture();
         fixture.sender.send(b"ERRNO=2").unwrap();
-        let flush = fixture.flush.clone();
-        let mut flushing = tokio::spawn(async move { flush.flush().await });
+        let (flush, pass) = (fixture.flush.clone(), fixture.gate.enter().await);
+        let mut flushing = tokio::spawn({
+            let pass = pass.clone();
+            async move { flush.flush(&pass).await }
+        });
         let heard = fixture.heard().await;
         assert_eq!(heard.words, [Word::Errno(2)]);
         assert!(tokio::time::timeout(LONG, &mut flushing).await.is_err(), "it was not taken");
         drop(heard);
         tokio::time::timeout(BOUND, flushing).await.unwrap().unwrap();
         // Without anything to read it returns as well, and so it does when there is nobody.
-        tokio::time::timeout(BOUND, fixture.flush.flush()).await.unwrap();
+        tokio::time::timeout(BOUND, fixture.flush.flush(&pass)).await.unwrap();
         drop(fixture.facts);
         fixture.sender.send(b"READY=1").unwrap();
-        tokio::time::timeout(BOUND, fixture.flush.flush()).await.unwrap();
+        tokio::time::timeout(BOUND, fixture.flush.flush(&pass)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_the_gate_is_closed_but_for_who_has_passed_it() {
+        let mut fixture = fixture();
+        let pass = fixture.gate.enter().await;
+        // It has read for the first time, for which it may have passed the gate.
+        tokio::time::timeout(BOUND, fixture.flush.flush(&pass)).await.unwrap();
+        let gate = fixture.gate.clone();
+        let closing = tokio::spawn(async move { gate.close(BOUND).await });
+        while fixture.gate.try_enter().is_some() {
+            tokio::task::yield_now().await;
+        }
+        fixture.sender.send(b"ERRNO=2").unwrap();
+        assert!(tokio::time::timeout(LONG, fixture.facts.recv()).await.is_err());
+        // An exit that was seen is told with what was said before it.
+        let flush = fixture.flush.clone();
+        let flushing = tokio::spawn(async move { flush.flush(&pass).await });
+        assert_eq!(fixture.heard().await.words, [Word::Errno(2)]);
+        tokio::time::timeout(BOUND, flushing).await.unwrap().unwrap();
+        let closed = tokio::time::timeout(BOUND, closing).await.unwrap().unwrap();
+        fixture.sender.send(b"READY=1").unwrap();
+        assert!(tokio::time::timeout(LONG, fixture.facts.recv()).await.is_err());
+        drop(closed);
+        assert_eq!(fixture.heard().await.words, [Word::Ready]);
     }
 }

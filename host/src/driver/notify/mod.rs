@@ -32,6 +32,7 @@ use std::os::fd::OwnedFd;
 
 use super::launch::{Descent, Job};
 use crate::config::Notify;
+use crate::gate::Gate;
 use crate::os::{self, Cause, Cgroup, Inherited, Launch, NotifySocket};
 
 pub(crate) use heard::Heard;
@@ -107,13 +108,14 @@ pub(super) fn listen(
     cgroup: Option<Cgroup>,
     descent: &Descent,
     ears: Ears,
+    gate: &Gate,
 ) -> Option<Flush> {
     let (run, facts) = (job.run, &job.facts);
     match ears {
         Ears::None => None,
-        Ears::Socket(socket) => Some(listener::start(job, spawned, cgroup, descent, socket)),
+        Ears::Socket(socket) => Some(listener::start(job, spawned, cgroup, descent, socket, gate)),
         Ears::Pipe(reader, number) => {
-            newline::start(run, reader, number, facts.clone());
+            newline::start(run, reader, number, gate.clone(), facts.clone());
             None
         }
     }

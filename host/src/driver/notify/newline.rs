@@ -2,20 +2,21 @@
 //!
 //! What comes before the newline means nothing, and after it the pipe is closed.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use kennel_core::{Input, RunId};
-use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use super::super::{Fact, Facts};
+use crate::gate::{Gate, Pass};
 
 /// Waits for the newline; ends with the last process that holds the other end.
-pub(super) fn start(run: RunId, reader: OwnedFd, number: i32, facts: Facts) {
+pub(super) fn start(run: RunId, reader: OwnedFd, number: i32, gate: Gate, facts: Facts) {
     tokio::spawn(async move {
-        let fact = match is_ready(reader).await {
-            Ok(true) => Fact::Input(Input::Ready(run)),
-            Ok(false) => Fact::WordClosed(run, number),
+        let (fact, _pass) = match is_ready(reader, &gate).await {
+            Ok((true, pass)) => (Fact::Input(Input::Ready(run)), pass),
+            Ok((false, pass)) => (Fact::WordClosed(run, number), pass),
             Err(error) => return tracing::warn!("cannot read what run {run} says: {error}"),
         };
         // Without a receiver there is no supervisor any more.
@@ -23,15 +24,19 @@ pub(super) fn start(run: RunId, reader: OwnedFd, number: i32, facts: Facts) {
     });
 }
 
-async fn is_ready(reader: OwnedFd) -> std::io::Result<bool> {
-    let mut reader = Receiver::from_owned_fd(reader)?;
+/// Whether a newline came, and what it passes with.
+async fn is_ready(reader: OwnedFd, gate: &Gate) -> io::Result<(bool, Pass)> {
+    let reader = Receiver::from_owned_fd(reader)?;
     let mut buffer = [0; 512];
     loop {
-        let read = reader.read(&mut buffer).await?;
-        match &buffer[..read] {
-            [] => return Ok(false),
-            text if text.contains(&b'\n') => return Ok(true),
-            _ => {}
+        reader.readable().await?;
+        let pass = gate.enter().await;
+        match reader.try_read(&mut buffer) {
+            Ok(0) => return Ok((false, pass)),
+            Ok(read) if buffer[..read].contains(&b'\n') => return Ok((true, pass)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }
