@@ -52,9 +52,12 @@ pub mod stock;
 
 mod driver;
 mod embed;
+mod fake_clock;
 mod gate;
 mod handle;
+mod hooks;
 mod lookup;
+mod own;
 mod plugins;
 mod service_manager;
 mod sinks;
@@ -70,11 +73,17 @@ mod usage;
 
 pub use driver::StatusLines;
 pub use embed::{
-    Check, Events, Http, OnDrop, Restart, Seen, Service, ShutdownError, Supervised, Supervisor,
-    SupervisorBuilder, Task,
+    Check, Events, Http, OnDrop, Restart, Seen, Service, ShutdownError, Sink, Supervised,
+    Supervisor, SupervisorBuilder, Task,
 };
+pub use fake_clock::FakeClock;
 pub use handle::{ChangeError, Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
+pub use kennel_core::{Cause, ExitStatus, Health, Signal, State, Wanted};
 pub use kennel_wasm::Traps;
+pub use own::{
+    CheckTarget, Decision, EarlierRun, EndedRun, EventBatch, EventSink, HealthCheck, RestartPolicy,
+    Verdict,
+};
 pub use service_manager::ServiceManager;
 pub use state::{StateIdError, TableError};
 pub use state_dir::StateDirError;

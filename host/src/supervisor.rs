@@ -11,8 +11,10 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Loaded, Written};
 use crate::driver::{Driver, Fact, HandedOver, Left, Parts, Source, StatusLines};
+use crate::fake_clock::FakeClock;
 use crate::gate::Gate;
 use crate::handle::{Handle, Outcome};
+use crate::hooks::Hook;
 use crate::journal::{Journal, JournalOptions, OpenError};
 use crate::logs::{Capture, CaptureError, CaptureOptions, Console, Logs};
 use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
@@ -313,6 +315,8 @@ impl Builder {
             task_runtime: None,
             lock: None,
             gate,
+            hooks: Vec::new(),
+            clock: None,
         };
         Ok(Prepared { handle, parts, left, lock })
     }
@@ -380,9 +384,21 @@ impl Prepared {
         self.parts.config.services.len()
     }
 
-    /// Runs tasks there.
+    /// Runs code of the program there.
     pub(crate) fn within_program(mut self, tasks: Option<tokio::runtime::Handle>) -> Prepared {
         self.parts.task_runtime = tasks;
+        self
+    }
+
+    /// Runs these before anything is stopped, the last one first.
+    pub(crate) fn hooks(mut self, hooks: Vec<Hook>) -> Prepared {
+        self.parts.hooks = hooks;
+        self
+    }
+
+    /// Decides by this clock.
+    pub(crate) fn clock(mut self, clock: Option<FakeClock>) -> Prepared {
+        self.parts.clock = clock;
         self
     }
 

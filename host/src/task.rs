@@ -83,12 +83,17 @@ impl TaskEnd {
         }
     }
 
-    /// What a panic was given as its message.
+    /// The end by a panic.
     pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> TaskEnd {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        TaskEnd::Panicked(text.unwrap_or_else(|| "without a message".to_owned()))
+        TaskEnd::Panicked(panic_message(payload))
     }
+}
+
+/// What a panic was given as its message.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a message".to_owned())
 }
 
 impl fmt::Display for TaskEnd {

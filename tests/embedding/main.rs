@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod clock;
 mod events;
 mod examples;
 mod foreign;
 mod globals;
+mod hooks;
+mod own;
 mod start;
 mod stop;
 mod support;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::usage::{Resource, UsageLimit};
 use crate::config::PluginUse;
+use crate::own::OwnCheck;
 
 /// What a check looks at.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,6 +16,8 @@ pub enum CheckKind {
     Usage(UsageLimit),
     /// A plugin is asked.
     Plugin(PluginUse),
+    /// Code of the program is asked.
+    Own(OwnCheck),
 }
 
 /// What a built-in check looks at.
@@ -59,6 +62,7 @@ impl CheckKind {
             CheckKind::Usage(UsageLimit { resource: Resource::Memory { .. }, .. }) => "memory_max",
             CheckKind::Usage(UsageLimit { resource: Resource::Cpu { .. }, .. }) => "cpu_max",
             CheckKind::Plugin(_) => "plugin",
+            CheckKind::Own(_) => "own",
         }
     }
 }

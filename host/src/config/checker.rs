@@ -9,7 +9,8 @@ use super::plugin::Bindings;
 use super::raw::RawDuration;
 use super::source::{Problem, Problems, Sources, Span};
 use super::tree::Node;
-use super::written::Written;
+use super::written::{Definition, Written};
+use crate::own::OwnCheck;
 
 /// The places of a configuration, and the list of what is wrong with it.
 pub(super) struct Checker<'a> {
@@ -19,9 +20,23 @@ pub(super) struct Checker<'a> {
     pub(super) plugins: Bindings,
     /// What the program describes.
     pub(super) written: &'a Written,
+    /// The service that is being checked, where the program describes it.
+    pub(super) described: Option<&'a Definition>,
 }
 
 impl Checker<'_> {
+    /// From now on the service of this name is checked.
+    pub(super) fn begin_service(&mut self, name: &str) {
+        let mut written = self.written.services.iter();
+        self.described = written.find(|written| written.name == name);
+    }
+
+    /// The check of the program that a plugin's name stands for in this service.
+    pub(super) fn own_check(&self, plugin: &str) -> Option<OwnCheck> {
+        let own = &self.described?.own;
+        own.checks.iter().find(|check| **check.name() == *plugin).cloned()
+    }
+
     /// The place of a dotted path; of one that is not there the nearest above.
     pub(super) fn span(&self, node: &Node, path: &str) -> Span {
         let mut path = path;

@@ -235,11 +235,12 @@ fn parts<T>(
 }
 
 fn sink_differences(old: &SinkConfig, new: &SinkConfig) -> Vec<String> {
-    let SinkConfig { name: _, plugin: PluginUse { plugin, config, required }, events } = old;
+    let SinkConfig { name: _, plugin: PluginUse { plugin, config, required }, own, events } = old;
     let mut reasons = Vec::new();
     note(&mut reasons, "plugin", *plugin != new.plugin.plugin);
     note(&mut reasons, "config", *config != new.plugin.config);
     note(&mut reasons, "required", *required != new.plugin.required);
+    note(&mut reasons, "code", *own != new.own);
     note(&mut reasons, "events", *events != new.events);
     reasons
 }
@@ -291,6 +292,7 @@ fn collect(
         ready: ready_when,
         health,
         policy_plugin,
+        own_policy,
         logs,
         stop_command,
         labels,
@@ -350,6 +352,7 @@ fn collect(
     note(in_place, "start", *attempts != new.spec.attempts);
     restart_keys(in_place, restart, &new.spec.restart);
     note(in_place, "restart.policy_plugin", *policy_plugin != new.policy_plugin);
+    note(in_place, "restart policy", *own_policy != new.own_policy);
     let Stop { command: _, steps } = stop;
     note(in_place, "stop.command", *stop_command != new.stop_command);
     note(in_place, "stop.steps", *steps != new.spec.stop.steps);

@@ -26,6 +26,7 @@ impl ServiceConfig {
             ready,
             health: _,
             policy_plugin: _,
+            own_policy: _,
             logs,
             stop_command: _,
             labels: _,

@@ -182,6 +182,7 @@ fn names(checks: &[(&RawHealth, &Node)], checker: &mut Checker<'_>) -> HashSet<S
 fn free_name(kind: &CheckKind, names: &mut HashSet<String>) -> Arc<str> {
     let base = match kind {
         CheckKind::Plugin(used) => &used.plugin,
+        CheckKind::Own(own) => own.name(),
         CheckKind::BuiltIn(_) | CheckKind::Usage(_) => kind.word(),
     };
     let mut name = base.to_owned();
@@ -395,7 +396,10 @@ fn kind(word: &str, raw: Raw<'_>, node: &Node, checker: &mut Checker<'_>) -> Opt
             let argv = launch::argv(command?, node, "command", checker)?;
             Some(Probe::Command { argv })
         }
-        "plugin" => return plugin::check_use(uses, node, checker).map(CheckKind::Plugin),
+        "plugin" => match uses.plugin.and_then(|plugin| checker.own_check(plugin)) {
+            Some(own) => return Some(CheckKind::Own(own)),
+            None => return plugin::check_use(uses, node, checker).map(CheckKind::Plugin),
+        },
         // "notify" and "log" are no checks.
         _ => None,
     };

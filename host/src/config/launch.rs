@@ -217,8 +217,7 @@ pub(super) fn check(
 }
 
 fn command(raw: &RawService, node: &Node, service: &str, checker: &mut Checker<'_>) -> Command {
-    let described = checker.written.services.iter().find(|written| written.name == service);
-    if let Some(task) = described.and_then(|definition| definition.task.clone()) {
+    if let Some(task) = checker.described.and_then(|definition| definition.task.clone()) {
         return Command::Task(task);
     }
     match (&raw.command, &raw.shell) {

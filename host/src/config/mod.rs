@@ -80,7 +80,7 @@ use raw::{RawFile, RawService};
 pub(crate) use raw::{duration, size};
 use source::{Problem, Problems, Sources, Span, quoted};
 use tree::{Entry, Kind, Node};
-pub(crate) use written::{Definition, Written};
+pub(crate) use written::{Definition, Own, Written, WrittenSink};
 
 /// A configuration that was checked as a whole.
 #[derive(Clone, PartialEq, Debug)]
@@ -238,6 +238,7 @@ impl Loader<'_> {
             problems: &mut self.problems,
             plugins: plugin::Bindings::of(&root),
             written: self.written,
+            described: None,
         };
         let kennel = raw.kennel.unwrap_or_default();
         let supervisor = supervisor::check(&kennel, &root, path, self.env, &mut checker);

@@ -11,6 +11,7 @@ use kennel_core::spec::{
 use kennel_core::{ServiceSpec, Signal};
 
 use crate::checks::CheckKind;
+use crate::own::OwnPolicy;
 
 use super::budget;
 use super::checker::Checker;
@@ -39,6 +40,8 @@ pub struct ServiceConfig {
     pub health: Vec<CheckKind>,
     /// The plugin that is asked for another wait; there when `spec.restart.advice` says so.
     pub policy_plugin: Option<PluginUse>,
+    /// Code of the program that is asked instead.
+    pub own_policy: Option<OwnPolicy>,
     /// What happens to its output.
     pub logs: LogConfig,
     /// What runs before the first stop signal; there when `spec.stop.command` says so.
@@ -104,11 +107,16 @@ pub(super) fn check(
     env_files: &EnvFiles,
     checker: &mut Checker<'_>,
 ) -> Checked {
+    checker.begin_service(name);
     let (depends_on, dependency_spans) = dependencies(raw.depends_on.as_ref(), node, checker);
     let (stop, stop_command) = stop(raw.stop.as_ref(), node, checker);
     let (ready, ready_when) = health::ready(raw.ready.as_ref(), node, checker);
     let (checks, health) = health::health(raw.health.as_ref(), node, checker);
-    let (restart, policy_plugin) = restart(raw.restart.as_ref(), node, checker);
+    let (mut restart, policy_plugin) = restart(raw.restart.as_ref(), node, checker);
+    let own_policy = checker.described.and_then(|definition| definition.own.policy.clone());
+    if own_policy.is_some() {
+        restart.advice = Advice::Ask;
+    }
     let spec = ServiceSpec {
         name: Arc::from(name),
         kind: match raw.kind {
@@ -132,6 +140,7 @@ pub(super) fn check(
         ready: ready_when,
         health,
         policy_plugin,
+        own_policy,
         logs: logs(raw.logs.as_ref(), node, checker),
         stop_command,
         labels: raw

@@ -10,6 +10,7 @@ use super::source::{Problem, Span, quoted};
 use super::suggest;
 use super::supervisor::{bad_name, is_valid_name};
 use super::tree::{Kind, Node};
+use crate::own::OwnSink;
 
 /// Where events go, besides the journal.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,6 +20,8 @@ pub struct SinkConfig {
     pub name: Arc<str>,
     /// The plugin that takes the events.
     pub plugin: PluginUse,
+    /// Code of the program that takes them instead.
+    pub own: Option<OwnSink>,
     /// Kinds of events as in [`crate::journal::Filter::kinds`], where `*` stands for any
     /// text; empty: all.
     pub events: Vec<String>,
@@ -87,9 +90,19 @@ fn one(raw: &RawSink, node: &Node, checker: &mut Checker<'_>) -> Option<SinkConf
     }
     let events = patterns(events.as_ref(), node, checker);
     let raw = RawUse { plugin: plugin.as_ref(), config: config.as_ref(), required: *required };
+    let own = name.as_ref().and_then(|name| {
+        let mut written = checker.written.sinks.iter();
+        written.find(|sink| sink.name == *name && Some(name) == plugin.as_ref())
+    });
+    if let Some(own) = own {
+        let name: Arc<str> = Arc::from(own.name.as_str());
+        let config = serde_json::json!({});
+        let plugin = PluginUse { plugin: name.clone(), config, required: false };
+        return Some(SinkConfig { name, plugin, own: Some(own.sink.clone()), events });
+    }
     let plugin = plugin::check_use(raw, node, checker)?;
     let name = name.as_ref().map_or_else(|| plugin.plugin.clone(), |name| Arc::from(name.as_str()));
-    Some(SinkConfig { name, plugin, events })
+    Some(SinkConfig { name, plugin, own: None, events })
 }
 
 fn patterns(raw: Option<&Vec<String>>, node: &Node, checker: &mut Checker<'_>) -> Vec<String> {

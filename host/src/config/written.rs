@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::source::{FileId, Sources, Span};
 use super::tree::{Entry, Kind, Node, Scalar, Style};
+use crate::own::{OwnCheck, OwnPolicy, OwnSink};
 use crate::task::TaskBody;
 
 /// What a program describes beside the configuration file, or instead of one.
@@ -28,6 +29,19 @@ pub(crate) struct Written {
     pub(crate) settings: Map<String, Value>,
     /// The services.
     pub(crate) services: Vec<Definition>,
+    /// Sinks beside those of the file.
+    pub(crate) sinks: Vec<WrittenSink>,
+}
+
+/// A sink that is code of the program.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct WrittenSink {
+    /// Its name; whether it can be one is checked with all else.
+    pub(crate) name: String,
+    /// Kinds of events; none: all.
+    pub(crate) events: Option<Vec<String>>,
+    /// What takes them.
+    pub(crate) sink: OwnSink,
 }
 
 /// A service that a program describes.
@@ -39,25 +53,51 @@ pub struct Definition {
     pub(crate) keys: Map<String, Value>,
     /// What runs instead of a process.
     pub(crate) task: Option<TaskBody>,
+    /// Code that its keys stand for.
+    pub(crate) own: Own,
+}
+
+/// Code of the program that a service has.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(crate) struct Own {
+    /// What its checks look at that name one of these as their plugin.
+    pub(crate) checks: Vec<OwnCheck>,
+    /// What is asked instead of a policy plugin.
+    pub(crate) policy: Option<OwnPolicy>,
 }
 
 impl Written {
     /// The mapping of the main file, for a program that has none.
     pub(super) fn root(&self, sources: &mut Sources) -> Node {
         let keys = Map::from_iter([("kennel".to_owned(), Value::Object(self.settings.clone()))]);
-        tree("the program".into(), "", &keys, self.directory.clone(), sources).value
+        let place = self.directory.clone();
+        let mut root = tree("the program".into(), "", &keys, place, sources).value;
+        let sinks: Vec<Node> = self.sinks.iter().map(|sink| self.sink(sink, sources)).collect();
+        if let (Some(first), Kind::Mapping(entries)) = (sinks.first(), &mut root.kind) {
+            let at = first.span;
+            let value = Node { span: at, kind: Kind::Sequence(sinks) };
+            entries.push(Entry { key: "sinks".to_owned(), key_span: at, value });
+        }
+        root
     }
 
-    /// Puts the settings over those of the file.
+    /// The item that it would be under `sinks`.
+    fn sink(&self, sink: &WrittenSink, sources: &mut Sources) -> Node {
+        let name = format!("sink {}", sink.name);
+        tree(name, &sink.name, &sink.keys(), self.directory.clone(), sources).value
+    }
+
+    /// Puts the settings over those of the file, and the sinks beside them.
     pub(super) fn overlay(&self, root: &mut Node, sources: &mut Sources) {
-        if self.settings.is_empty() {
+        if self.settings.is_empty() && self.sinks.is_empty() {
             return;
         }
         let own = self.root(sources);
-        let (Some(own), Kind::Mapping(entries)) = (own.entry("kennel").cloned(), &mut root.kind)
-        else {
-            return;
-        };
+        let Kind::Mapping(entries) = &mut root.kind else { return };
+        if let Some(sinks) = own.entry("sinks") {
+            beside(entries, sinks);
+        }
+        let Some(own) = own.entry("kennel").cloned() else { return };
         match entries.iter_mut().find(|entry| entry.key == "kennel") {
             Some(Entry { value: Node { kind: Kind::Mapping(theirs), .. }, .. }) => {
                 theirs.retain(|entry| own.value.entry(&entry.key).is_none());
@@ -68,6 +108,31 @@ impl Written {
             Some(_) => {}
             None => entries.push(own),
         }
+    }
+}
+
+/// Puts the items of a list beside those that there are.
+fn beside(entries: &mut Vec<Entry>, own: &Entry) {
+    let Kind::Sequence(items) = &own.value.kind else { return };
+    match entries.iter_mut().find(|entry| entry.key == own.key) {
+        Some(Entry { value: Node { kind: Kind::Sequence(theirs), .. }, .. }) => {
+            theirs.extend(items.iter().cloned());
+        }
+        Some(entry) if entry.value.is_null() => *entry = own.clone(),
+        // No list, which is told of.
+        Some(_) => {}
+        None => entries.push(own.clone()),
+    }
+}
+
+impl WrittenSink {
+    /// The keys that it would have in a file, were it a plugin of its name.
+    fn keys(&self) -> Map<String, Value> {
+        let WrittenSink { name, events, sink: _ } = self;
+        let name = |key: &str| (key.to_owned(), Value::from(name.as_str()));
+        let mut keys = Map::from_iter([name("name"), name("plugin")]);
+        keys.extend(events.clone().map(|events| ("events".to_owned(), events.into())));
+        keys
     }
 }
 

@@ -498,6 +498,7 @@ fn unconfigured(service: &str) -> ServiceConfig {
         ready: ReadyWhen::Running,
         health: Vec::new(),
         policy_plugin: None,
+        own_policy: None,
         logs: LogConfig::default(),
         stop_command: None,
         labels: std::collections::BTreeMap::new(),

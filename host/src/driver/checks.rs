@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kennel_core::{
-    CheckAnswer, CheckId, CheckOutcome, Human, Input, InstanceId, InstanceView, RunId,
+    CheckAnswer, CheckId, CheckOutcome, Human, Input, InstanceId, InstanceView, PolicyAnswer, RunId,
 };
 use kennel_wasm::model::policy::PastRun;
 
@@ -22,6 +22,7 @@ use super::runs::CheckMemory;
 use super::{Clock, Driver, Fact};
 use crate::checks::{self, CheckContext, CheckKind, Looked, Unresolved, UsageLimit, Window};
 use crate::config::{LogTarget, ReadyWhen, ServiceConfig};
+use crate::own::{CheckTarget, Decision, EarlierRun, EndedRun, Verdict};
 use crate::plugins::{self, About, CheckQuestion, PolicyQuestion, Slot};
 use crate::tallies::Checked;
 
@@ -73,7 +74,7 @@ impl Driver {
             // Without a receiver there is no supervisor any more.
             let _ = facts.send(Fact::Input(Input::Checked(answer)));
         };
-        let CheckMemory { unresolved, streak, window } = self.runs.memory(run, &slot);
+        let CheckMemory { unresolved, streak, window, turn } = self.runs.memory(run, &slot);
         match kind {
             CheckKind::BuiltIn(probe) => {
                 let context = CheckContext { launcher: self.runs.launcher(run) };
@@ -94,12 +95,26 @@ impl Driver {
                 });
             }
             CheckKind::Plugin(_) => {
-                let about = about(instance, definition, pid, self.clock);
+                let about = about(instance, definition, pid, &self.clock);
                 let question = CheckQuestion { about, slot, sequence: u64::from(number), timeout };
                 let reply = self.plugins.check(question);
                 let asking = async move {
                     let reply = reply.await;
                     Answer { outcome: reply.outcome, reason: reply.reason, next: reply.next }
+                };
+                self.runs.check(run, async move {
+                    answer(watch.over(asking, timeout, &streak).await);
+                });
+            }
+            CheckKind::Own(own) => {
+                let target = target(about(instance, definition, pid, &self.clock));
+                let (own, program) = (own.clone(), self.task_runtime.clone());
+                let asking = async move {
+                    let looking = own.look(program.as_ref(), &turn, target);
+                    // Dropped when it is late; who blocks goes on, and keeps its turn.
+                    tokio::time::timeout(timeout, looking)
+                        .await
+                        .map_or_else(|_| late(timeout), said)
                 };
                 self.runs.check(run, async move {
                     answer(watch.over(asking, timeout, &streak).await);
@@ -113,12 +128,30 @@ impl Driver {
         let Some(definition) = self.definitions.get(&instance.spec().name) else { return };
         let mut runs = instance.history();
         let Some(ended) = runs.next() else { return };
-        let mut about = about(instance, definition, None, self.clock);
+        let mut about = about(instance, definition, None, &self.clock);
         about.uptime = ended.uptime;
+        if let Some(policy) = &definition.own_policy {
+            let question = EndedRun {
+                target: target(about),
+                cause: ended.cause.clone(),
+                history: runs.map(|past| earlier(past, &self.clock)).collect(),
+                restarts_in_window: instance.restarts_in_window(self.clock.now()),
+                default_delay: delay,
+            };
+            let (policy, program) = (policy.clone(), self.task_runtime.clone());
+            let facts = self.facts.clone();
+            tokio::spawn(async move {
+                let decided = policy.decide(program.as_ref(), question).await;
+                let (answer, reason) = decision(decided);
+                let decided = Input::PolicyDecided { instance: id, run, answer, reason };
+                let _ = facts.send(Fact::Input(decided));
+            });
+            return;
+        }
         let question = PolicyQuestion {
             about,
             cause: plugins::cause(&ended.cause),
-            history: runs.map(|past| past_run(past, self.clock)).collect(),
+            history: runs.map(|past| past_run(past, &self.clock)).collect(),
             restarts_in_window: instance.restarts_in_window(self.clock.now()),
             default_delay: delay,
         };
@@ -182,7 +215,7 @@ fn about(
     instance: InstanceView<'_>,
     definition: &ServiceConfig,
     pid: Option<i32>,
-    clock: Clock,
+    clock: &Clock,
 ) -> About {
     let labels = definition.labels.iter();
     About {
@@ -196,7 +229,54 @@ fn about(
     }
 }
 
-fn past_run(past: &kennel_core::PastRun, clock: Clock) -> PastRun {
+fn target(about: About) -> CheckTarget {
+    let About { service, index, instance, pid, uptime, restarts, labels } = about;
+    CheckTarget {
+        service: service.to_string(),
+        instance: instance.to_string(),
+        index,
+        pid,
+        uptime,
+        restarts,
+        labels: labels.into_iter().collect(),
+    }
+}
+
+/// What a check of the program has said, for the core.
+fn said(verdict: Result<Verdict, String>) -> Answer {
+    let (outcome, reason) = match verdict {
+        Ok(Verdict::Healthy) => (CheckOutcome::Passed, String::new()),
+        Ok(Verdict::Degraded(reason)) => (CheckOutcome::Degraded, reason),
+        Ok(Verdict::Unhealthy(reason)) => (CheckOutcome::Wrong, reason),
+        Ok(Verdict::Unknown(reason)) | Err(reason) => (CheckOutcome::Impossible, reason),
+    };
+    Answer { outcome, reason, next: None }
+}
+
+fn late(timeout: Duration) -> Answer {
+    let reason = format!("no answer within {}", Human(timeout));
+    Answer { outcome: CheckOutcome::Late, reason, next: None }
+}
+
+/// What a policy of the program has decided, for the core.
+fn decision(decided: Result<Decision, String>) -> (PolicyAnswer, String) {
+    match decided {
+        Ok(Decision::Default) => (PolicyAnswer::Default, String::new()),
+        Ok(Decision::RestartAfter(wait)) => (PolicyAnswer::RestartAfter(wait), String::new()),
+        Ok(Decision::GiveUp(reason)) => (PolicyAnswer::GiveUp, reason),
+        Err(why) => {
+            tracing::warn!("{why}; the built-in wait holds");
+            (PolicyAnswer::Default, why)
+        }
+    }
+}
+
+fn earlier(past: &kennel_core::PastRun, clock: &Clock) -> EarlierRun {
+    let kennel_core::PastRun { ended_at, uptime, cause } = past;
+    EarlierRun { ended_at: clock.wall(*ended_at), uptime: *uptime, cause: cause.clone() }
+}
+
+fn past_run(past: &kennel_core::PastRun, clock: &Clock) -> PastRun {
     let kennel_core::PastRun { ended_at, uptime, cause } = past;
     let ended = clock.wall(*ended_at).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     PastRun {

@@ -17,6 +17,7 @@ impl Driver {
     /// the end is told.
     pub(super) async fn end(mut self, code: i32) {
         self.waiters.give_up();
+        self.run_last_hooks().await;
         let capture = self.capture.clone();
         aside(move || {
             if let Err(error) = capture.shutdown(LAST_WRITES) {
@@ -76,6 +77,8 @@ impl Driver {
                 | Fact::Loaded(_)
                 | Fact::Prepared(..)
                 | Fact::Table(_)
+                | Fact::HookEnded(_)
+                | Fact::HooksOver
                 | Fact::SinksReady(_) => {}
             }
         }

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use kennel_core::Course;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -30,7 +29,7 @@ impl Driver {
         reply: oneshot::Sender<Option<Parcel>>,
         failed: oneshot::Receiver<String>,
     ) {
-        if self.core.view().course() == Course::ShuttingDown {
+        if self.is_shutting_down() {
             let _ = reply.send(None);
             return;
         }

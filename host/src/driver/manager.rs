@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use kennel_core::{Course, State, View};
+use kennel_core::{State, View};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
@@ -144,9 +144,9 @@ impl Manager {
 impl Driver {
     /// Tells the service manager what there is to tell.
     pub(super) fn tell_manager(&mut self) {
+        let is_ending = self.exit.is_some() || self.is_shutting_down();
         let Some(manager) = &mut self.manager else { return };
         let view = self.core.view();
-        let is_ending = self.exit.is_some() || view.course() == Course::ShuttingDown;
         let phase = match (is_ending, manager.is_announced, self.reads.is_reloading()) {
             (true, _, _) => Phase::Stopping,
             (false, false, _) => Phase::Quiet,

@@ -25,6 +25,7 @@ mod checks;
 mod clock;
 mod end;
 mod hand_over;
+mod hooks;
 mod launch;
 mod leftovers;
 mod manager;
@@ -55,8 +56,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::{Command, Config, ServiceConfig, SupervisorSettings, Written};
+use crate::fake_clock::FakeClock;
 use crate::gate::{Gate, Pass};
 use crate::handle::Request;
+use crate::hooks::{Hook, HookEnd};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
 use crate::os::{Cgroups, NoCgroups, StateId, StateLock, Unlimited};
@@ -73,6 +76,7 @@ use change::Changes;
 use checks::Question;
 pub(crate) use clock::Clock;
 use hand_over::Handing;
+use hooks::Hooks;
 use launch::Made;
 use manager::Manager;
 use news::News;
@@ -118,6 +122,10 @@ pub(crate) enum Fact {
     Table(TableNotice),
     /// The plugins that sinks require are there, or why they will not come.
     SinksReady(Result<(), String>),
+    /// A shutdown hook has ended.
+    HookEnded(HookEnd),
+    /// All have.
+    HooksOver,
 }
 
 /// Where facts go. Not bounded by itself: each run has a handful of facts in its life,
@@ -150,6 +158,10 @@ pub(crate) struct Parts {
     /// Given up before the end is told.
     pub(crate) lock: Option<StateLock>,
     pub(crate) gate: Gate,
+    /// What the program wants done before anything is stopped.
+    pub(crate) hooks: Vec<Hook>,
+    /// Instead of the clock of the machine.
+    pub(crate) clock: Option<FakeClock>,
 }
 
 /// Where the configuration came from, to read it again.
@@ -189,6 +201,7 @@ pub(crate) struct Driver {
     changes: Changes,
     task_runtime: Option<tokio::runtime::Handle>,
     lock: Option<StateLock>,
+    hooks: Hooks,
     news: News,
     capture: Capture,
     plugins: Plugins,
@@ -228,6 +241,8 @@ impl Driver {
             task_runtime,
             lock,
             gate,
+            hooks,
+            clock,
         } = parts;
         // Nearly every run has an event, so the number of the next event is about above
         // every run that was ever named here; the table has the rest.
@@ -236,7 +251,7 @@ impl Driver {
         let core = Core::new(limits(&config.supervisor), seed, first_run);
         let mut driver = Driver {
             core,
-            clock: Clock::start(),
+            clock: Clock::start(clock),
             definitions: HashMap::new(),
             runs: Runs::new(cgroups, gate.clone()),
             gate,
@@ -252,6 +267,7 @@ impl Driver {
             changes: Changes::default(),
             task_runtime,
             lock,
+            hooks: Hooks::Waiting(hooks),
             news: News::new(journal, status_lines),
             source,
             capture,
@@ -274,7 +290,8 @@ impl Driver {
         }
         driver.define_services();
         driver.plugins.start(&driver.config);
-        driver.sinks.start(Arc::new(driver.plugins.clone()));
+        let program = driver.task_runtime.clone();
+        driver.sinks.start(Arc::new(driver.plugins.clone()), program);
         match driver.plugins.required(Requirer::Supervisor) {
             None => driver.begin(),
             Some(required) => {
@@ -323,13 +340,14 @@ impl Driver {
                 self.tell_core(Input::Tick);
                 continue;
             }
-            let wake = deadline.map(|deadline| self.clock.instant(deadline));
+            let wake = deadline.and_then(|deadline| self.clock.instant(deadline));
             let wakes = [wake, self.waiters.next_deadline(), self.manager_deadline()];
             let wake = wakes.into_iter().flatten().min();
             tokio::select! {
                 Some(fact) = self.incoming.recv() => self.take_fact(fact),
                 Some(request) = self.requests.recv() => self.take_request(request),
                 () = sleep_until(wake), if wake.is_some() => self.tell_core(Input::Tick),
+                () = self.clock.reached(deadline) => self.tell_core(Input::Tick),
             }
         }
     }
@@ -520,6 +538,8 @@ impl Driver {
             Fact::Plugin(fact) => self.news.plugin_fact(&fact),
             Fact::Table(notice) => self.news.table(notice),
             Fact::SinksReady(required) => self.begin_with_sinks(required),
+            Fact::HookEnded(end) => self.hook_ended(&end),
+            Fact::HooksOver => self.hooks_over(),
         }
     }
 }

@@ -143,6 +143,13 @@ impl News {
         self.append(kind, Some(name.to_owned()), message, attributes);
     }
 
+    /// Something of the supervisor itself.
+    pub(super) fn told(&mut self, kind: &'static str, message: String, attributes: Value) {
+        tracing::debug!("{message}");
+        let attributes = attributes.as_object().cloned().unwrap_or_default();
+        self.append(kind, None, message, attributes);
+    }
+
     /// The core is about to say that this task has ended.
     pub(super) fn task_ended(&mut self, run: RunId, end: TaskEnd) {
         self.task_end = Some((run, end));

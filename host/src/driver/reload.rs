@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kennel_core::{Course, Input};
+use kennel_core::Input;
 use tokio::sync::oneshot;
 
 use super::{Driver, Fact, Source, launch, limits};
@@ -85,7 +85,7 @@ impl Driver {
 
     /// Reads all of a configuration; the answer comes back as a fact.
     pub(super) fn read_source(&mut self, source: Source, purpose: Purpose, reply: Reply) {
-        if self.core.view().course() == Course::ShuttingDown {
+        if self.is_shutting_down() {
             return reply(self, Err(ReloadError::ShuttingDown));
         }
         self.reads.under_way += 1;
@@ -119,7 +119,7 @@ impl Driver {
     pub(super) fn take_loaded(&mut self, loaded: Loaded) {
         let Loaded { number, purpose, source, result, reply, under_way } = loaded;
         self.reads.under_way -= 1;
-        if self.core.view().course() == Course::ShuttingDown {
+        if self.is_shutting_down() {
             return reply(self, Err(ReloadError::ShuttingDown));
         }
         if let Some(source) = self.again(number, purpose, &source) {
@@ -174,9 +174,7 @@ impl Driver {
         }
         let answer = match result {
             Err(errors) => Err(ReloadError::Invalid(errors)),
-            Ok(_) if self.core.view().course() == Course::ShuttingDown => {
-                Err(ReloadError::ShuttingDown)
-            }
+            Ok(_) if self.is_shutting_down() => Err(ReloadError::ShuttingDown),
             Ok(_) if number < self.reads.taken => Ok(Plan::default()),
             Ok(mut new) => {
                 self.reads.taken = number;

@@ -1,24 +1,31 @@
 //! What is asked of the driver through a [`Handle`](crate::Handle).
 
-use kennel_core::{Course, Input, InstanceId};
+use kennel_core::{Input, InstanceId};
 
 use super::waiters::{self, Goal};
 use super::{Driver, reload, snapshot};
-use crate::handle::{Request, ShutdownMode, Verb, VerbError};
+use crate::handle::{Request, Verb, VerbError};
 
 impl Driver {
     pub(super) fn take_request(&mut self, request: Request) {
+        if self.clock.is_fake() {
+            // Who has let time pass sees what follows from it.
+            self.tell_core(Input::Tick);
+            self.settle();
+        }
         match request {
             Request::Status { reply } => {
-                let status = snapshot::status(
+                let mut status = snapshot::status(
                     self.core.view(),
-                    self.clock,
+                    &self.clock,
                     &self.config,
                     &self.definitions,
                     &self.runs,
                     &self.news,
                     &self.sockets,
                 );
+                // Also while hooks run, of which the core knows nothing.
+                status.supervisor.stopping = self.is_shutting_down();
                 let _ = reply.send(status);
             }
             Request::Act { verb, names: _, wait: _, reply } if self.refuses(verb) => {
@@ -58,14 +65,7 @@ impl Driver {
                     manager.announce();
                 }
             }
-            Request::Shutdown(mode) => {
-                let again = self.core.view().course() == Course::ShuttingDown;
-                self.tell_core(match (mode, again) {
-                    (ShutdownMode::Orderly | ShutdownMode::OrderlyOnce, false) => Input::Shutdown,
-                    (ShutdownMode::OrderlyOnce, true) => return,
-                    (ShutdownMode::Now, _) | (ShutdownMode::Orderly, true) => Input::ShutdownNow,
-                });
-            }
+            Request::Shutdown(mode) => self.shut_down(mode),
         }
     }
 
@@ -88,6 +88,6 @@ impl Driver {
             }
             Verb::Stop | Verb::Signal(_) => false,
         };
-        is_late && self.core.view().course() == Course::ShuttingDown
+        is_late && self.is_shutting_down()
     }
 }

@@ -14,7 +14,7 @@ use crate::status::{CgroupStatus, Role, ServiceStatus, Status, SupervisorStatus}
 
 pub(super) fn status(
     view: View<'_>,
-    clock: Clock,
+    clock: &Clock,
     config: &Config,
     definitions: &HashMap<Arc<str>, Arc<ServiceConfig>>,
     runs: &Runs,
@@ -48,7 +48,7 @@ pub(super) fn status(
 
 fn service(
     instance: InstanceView<'_>,
-    clock: Clock,
+    clock: &Clock,
     runs: &Runs,
     news: &News,
     definition: Option<&Arc<ServiceConfig>>,

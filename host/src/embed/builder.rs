@@ -7,8 +7,11 @@ use serde_json::Value;
 
 use super::Supervisor;
 use super::keys::written;
-use super::{Keys, Supervised, Task};
+use super::supervisor::Extras;
+use super::{Keys, Sink, Supervised, Task};
 use crate::config::{self, ConfigErrors, Environment, Written};
+use crate::fake_clock::FakeClock;
+use crate::hooks::{self, Hook};
 use crate::logs::Console;
 use crate::supervisor::{Builder, StartError};
 use crate::task::{TaskContext, TaskOutput};
@@ -35,6 +38,8 @@ pub struct SupervisorBuilder {
     on_drop: OnDrop,
     console: Option<Console>,
     uses_cgroups: bool,
+    hooks: Vec<Hook>,
+    clock: Option<FakeClock>,
 }
 
 impl SupervisorBuilder {
@@ -47,6 +52,8 @@ impl SupervisorBuilder {
             on_drop: OnDrop::default(),
             console: None,
             uses_cgroups: false,
+            hooks: Vec::new(),
+            clock: None,
         }
     }
 
@@ -64,6 +71,12 @@ impl SupervisorBuilder {
         Fut::Output: TaskOutput,
     {
         self.service(Task::new(name, body))
+    }
+
+    /// Gives events to this sink too.
+    pub fn sink(mut self, sink: Sink) -> SupervisorBuilder {
+        self.written.sinks.push(sink.define());
+        self
     }
 
     /// Supervises the services of this file too, which [`Handle::reload`] reads again.
@@ -123,6 +136,62 @@ impl SupervisorBuilder {
         self
     }
 
+    /// Does this at an orderly shutdown before anything is stopped, so what it needs is still
+    /// up: to shut a server down, to leave a load balancer. Hooks run on the tokio runtime on
+    /// which the supervisor was started, the last one first, one after the other; one that is
+    /// not done within `timeout` is aborted. How each went is told (`supervisor.hook`).
+    ///
+    /// They also run when a part fails to start, and last when the supervisor ends by itself,
+    /// since a service gives up. They do not when the supervisor is dropped, or when somebody
+    /// wants everything killed at once, which aborts the one that runs.
+    ///
+    /// ```no_run
+    /// # async fn example(listener: tokio::net::TcpListener, app: axum::Router)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use kennel::{Service, Supervisor};
+    ///
+    /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    /// let server = tokio::spawn(async move {
+    ///     let until = async { drop(stopped.await) };
+    ///     axum::serve(listener, app).with_graceful_shutdown(until).await
+    /// });
+    /// let supervisor = Supervisor::builder()
+    ///     .service(Service::command("database", ["postgres", "-D", "data"]))
+    ///     .on_shutdown("http", Duration::from_secs(30), async move || {
+    ///         drop(stop);
+    ///         server.await?
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_shutdown<F, Fut>(
+        mut self,
+        name: impl Into<String>,
+        timeout: Duration,
+        hook: F,
+    ) -> SupervisorBuilder
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: TaskOutput,
+    {
+        let work = Box::new(move || -> hooks::Work {
+            let future = hook();
+            Box::pin(async move { future.await.into_result() })
+        });
+        self.hooks.push(Hook { name: name.into(), timeout, work });
+        self
+    }
+
+    /// Decides by this clock instead of that of the machine; for tests.
+    pub fn clock(mut self, clock: &FakeClock) -> SupervisorBuilder {
+        self.clock = Some(clock.clone());
+        self
+    }
+
     /// Checks everything, starts it, and returns when all is up.
     ///
     /// Supervision has a thread of its own. Tasks run on the tokio runtime on which this is
@@ -143,9 +212,10 @@ impl SupervisorBuilder {
     ///
     /// # Errors
     /// Everything that is wrong with what was described; then nothing was started.
-    pub async fn launch(self) -> Result<Supervisor, StartError> {
+    pub async fn launch(mut self) -> Result<Supervisor, StartError> {
         let on_drop = self.on_drop;
-        Supervisor::launch(move || self.check(), on_drop).await
+        let extras = Extras { hooks: std::mem::take(&mut self.hooks), clock: self.clock.take() };
+        Supervisor::launch(move || self.check(), extras, on_drop).await
     }
 
     fn check(self) -> Result<Builder, ConfigErrors> {
@@ -157,6 +227,8 @@ impl SupervisorBuilder {
             on_drop: _,
             console,
             uses_cgroups,
+            hooks: _,
+            clock: _,
         } = self;
         written.settings = settings;
         // Without one, relative paths cannot mean anything.

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use super::Keys;
 use super::keys::written;
+use crate::own::{HealthCheck, OwnCheck};
 
 /// What is looked at to know whether a service is ready, or well. What is not set is as in a
 /// configuration file.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Check {
     keys: Keys,
+    own: Option<OwnCheck>,
 }
 
 /// Checks over HTTP.
@@ -30,7 +32,7 @@ impl Check {
     fn of(kind: &str, value: impl Into<Value>) -> Check {
         let mut keys = Keys::default();
         keys.set(kind, value);
-        Check { keys }
+        Check { keys, own: None }
     }
 
     /// A URL answers GET with a status from 200 to 399.
@@ -52,6 +54,22 @@ impl Check {
     pub fn command<W: Into<String>>(command: impl IntoIterator<Item = W>) -> Check {
         let words: Vec<Value> = command.into_iter().map(|word| Value::from(word.into())).collect();
         Check::of("command", words)
+    }
+
+    /// Asks code of the program, under this name.
+    ///
+    /// ```
+    /// use kennel::{Check, Verdict};
+    ///
+    /// let check = Check::own("queue", async |_| match 3 {
+    ///     length if length < 100 => Verdict::Healthy,
+    ///     length => Verdict::Unhealthy(format!("{length} jobs wait")),
+    /// });
+    /// ```
+    pub fn own(name: impl Into<String>, check: impl HealthCheck) -> Check {
+        let name = name.into();
+        let own = OwnCheck::new(&name, check);
+        Check { own: Some(own), ..Check::of("plugin", name) }
     }
 
     /// Is made that often.
@@ -92,11 +110,16 @@ impl Check {
         self
     }
 
-    pub(super) fn health(self) -> Value {
-        Value::Object(self.keys.0)
+    pub(super) fn health(mut self) -> (Value, Option<OwnCheck>) {
+        if let Some(own) = &self.own
+            && !self.keys.0.contains_key("name")
+        {
+            self.keys.set("name", &**own.name());
+        }
+        self.ready()
     }
 
-    pub(super) fn ready(self) -> Value {
-        Value::Object(self.keys.0)
+    pub(super) fn ready(self) -> (Value, Option<OwnCheck>) {
+        (Value::Object(self.keys.0), self.own)
     }
 }

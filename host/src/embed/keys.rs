@@ -98,21 +98,25 @@ macro_rules! common_keys {
         #[must_use]
         pub fn restart(mut self, restart: Restart) -> Self {
             self.keys.set("restart", restart.keys.0);
+            self.own.policy = restart.policy;
             self
         }
 
         /// Is checked while it is up; may be given several times.
         #[must_use]
         pub fn health(mut self, check: Check) -> Self {
-            self.keys.push("health", check.health());
+            let (check, own) = check.health();
+            self.keys.push("health", check);
+            self.own.checks.extend(own);
             self
         }
 
         /// Is ready when this check passes. Unless said otherwise it is ready when it has run
         /// for a moment.
         #[must_use]
-        pub fn ready(self, check: Check) -> Self {
-            let check = check.ready();
+        pub fn ready(mut self, check: Check) -> Self {
+            let (check, own) = check.ready();
+            self.own.checks.extend(own);
             self.set("ready", check)
         }
 

@@ -9,6 +9,7 @@ mod events;
 mod keys;
 mod restart;
 mod service;
+mod sink;
 mod supervisor;
 mod task;
 mod verbs;
@@ -18,6 +19,7 @@ pub use check::{Check, Http};
 pub use events::{Events, Seen};
 pub use restart::Restart;
 pub use service::Service;
+pub use sink::Sink;
 pub use supervisor::{ShutdownError, Supervisor};
 pub use task::Task;
 

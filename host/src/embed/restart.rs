@@ -6,18 +6,20 @@ use serde_json::Value;
 
 use super::Keys;
 use super::keys::written;
+use crate::own::{OwnPolicy, RestartPolicy};
 
 /// What follows when a service ends. What is not set is as in a configuration file.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Restart {
     pub(super) keys: Keys,
+    pub(super) policy: Option<OwnPolicy>,
 }
 
 impl Restart {
     fn policy(word: &str) -> Restart {
         let mut keys = Keys::default();
         keys.set("policy", word);
-        Restart { keys }
+        Restart { keys, policy: None }
     }
 
     /// It starts again, however it ended.
@@ -62,6 +64,26 @@ impl Restart {
     #[must_use]
     pub fn exit_on_give_up(mut self) -> Restart {
         self.keys.set("on_give_up", "exit");
+        self
+    }
+
+    /// Asks code of the program what shall follow, each time that it would start again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kennel::{Decision, EndedRun, Restart};
+    ///
+    /// let restart = Restart::on_failure().decided_by(async |ended: EndedRun| {
+    ///     match ended.target.restarts {
+    ///         0 => Decision::RestartAfter(Duration::ZERO),
+    ///         1..10 => Decision::Default,
+    ///         _ => Decision::GiveUp("ten times is enough".to_owned()),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn decided_by(mut self, policy: impl RestartPolicy) -> Restart {
+        self.policy = Some(OwnPolicy::new(policy));
         self
     }
 

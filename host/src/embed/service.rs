@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::keys::{common_keys, written};
 use super::{Check, Keys, Restart, sealed};
-use crate::config::Definition;
+use crate::config::{Definition, Own};
 
 /// A process to be supervised.
 ///
@@ -17,6 +17,7 @@ use crate::config::Definition;
 pub struct Service {
     name: String,
     keys: Keys,
+    own: Own,
 }
 
 impl Service {
@@ -26,12 +27,16 @@ impl Service {
         command: impl IntoIterator<Item = W>,
     ) -> Service {
         let words: Vec<Value> = command.into_iter().map(|word| Value::from(word.into())).collect();
-        Service { name: name.into(), keys: Keys::default() }.set("command", words)
+        Service::of(name).set("command", words)
     }
 
     /// Runs a line by `/bin/sh -c`.
     pub fn shell(name: impl Into<String>, line: impl Into<String>) -> Service {
-        Service { name: name.into(), keys: Keys::default() }.set("shell", line.into())
+        Service::of(name).set("shell", line.into())
+    }
+
+    fn of(name: impl Into<String>) -> Service {
+        Service { name: name.into(), keys: Keys::default(), own: Own::default() }
     }
 
     common_keys!();
@@ -75,6 +80,6 @@ pub(super) fn stop_steps(wait: Duration) -> Value {
 
 impl sealed::Sealed for Service {
     fn define(self) -> Definition {
-        Definition { name: self.name, keys: self.keys.0, task: None }
+        Definition { name: self.name, keys: self.keys.0, task: None, own: self.own }
     }
 }

@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 
 use super::{Events, OnDrop, SupervisorBuilder};
 use crate::config::ConfigErrors;
+use crate::fake_clock::FakeClock;
 use crate::handle::{Handle, Outcome, ShutdownMode};
+use crate::hooks::Hook;
 use crate::status::{ServiceStatus, Status};
 use crate::supervisor::{Builder, Prepared, StartError};
 
@@ -31,6 +33,12 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long blocking work that is still under way at the end may take.
 const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// What a supervisor of a program has that no configuration has.
+pub(super) struct Extras {
+    pub(super) hooks: Vec<Hook>,
+    pub(super) clock: Option<FakeClock>,
+}
 
 /// A supervisor inside a program. What becomes of everything that runs when this is dropped
 /// is what [`SupervisorBuilder::on_drop`] says.
@@ -111,11 +119,12 @@ impl Supervisor {
     /// Checks and prepares on a thread of its own, which then supervises.
     pub(super) async fn launch(
         check: impl FnOnce() -> Result<Builder, ConfigErrors> + Send + 'static,
+        extras: Extras,
         on_drop: OnDrop,
     ) -> Result<Supervisor, StartError> {
         let tasks = tokio::runtime::Handle::try_current().ok();
         let (told, begun) = oneshot::channel();
-        let work = move || match prepare(check, tasks) {
+        let work = move || match prepare(check, extras, tasks) {
             Ok((prepared, runtime)) => supervise(prepared, runtime, on_drop, told),
             Err(error) => drop(told.send(Err(error))),
         };
@@ -192,6 +201,7 @@ fn told(service: &ServiceStatus) -> Outcome {
 
 fn prepare(
     check: impl FnOnce() -> Result<Builder, ConfigErrors>,
+    extras: Extras,
     tasks: Option<tokio::runtime::Handle>,
 ) -> Result<(Prepared, Runtime), StartError> {
     let builder = check()?;
@@ -199,7 +209,8 @@ fn prepare(
     let runtime = runtime.enable_all().thread_name("kennel-work").build();
     let runtime = runtime.map_err(StartError::Thread)?;
     let inside = runtime.enter();
-    let prepared = builder.prepare()?.within_program(tasks);
+    let Extras { hooks, clock } = extras;
+    let prepared = builder.prepare()?.within_program(tasks).hooks(hooks).clock(clock);
     drop(inside);
     Ok((prepared, runtime))
 }

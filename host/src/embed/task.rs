@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::keys::{common_keys, written};
 use super::service::stop_steps;
 use super::{Check, Keys, Restart, sealed};
-use crate::config::Definition;
+use crate::config::{Definition, Own};
 use crate::task::{TaskBody, TaskContext, TaskError, TaskOutput};
 
 /// A task of the program itself, supervised as processes are: it becomes ready, is checked,
@@ -15,6 +15,7 @@ use crate::task::{TaskBody, TaskContext, TaskError, TaskOutput};
 pub struct Task {
     name: String,
     keys: Keys,
+    own: Own,
     body: TaskBody,
 }
 
@@ -36,7 +37,7 @@ impl Task {
             let future = body(context);
             Box::pin(async move { future.await.into_result() })
         }));
-        Task { name: name.into(), keys: Keys::default(), body }
+        Task { name: name.into(), keys: Keys::default(), own: Own::default(), body }
     }
 
     /// A function on a thread of its own for each run, which may block. It looks at
@@ -50,7 +51,7 @@ impl Task {
     {
         let run = move |context| -> Result<(), TaskError> { body(context).into_result() };
         let body = TaskBody::Blocking(Arc::new(run));
-        Task { name: name.into(), keys: Keys::default(), body }
+        Task { name: name.into(), keys: Keys::default(), own: Own::default(), body }
     }
 
     common_keys!();
@@ -78,6 +79,6 @@ impl Task {
 
 impl sealed::Sealed for Task {
     fn define(self) -> Definition {
-        Definition { name: self.name, keys: self.keys.0, task: Some(self.body) }
+        Definition { name: self.name, keys: self.keys.0, task: Some(self.body), own: self.own }
     }
 }

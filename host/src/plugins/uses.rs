@@ -57,7 +57,9 @@ pub(super) fn uses(config: &Config) -> Vec<Use> {
     for service in &config.services {
         of_service(service, &mut uses);
     }
-    for (index, sink) in config.sinks.iter().enumerate() {
+    // What is code of the program asks no plugin.
+    let sinks = config.sinks.iter().enumerate().filter(|(_, sink)| sink.own.is_none());
+    for (index, sink) in sinks {
         let asker = Asker::Sink(sink.name.clone());
         uses.push(one(asker, Kind::EventSink, &sink.plugin, format!("sinks[{index}]")));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kennel_wasm::model::sink::{Batch, Delivery};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -16,6 +17,7 @@ use super::pace::Pace;
 use super::report::Report;
 use crate::config::SinkConfig;
 use crate::journal::{self, Filter, Journal, Record};
+use crate::own::{EventBatch, OwnSink};
 
 /// How long an event waits for others.
 const LINGER: Duration = Duration::from_millis(200);
@@ -45,14 +47,16 @@ pub(super) enum Order {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Wants {
     plugin: Arc<str>,
+    /// Code of the program that takes the events instead.
+    own: Option<OwnSink>,
     filter: Filter,
 }
 
 impl Wants {
     pub(super) fn of(config: &SinkConfig) -> Wants {
-        let SinkConfig { name: _, plugin, events } = config;
+        let SinkConfig { name: _, plugin, own, events } = config;
         let filter = Filter { kinds: events.clone(), ..Filter::default() };
-        Wants { plugin: plugin.plugin.clone(), filter }
+        Wants { plugin: plugin.plugin.clone(), own: own.clone(), filter }
     }
 }
 
@@ -69,6 +73,8 @@ pub(super) struct Feed {
     file: CursorFile,
     pace: Pace,
     report: Arc<Report>,
+    /// The runtime of the program, for its code.
+    runtime: Option<Handle>,
     /// A sink of the same name that is about to end.
     before: Option<oneshot::Receiver<()>>,
     /// For one that comes after: tells by being dropped.
@@ -119,12 +125,14 @@ impl Feed {
             cursor,
             file,
             report,
+            runtime: None,
             before,
         }
     }
 
-    /// Delivers until it is told to end.
-    pub(super) async fn run(mut self, deliver: Arc<dyn Deliver>) {
+    /// Delivers until it is told to end. Code of the program runs on `runtime`.
+    pub(super) async fn run(mut self, deliver: Arc<dyn Deliver>, runtime: Option<Handle>) {
+        self.runtime = runtime;
         if let Some(before) = self.before.take() {
             let _ = before.await;
         }
@@ -191,14 +199,9 @@ impl Feed {
     async fn give(&mut self, window: Window, deliver: &dyn Deliver) -> Then {
         let Window { records, next, missed } = window;
         let dropped = self.cursor.dropped + missed;
-        let batch = Batch {
-            events: records.iter().map(|record| event::event(record)).collect(),
-            dropped,
-            now_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
-        };
         let count = records.len();
         let delivery = tokio::select! {
-            delivery = deliver.deliver(self.name.clone(), batch) => delivery,
+            delivery = self.deliver(&records, dropped, deliver) => delivery,
             () = cut(self.orders.clone()) => return Then::End,
         };
         match delivery {
@@ -224,6 +227,25 @@ impl Feed {
             }
             Err(error) => self.failed(&error, None).await,
         }
+    }
+
+    async fn deliver(
+        &self,
+        records: &[Arc<Record>],
+        dropped: u64,
+        deliver: &dyn Deliver,
+    ) -> Result<Delivery, String> {
+        if let Some(own) = &self.wants.own {
+            let batch = EventBatch { events: records.to_vec(), missed: dropped };
+            own.deliver(self.runtime.as_ref(), batch).await?;
+            return Ok(Delivery::Taken(u32::try_from(records.len()).unwrap_or(u32::MAX)));
+        }
+        let batch = Batch {
+            events: records.iter().map(|record| event::event(record)).collect(),
+            dropped,
+            now_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
+        };
+        deliver.deliver(self.name.clone(), batch).await
     }
 
     async fn progressed(&mut self, missed: u64) {

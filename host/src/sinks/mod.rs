@@ -52,6 +52,7 @@ use std::time::Duration;
 
 use kennel_wasm::model::sink::{Batch, Delivery};
 use kennel_wasm::probe::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -93,6 +94,8 @@ pub(crate) struct Sinks {
     /// Those that were taken out and have not ended yet.
     ending: HashMap<Arc<str>, oneshot::Receiver<()>>,
     deliver: Option<Arc<dyn Deliver>>,
+    /// The runtime of the program.
+    program: Option<Handle>,
     tasks: JoinSet<()>,
 }
 
@@ -114,6 +117,7 @@ impl Sinks {
             sinks: HashMap::new(),
             ending: HashMap::new(),
             deliver: None,
+            program: None,
             tasks: JoinSet::new(),
         };
         cursor::forget_others(&sinks.dir, |name| configs.iter().any(|of| &*of.name == name));
@@ -128,12 +132,18 @@ impl Sinks {
         sinks
     }
 
-    /// Begins to deliver, on the present runtime.
-    pub(crate) fn start(&mut self, deliver: Arc<dyn Deliver>) {
-        for feed in self.waiting.drain(..) {
-            self.tasks.spawn(feed.run(Arc::clone(&deliver)));
-        }
+    /// Begins to deliver, on the present runtime; code of the program runs on `program`.
+    pub(crate) fn start(&mut self, deliver: Arc<dyn Deliver>, program: Option<Handle>) {
+        self.program = program;
         self.deliver = Some(deliver);
+        self.start_waiting();
+    }
+
+    fn start_waiting(&mut self) {
+        let Some(deliver) = &self.deliver else { return };
+        for feed in self.waiting.drain(..) {
+            self.tasks.spawn(feed.run(Arc::clone(deliver), self.program.clone()));
+        }
     }
 
     /// Changes to another configuration: a sink of the same name goes on where it is.
@@ -162,9 +172,7 @@ impl Sinks {
                 }
             }
         }
-        if let Some(deliver) = self.deliver.clone() {
-            self.start(deliver);
-        }
+        self.start_waiting();
     }
 
     fn add(&mut self, config: &SinkConfig, file: CursorFile, cursor: Cursor) {

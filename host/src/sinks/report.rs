@@ -204,7 +204,7 @@ impl Report {
 
 /// Tells that a sink cannot go on where it was.
 pub(super) fn cursor_lost(journal: &Journal, config: &SinkConfig, reason: &str) {
-    let SinkConfig { name, plugin: _, events: _ } = config;
+    let SinkConfig { name, plugin: _, own: _, events: _ } = config;
     let message = format!(
         "how far sink {name} had come is not known ({reason}); it is given all that is kept"
     );

@@ -20,6 +20,10 @@ pub(super) fn of(record: &Record) -> Severity {
             Some(true) => Severity::Warn,
             Some(false) | None => Severity::Error,
         },
+        "supervisor.hook" => match word("outcome") {
+            "done" => Severity::Info,
+            _ => Severity::Warn,
+        },
         "health.changed" => match word("to") {
             "unhealthy" => Severity::Error,
             "degraded" => Severity::Warn,

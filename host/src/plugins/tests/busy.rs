@@ -77,7 +77,7 @@ async fn events_for_a_busy_sink_stay_in_the_journal_until_it_takes_them() {
     let journal = Journal::open(&fixture.path("journal"), JournalOptions::default()).unwrap();
     let sinks = fixture.config(&text).sinks;
     let mut sinks = Sinks::open(sinks::dir_in(fixture.dir.path()), journal.clone(), &sinks);
-    sinks.start(Arc::new(fixture.plugins.clone()));
+    sinks.start(Arc::new(fixture.plugins.clone()), None);
     journal.append(NewRecord {
         kind: "service.started".to_owned(),
         service: Some("web".to_owned()),

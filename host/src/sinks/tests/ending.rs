@@ -38,7 +38,7 @@ async fn a_sink_that_failed_is_tried_again_while_there_is_time() {
     let mut sinks = rig.open(&[sink("audit", &[])]);
     rig.append("supervisor.stopped");
     let deliver: Arc<Scripted> = Arc::clone(&scripted);
-    sinks.start(deliver);
+    sinks.start(deliver, None);
     sinks.finish(SOON).await;
     assert_eq!((scripted.taken("audit"), scripted.batches("audit")), (vec![1], 4));
 }

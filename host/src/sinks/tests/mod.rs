@@ -136,7 +136,7 @@ impl Rig {
     fn start(&self, sinks: &[SinkConfig], deliver: &Arc<Scripted>) -> Sinks {
         let mut sinks = self.open(sinks);
         let deliver: Arc<Scripted> = Arc::clone(deliver);
-        sinks.start(deliver);
+        sinks.start(deliver, None);
         sinks
     }
 
@@ -159,7 +159,7 @@ fn sink(name: &str, events: &[&str]) -> SinkConfig {
     let plugin =
         PluginUse { plugin: format!("{name}-plugin").into(), config: json!({}), required: false };
     let events = events.iter().map(|&event| event.to_owned()).collect();
-    SinkConfig { name: name.into(), plugin, events }
+    SinkConfig { name: name.into(), plugin, own: None, events }
 }
 
 /// Waits until `done` says so.

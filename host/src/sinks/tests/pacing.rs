@@ -81,7 +81,7 @@ async fn what_was_not_taken_comes_again_and_what_was_does_not() {
         rig.append("x.y");
     }
     let deliver = std::sync::Arc::clone(&scripted);
-    sinks.start(deliver);
+    sinks.start(deliver, None);
     until("all are taken", || scripted.taken("audit").len() == 10).await;
     assert_eq!(scripted.taken("audit"), (11..=20).collect::<Vec<u64>>());
     let status = &sinks.states().all()[0];
