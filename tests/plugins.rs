@@ -23,7 +23,7 @@ const CHECKED: &str = r#"
         health: { plugin: p, every: 100ms }
     "#;
 
-fn with_plugin(yaml: &str, component: &[u8]) -> Kennel {
+pub(crate) fn with_plugin(yaml: &str, component: &[u8]) -> Kennel {
     let kennel = Kennel::new(yaml);
     replace(&kennel, component);
     kennel
@@ -44,14 +44,14 @@ fn plugin(kennel: &Kennel) -> Value {
 }
 
 /// What the plugin measured last: how often it was asked, as it remembers.
-fn count(kennel: &Kennel) -> Option<f64> {
+pub(crate) fn count(kennel: &Kennel) -> Option<f64> {
     let body = kennel.api("GET", "/metrics").body;
     let series = openmetrics::parse(&body).unwrap_or_else(|error| panic!("{error}\n{body}"));
     let labels = "plugin=\"p\",service=\"web\",instance=\"web\",check=\"p\",name=\"count\"";
     series.get(&format!("kennel_plugin_sample{{{labels}}}")).copied()
 }
 
-fn wait_for_count(kennel: &Kennel, least: f64) -> f64 {
+pub(crate) fn wait_for_count(kennel: &Kennel, least: f64) -> f64 {
     wait_for(&format!("{least} answers"), BOUND, || count(kennel).filter(|count| *count >= least))
 }
 

@@ -213,3 +213,26 @@ fn for_the_journal_each_line_has_a_priority_and_no_time() {
     let env = kennel.read("env.txt");
     assert!(!env.contains("JOURNAL_STREAM"), "it is not the stream of a service: {env}");
 }
+
+#[test]
+fn an_upgrade_is_no_end_and_the_next_program_goes_on_with_the_words_and_the_signs_of_life() {
+    let (kennel, above) = kennel(TWO);
+    let mut kennel = kennel.env("WATCHDOG_USEC", "1000000");
+    kennel.start();
+    above.wait_for_line("READY=1");
+    above.wait_for_status("2 of 2 services up");
+    for _ in 0..2 {
+        kennel.cli(&["upgrade"]).ok();
+        // The next one says it again, and between them nobody speaks of an end.
+        let said = wait_for("READY=1 or an end", BOUND, || {
+            above.next().filter(|text| text.contains("READY=1") || text.contains("STOPPING=1"))
+        });
+        assert!(!said.contains("STOPPING=1"), "{said}");
+        above.wait_for_status("2 of 2 services up");
+        above.wait_for_line("WATCHDOG=1");
+    }
+    kennel.cli(&["stop", "db"]).ok();
+    above.wait_for_status("1 of 2 services up");
+    assert_eq!(kennel.terminate(), 0);
+    above.wait_for_line("STOPPING=1");
+}

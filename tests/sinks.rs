@@ -93,7 +93,7 @@ fn make_noise(socket: &Path, until: &AtomicBool) -> io::Result<()> {
 }
 
 /// What is on disk of the journal, read as a reader of its format would.
-fn journal(kennel: &Kennel) -> Vec<Value> {
+pub(crate) fn journal(kennel: &Kennel) -> Vec<Value> {
     let mut files: Vec<PathBuf> = fs::read_dir(kennel.path("state/journal"))
         .expect("the journal is there")
         .map(|entry| entry.expect("readable").path())
@@ -107,13 +107,13 @@ fn journal(kennel: &Kennel) -> Vec<Value> {
 
 /// What makes an event one and the same: a number is given again when the event that had it
 /// was lost with the supervisor, before it was on disk.
-fn identity(event: &Value) -> (u64, String) {
+pub(crate) fn identity(event: &Value) -> (u64, String) {
     let at: jiff::Timestamp = event["at"].as_str().unwrap().parse().unwrap();
     (event["seq"].as_u64().unwrap(), at.as_millisecond().to_string())
 }
 
 /// Whether the event is about the delivery itself, and so is not delivered.
-fn is_about_sink(event: &Value, name: &str, plugin: &str) -> bool {
+pub(crate) fn is_about_sink(event: &Value, name: &str, plugin: &str) -> bool {
     let kind = event["kind"].as_str().unwrap();
     let attributes = &event["attributes"];
     (kind.starts_with("sink.") && attributes["sink"] == name)

@@ -53,6 +53,7 @@ pub mod stock;
 mod driver;
 mod embed;
 mod fake_clock;
+mod forms;
 mod gate;
 mod handle;
 mod hooks;
@@ -77,6 +78,7 @@ pub use embed::{
     Supervisor, SupervisorBuilder, Task,
 };
 pub use fake_clock::FakeClock;
+pub use forms::NewerState;
 pub use handle::{ChangeError, Handle, Outcome, ReloadError, ShutdownMode, Verb, VerbError, Wait};
 pub use kennel_core::{Cause, ExitStatus, Health, Signal, State, Wanted};
 pub use kennel_wasm::Traps;

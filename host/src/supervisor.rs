@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Loaded, Written};
 use crate::driver::{Driver, Fact, HandedOver, Left, Parts, Source, StatusLines};
 use crate::fake_clock::FakeClock;
+use crate::forms::{self, NewerState};
 use crate::gate::Gate;
 use crate::handle::{Handle, Outcome};
 use crate::hooks::Hook;
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The state directory cannot be made, or is not ours alone.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
+    /// Something in the state directory was written by a newer version.
+    #[error(transparent)]
+    Newer(#[from] NewerState),
     /// The id of the state directory cannot be read or made, or is not that of the table.
     #[error(transparent)]
     StateId(#[from] StateIdError),
@@ -251,6 +255,7 @@ impl Builder {
             }
             Some(_) | None => (StateLock::acquire(&state_dir)?, None),
         };
+        forms::check(&state_dir)?;
         let (facts, incoming) = mpsc::unbounded_channel();
         let table_facts = facts.clone();
         let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));

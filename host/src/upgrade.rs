@@ -28,6 +28,9 @@ use crate::handle::{Handle, Request};
 use crate::os::{self, Cause};
 use crate::state::Parcel;
 
+/// How long a program has to say that it can go on, unless somebody asks for another time.
+pub(crate) const TRIAL: Duration = Duration::from_secs(30);
+
 /// How long answers have to leave, and exits to be told of, before the program gives way.
 const FAREWELL: Duration = Duration::from_millis(50);
 
@@ -77,8 +80,8 @@ pub enum UpgradeError {
 pub(crate) trait Successor: Send + Sync {
     /// The file that takes the place: the one that was named, else where the present one is.
     fn find(&self, named: Option<PathBuf>) -> Result<PathBuf, UpgradeError>;
-    /// Whether it can go on here: its version.
-    fn try_out(&self, program: &Path) -> Result<String, UpgradeError>;
+    /// Whether it can go on here, which it has to say within `patience`: its version.
+    fn try_out(&self, program: &Path, patience: Duration) -> Result<String, UpgradeError>;
     /// Executes it. Returns only when that has failed; then nothing has happened.
     fn give_way(&self, program: &Path, parcel: Parcel) -> io::Error;
 }
@@ -120,11 +123,16 @@ impl Drop for Quiet {
 
 impl Handle {
     /// Finds out whether the program can go on in place of this one; without a name the file
-    /// that this one was started from. Nothing has happened then: see [`Handle::give_way`].
+    /// that this one was started from. It has to say so within `patience`. Nothing has happened
+    /// then: see [`Handle::give_way`].
     ///
     /// # Errors
     /// Why it cannot.
-    pub async fn try_upgrade(&self, named: Option<PathBuf>) -> Result<Tried, UpgradeError> {
+    pub async fn try_upgrade(
+        &self,
+        named: Option<PathBuf>,
+        patience: Duration,
+    ) -> Result<Tried, UpgradeError> {
         let succession = self.succession.clone().ok_or(UpgradeError::Embedded)?;
         let turn = succession.turn.clone().try_lock_owned().map_err(|_| UpgradeError::Busy)?;
         let status = self.status().await.map_err(|_| UpgradeError::Stopped)?;
@@ -134,7 +142,7 @@ impl Handle {
         let successor = succession.successor.clone();
         let trying = spawn_blocking(move || {
             let program = successor.find(named)?;
-            let version = successor.try_out(&program)?;
+            let version = successor.try_out(&program, patience)?;
             Ok((program, version))
         });
         // It fails when the runtime ends.
@@ -183,9 +191,12 @@ impl Handle {
         };
         self.table.written().await;
         let (journal, successor) = (self.journal.clone(), succession.successor.clone());
-        let file = program.clone();
+        let (file, plugins) = (program.clone(), self.plugins.clone());
         let executing = spawn_blocking(move || {
             let deadline = Instant::now() + LAST_WRITES;
+            if !plugins.flush(LAST_WRITES) {
+                tracing::warn!("what plugins have remembered last is not on disk");
+            }
             while !journal.is_written() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }

@@ -44,7 +44,7 @@ def forever():
 "#;
 
 /// Writes a service in Python into the directory of the test; its command for YAML.
-fn python(kennel: &Kennel, name: &str, body: &str) -> String {
+pub(crate) fn python(kennel: &Kennel, name: &str, body: &str) -> String {
     let shared = body.lines().filter(|line| !line.trim().is_empty());
     let margin = shared.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
     let lines: Vec<&str> = body.lines().map(|line| line.get(margin..).unwrap_or("")).collect();

@@ -237,15 +237,21 @@ impl Client {
         Ok(())
     }
 
-    /// Has the supervisor give way to another version of its program. It has not done so yet
-    /// when this returns.
+    /// Has the supervisor give way to another version of its program, which has to say within
+    /// `timeout` that it can go on (30 s). It has not done so yet when this returns.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn upgrade(&self, binary: Option<&Path>) -> Result<wire::Upgrade, ClientError> {
+    pub async fn upgrade(
+        &self,
+        binary: Option<&Path>,
+        timeout: Option<Duration>,
+    ) -> Result<wire::Upgrade, ClientError> {
         let binary = binary.map(|binary| ("binary", binary.to_string_lossy().into_owned()));
-        let query: Vec<_> = binary.into_iter().collect();
-        self.json(Method::POST, "/v1/upgrade", &query, Some(RELOAD_PATIENCE)).await
+        let limit = timeout.map(|timeout| ("timeout", format!("{}ms", timeout.as_millis())));
+        let query: Vec<_> = binary.into_iter().chain(limit).collect();
+        let patience = RELOAD_PATIENCE + timeout.unwrap_or_default();
+        self.json(Method::POST, "/v1/upgrade", &query, Some(patience)).await
     }
 
     /// Events, one after the other.

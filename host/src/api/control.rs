@@ -13,6 +13,7 @@ use super::problem::{Problem, quoted};
 use super::routes::Param;
 use super::wire;
 use crate::handle::{ReloadError, ShutdownMode};
+use crate::upgrade::TRIAL;
 
 pub(crate) async fn reload(State(context): State<Context>) -> Result<Json<wire::Plan>, Problem> {
     let plan = match context.handle.reload().await {
@@ -53,7 +54,8 @@ pub(crate) async fn upgrade(
     known: &'static [Param],
 ) -> Result<Json<wire::Upgrade>, Problem> {
     let params = Params::check(pairs, known)?;
-    let tried = context.handle.try_upgrade(absolute_path(&params, "binary")?).await?;
+    let patience = params.duration("timeout")?.unwrap_or(TRIAL);
+    let tried = context.handle.try_upgrade(absolute_path(&params, "binary")?, patience).await?;
     let binary = tried.program.to_string_lossy().into_owned();
     let answer = wire::Upgrade { binary, version: tried.version.clone() };
     tokio::spawn(async move {

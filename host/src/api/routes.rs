@@ -328,11 +328,18 @@ pub(crate) const ROUTES: &[Route] = &[
     post(
         "/v1/upgrade",
         "Give way to another version of the program, in the same process",
-        &[param(
-            "binary",
-            ParamKind::Text,
-            "its absolute path (the file this one was started from)",
-        )],
+        &[
+            param(
+                "binary",
+                ParamKind::Text,
+                "its absolute path (the file this one was started from)",
+            ),
+            param(
+                "timeout",
+                ParamKind::Text,
+                "how long it may take to say that it can go on (30s)",
+            ),
+        ],
         Shape::Upgrade,
         Endpoint::Upgrade,
     ),

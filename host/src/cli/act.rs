@@ -36,7 +36,7 @@ pub(super) struct WaitArgs {
     json: bool,
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     api::parse_duration(text).ok_or_else(|| "write 250ms, 10s, 5m, 2h or 1d".to_owned())
 }
 

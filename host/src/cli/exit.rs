@@ -144,6 +144,7 @@ impl From<StartError> for Failure {
             StartError::Lock(LockError::HeldBy { .. }) => ExitKind::AlreadyRunning,
             StartError::Lock(LockError::File { .. } | LockError::Silent { .. })
             | StartError::StateDir(_)
+            | StartError::Newer(_)
             | StartError::StateId(_)
             | StartError::Table(_)
             | StartError::Journal(_)
@@ -156,6 +157,7 @@ impl From<StartError> for Failure {
             StartError::StateDir(error) => error.hint(),
             StartError::Table(error) => error.hint().map(str::to_owned),
             StartError::StateId(error) => error.hint().map(str::to_owned),
+            StartError::Newer(error) => Some(error.hint().to_owned()),
             StartError::Config(_)
             | StartError::Journal(_)
             | StartError::Logs(_)

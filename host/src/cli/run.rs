@@ -20,6 +20,7 @@ use super::succession::{OwnProcess, WORD};
 use super::supervisor_log::SupervisorLog;
 use crate::api::Server;
 use crate::config::Environment;
+use crate::forms;
 use crate::logs::Console;
 use crate::os::PidFile;
 use crate::state::{Handover, RunTable, UPGRADE_VARIABLE, check_id};
@@ -165,6 +166,7 @@ fn try_out(global: &super::Global, args: RunArgs, format: u32) -> super::Outcome
         .map_err(|error| super::Failure::new(super::ExitKind::Failed, error.to_string()))?;
     let builder = configured(global, &args)?;
     let dir = &builder.config().supervisor.state_dir;
+    forms::check(dir).map_err(StartError::from)?;
     let table = RunTable::check(dir).map_err(StartError::from)?;
     check_id(dir, table.origin.state_id()).map_err(StartError::from)?;
     writeln!(std::io::stdout(), "{WORD} {}", env!("CARGO_PKG_VERSION"))?;

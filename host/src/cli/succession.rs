@@ -3,8 +3,8 @@
 //! The file is tried out first: it is run with the arguments of this process and `--try`, with
 //! which it reads the configuration and looks at the state, says its version and ends. A
 //! version that does not know the state, or the form in which descriptors are passed on,
-//! refuses it, one that does not know `--try` refuses
-//! that, and what is no Kennel says nothing of its version.
+//! refuses it, one that does not know `--try` refuses that, what is no Kennel says nothing of
+//! its version, and one that says nothing in time is killed.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
@@ -18,8 +18,6 @@ use crate::os::{self, Cause, ExitStatus, Launch, Output, Process};
 use crate::state::{HANDOVER_FORMAT, Handover, Parcel, UPGRADE_VARIABLE};
 use crate::upgrade::{Successor, UpgradeError};
 
-/// How long a program may take to say that it can go on.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked whether it has ended.
 const POLL: Duration = Duration::from_millis(2);
 /// How much of what it says is kept.
@@ -51,9 +49,9 @@ impl Successor for OwnProcess {
         }
     }
 
-    fn try_out(&self, program: &Path) -> Result<String, UpgradeError> {
+    fn try_out(&self, program: &Path, patience: Duration) -> Result<String, UpgradeError> {
         let refused = |reason| UpgradeError::Refused { program: program.to_owned(), reason };
-        try_out(program).map_err(refused)
+        try_out(program, patience).map_err(refused)
     }
 
     fn give_way(&self, program: &Path, parcel: Parcel) -> io::Error {
@@ -98,7 +96,7 @@ fn environment() -> Vec<(OsString, OsString)> {
 }
 
 /// The version of the program, or why it cannot go on.
-fn try_out(program: &Path) -> Result<String, String> {
+fn try_out(program: &Path, patience: Duration) -> Result<String, String> {
     let failed = |error: io::Error| Cause::from_io(&error).to_string();
     let (mut said, words) = io::pipe().map_err(failed)?;
     let mut arguments = arguments(program);
@@ -117,8 +115,8 @@ fn try_out(program: &Path) -> Result<String, String> {
         let _ = done.send(text);
     });
     reader.map_err(failed)?;
-    let deadline = Instant::now() + PATIENCE;
-    let text = reading.recv_timeout(PATIENCE).unwrap_or_default();
+    let deadline = Instant::now() + patience;
+    let text = reading.recv_timeout(patience).unwrap_or_default();
     let status = ended(&process, deadline);
     let text = String::from_utf8_lossy(&text);
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
@@ -135,7 +133,7 @@ fn try_out(program: &Path) -> Result<String, String> {
         None => {
             // It can only be gone already.
             let _ = process.signal_group(libc::SIGKILL);
-            Err(format!("tried out, it did not end within {} s", PATIENCE.as_secs()))
+            Err(format!("tried out, it did not end within {patience:?}"))
         }
     }
 }

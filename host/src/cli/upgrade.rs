@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::act::parse_timeout;
 use super::connect::{block_on, client};
 use super::{ExitKind, Failure, Global, Outcome};
 use crate::api::ClientError;
@@ -19,6 +20,9 @@ pub(super) struct UpgradeArgs {
     /// The program that takes the place [default: the file that the supervisor was started from]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// How long it may take to say that it can go on [default: 30s]
+    #[arg(long, value_name = "T", value_parser = parse_timeout)]
+    timeout: Option<Duration>,
 }
 
 pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
@@ -27,7 +31,7 @@ pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
     let failed = |error: ClientError| Failure::from(error).doing("upgrade");
     block_on(async {
         let before = client.status(&[]).await.map_err(failed)?.supervisor;
-        match client.upgrade(binary.as_deref()).await {
+        match client.upgrade(binary.as_deref(), args.timeout).await {
             // It may have given way before its answer had arrived.
             Ok(_) | Err(ClientError::Interrupted { .. }) => {}
             Err(error) => return Err(failed(error)),

@@ -380,7 +380,10 @@ impl Hands<'_> {
                 if !is_starting {
                     return Ears::None;
                 }
-                match members.reopen(inode) {
+                let passed = self.ear(job);
+                let passed = passed.filter(|pipe| os::pipe_inode(pipe).ok() == Some(inode));
+                let reader = passed.map_or_else(|| members.reopen(inode), Ok);
+                match reader {
                     Ok(reader) => Ears::Pipe(reader, number),
                     Err(error) => {
                         let cause = Cause::from_io(&error);
@@ -403,14 +406,18 @@ impl Hands<'_> {
         made: Option<&crate::state::Made>,
     ) -> io::Result<NotifySocket> {
         let name = notify_name(job, made)?;
-        let at = self.parcel.notify.iter().position(|(run, _)| *run == job.run.0);
-        match at {
-            Some(at) => {
-                let (_, socket) = self.parcel.notify.swap_remove(at);
-                Ok(NotifySocket::inherited(socket, name))
-            }
+        let passed = self.ear(job);
+        // It may have told otherwise before the configuration was changed.
+        match passed.filter(|_| made.is_some_and(|made| made.notify.is_some())) {
+            Some(socket) => Ok(NotifySocket::inherited(socket, name)),
             None => NotifySocket::bind(name),
         }
+    }
+
+    /// What was passed on that the run is heard by.
+    fn ear(&mut self, job: &Job) -> Option<OwnedFd> {
+        let at = self.parcel.ears.iter().position(|(run, _)| *run == job.run.0)?;
+        Some(self.parcel.ears.swap_remove(at).1)
     }
 
     /// Holds all sockets that were passed on and are still configured, whether their services

@@ -43,7 +43,7 @@ impl Driver {
         }
         let sockets = self.sockets.carried();
         let streams = resting.streams.drain(..).map(carried).collect();
-        let parcel = Parcel { sockets, notify: self.runs.notify_sockets(), streams };
+        let parcel = Parcel { sockets, ears: self.runs.ears(), streams };
         let _ = reply.send(Some(parcel));
         let why = match tokio::time::timeout(REST, failed).await {
             Ok(Ok(why)) => why,

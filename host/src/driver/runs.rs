@@ -12,7 +12,7 @@ use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::launch::{Descent, Job, Made};
-use super::notify::{self, Flush, Said};
+use super::notify::{self, Flush, Hearing, Said};
 use super::processes::Processes;
 use super::progress::Streak;
 use super::strays::{Haunts, Strays, haunts_of_our_runs, haunts_of_runs_of_others};
@@ -55,7 +55,7 @@ struct Run {
     job: Job,
     said: Said,
     /// Keeps the listener of its notification socket at work.
-    flush: Option<Flush>,
+    hearing: Hearing,
     group_watch: Option<JoinHandle<()>>,
     stop_command: Option<JoinHandle<()>>,
     /// Its checks that are being made; they end with it.
@@ -93,7 +93,11 @@ impl Runs {
     pub(super) fn add(&mut self, run: RunId, made: Made, facts: &Facts) {
         let Made { process, ears, job, cgroup, descent } = made;
         let gate = &self.gate;
-        let flush = notify::listen(&job, process.pid(), cgroup.clone(), &descent, ears, gate);
+        let hearing = notify::listen(&job, process.pid(), cgroup.clone(), &descent, ears, gate);
+        let flush = match &hearing {
+            Hearing::Socket(flush) => Some(flush.clone()),
+            Hearing::None | Hearing::Pipe(_) => None,
+        };
         let processes = Arc::new(Processes::new(process, job.mark()));
         let haunts = match descent {
             Descent::Started => self.haunts.clone(),
@@ -111,7 +115,7 @@ impl Runs {
             strays: strays.clone(),
             groups: self.groups.clone(),
         };
-        let watched = Watched { processes: processes.clone(), flush: flush.clone() };
+        let watched = Watched { processes: processes.clone(), flush };
         tokio::spawn(wait_for_exit(run, watched, rest, gate.clone(), facts.clone()));
         let said = Said::default();
         let (group_watch, stop_command) = (None, None);
@@ -121,7 +125,7 @@ impl Runs {
             strays,
             job,
             said,
-            flush,
+            hearing,
             group_watch,
             stop_command,
             checks,
@@ -169,10 +173,16 @@ impl Runs {
         Some((main.pid(), main.start_time()?))
     }
 
-    /// Copies of notification sockets, for a successor.
-    pub(super) fn notify_sockets(&self) -> Vec<(u64, OwnedFd)> {
+    /// Copies of what runs are heard by, for a successor: notification sockets, and the pipes
+    /// of those that are not ready.
+    pub(super) fn ears(&self) -> Vec<(u64, OwnedFd)> {
         let of = |(id, run): (&RunId, &Run)| {
-            Some((id.0, run.flush.as_ref()?.socket().try_clone_to_owned().ok()?))
+            let copy = match &run.hearing {
+                Hearing::None => None,
+                Hearing::Socket(flush) => flush.socket().try_clone_to_owned().ok(),
+                Hearing::Pipe(pipe) => pipe.copy(),
+            };
+            Some((id.0, copy?))
         };
         self.runs.iter().filter_map(of).collect()
     }

@@ -58,6 +58,8 @@ pub struct Datagram {
     /// The process that sent it, as the kernel knows it; 0 when that cannot be said in our
     /// PID namespace, none when the kernel did not tell.
     pub sender: Option<i32>,
+    /// The user of that process, as it was when it sent.
+    pub uid: Option<u32>,
     /// How many bytes of the buffer it fills.
     pub bytes: usize,
     /// Whether it was longer than the buffer.
@@ -134,6 +136,7 @@ impl NotifySocket {
         };
         let mut datagram = Datagram {
             sender: None,
+            uid: None,
             bytes: message.bytes,
             is_cut: message.flags.contains(MsgFlags::MSG_TRUNC),
             descriptors: Vec::new(),
@@ -141,7 +144,9 @@ impl NotifySocket {
         // There is room for all that the kernel can send, so nothing was cut off here.
         for control in message.cmsgs()? {
             match control {
-                ControlMessageOwned::ScmCredentials(sender) => datagram.sender = Some(sender.pid()),
+                ControlMessageOwned::ScmCredentials(sender) => {
+                    (datagram.sender, datagram.uid) = (Some(sender.pid()), Some(sender.uid()));
+                }
                 ControlMessageOwned::ScmRights(numbers) => {
                     // SAFETY: the kernel has just made these descriptors for us, and nobody
                     // else knows of them.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -254,6 +255,15 @@ impl Units {
             usage.memory_bytes += process.rss_pages.saturating_mul(self.page_bytes);
         }
     }
+}
+
+/// The effective user of a process; root's, where it must not be looked into
+/// (`PR_SET_DUMPABLE`, `proc(5)`).
+///
+/// # Errors
+/// There is no such process.
+pub fn owner(pid: i32) -> io::Result<u32> {
+    Ok(fs::metadata(format!("/proc/{pid}"))?.uid())
 }
 
 /// When a process began, in clock ticks since boot.

@@ -112,6 +112,11 @@ impl Plugins {
     }
 
     /// There is nothing to write.
+    pub(crate) fn flush(&self, _: Duration) -> bool {
+        true
+    }
+
+    /// There is nothing to write.
     pub(crate) fn close(&self, _: Duration) -> bool {
         true
     }

@@ -178,6 +178,12 @@ impl Plugins {
         &self.shared.samples
     }
 
+    /// Waits until what plugins remember is in its file; whether it came to that. Blocks for
+    /// `patience` at most.
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        self.shared.saved.get().is_none_or(|saved| saved.flush(patience))
+    }
+
     /// Ends it: nobody is asked any more, and what plugins remember is on disk. Whether
     /// it came to that. Blocks for as long as a disk does, `patience` at most.
     pub(crate) fn close(&self, patience: Duration) -> bool {

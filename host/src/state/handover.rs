@@ -51,8 +51,9 @@ pub(crate) struct Handover {
 pub(crate) struct Parcel {
     /// Sockets that are held for services.
     pub(crate) sockets: Vec<CarriedSocket>,
-    /// Notification sockets, by run.
-    pub(crate) notify: Vec<(u64, OwnedFd)>,
+    /// What runs are heard by, by their numbers: a notification socket, or the pipe that a
+    /// newline is to come through.
+    pub(crate) ears: Vec<(u64, OwnedFd)>,
     /// Pipes that output comes through: what is in them outlives who wrote it only while
     /// somebody holds them.
     pub(crate) streams: Vec<CarriedStream>,
@@ -101,7 +102,7 @@ struct Manifest {
     lock: RawFd,
     listener: (PathBuf, RawFd),
     sockets: Vec<(String, String, RawFd)>,
-    notify: Vec<(u64, RawFd)>,
+    ears: Vec<(u64, RawFd)>,
     streams: Vec<StreamEntry>,
 }
 
@@ -142,7 +143,7 @@ impl Handover {
             Ok::<RawFd, io::Error>(number)
         };
         let Handover { from, lock, listener: (path, listener), parcel } = self;
-        let Parcel { sockets, notify, streams } = parcel;
+        let Parcel { sockets, ears, streams } = parcel;
         let number = copy(&list)?;
         let manifest = Manifest {
             format: FORMAT,
@@ -155,10 +156,7 @@ impl Handover {
                     Ok((service.clone(), address.clone(), copy(fd)?))
                 })
                 .collect::<io::Result<_>>()?,
-            notify: notify
-                .iter()
-                .map(|(run, fd)| Ok((*run, copy(fd)?)))
-                .collect::<io::Result<_>>()?,
+            ears: ears.iter().map(|(run, fd)| Ok((*run, copy(fd)?))).collect::<io::Result<_>>()?,
             streams: streams
                 .iter()
                 .filter_map(|CarriedStream { instance, run, stream, pipe, fd }| {
@@ -208,15 +206,8 @@ impl Handover {
             .map_err(|error| list(&Cause::from_io(&error).to_string()))?;
         let head: Head = serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
         Handover::check(head.format)?;
-        let Manifest {
-            from,
-            lock,
-            listener: (path, listener),
-            sockets,
-            notify,
-            streams,
-            format: _,
-        } = serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
+        let Manifest { from, lock, listener: (path, listener), sockets, ears, streams, format: _ } =
+            serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
         let lock = passed.remove(&lock).ok_or(Unusable::Missing("the lock"))?;
         let listener = passed.remove(&listener).ok_or(Unusable::Missing("the control socket"))?;
         let mut sockets_taken = Vec::new();
@@ -224,14 +215,14 @@ impl Handover {
             let fd = passed.remove(&number);
             sockets_taken.extend(fd.map(|fd| CarriedSocket { service, address, fd }));
         }
-        let notify =
-            notify.into_iter().filter_map(|(run, number)| Some((run, passed.remove(&number)?)));
-        let notify = notify.collect();
+        let ears =
+            ears.into_iter().filter_map(|(run, number)| Some((run, passed.remove(&number)?)));
+        let ears = ears.collect();
         let streams = streams.into_iter().filter_map(|entry| {
             let StreamEntry { instance, run, stream, pipe, fd } = entry;
             Some(CarriedStream { instance, run, stream, pipe, fd: passed.remove(&fd)? })
         });
-        let parcel = Parcel { sockets: sockets_taken, notify, streams: streams.collect() };
+        let parcel = Parcel { sockets: sockets_taken, ears, streams: streams.collect() };
         Ok(Some(Handover { from, lock, listener: (path, listener), parcel }))
     }
 }
@@ -303,7 +294,7 @@ mod tests {
             listener: ("/run/k.sock".into(), descriptor()),
             parcel: Parcel {
                 sockets: vec![socket("tcp://127.0.0.1:80")],
-                notify: vec![(7, descriptor())],
+                ears: vec![(7, descriptor())],
                 streams: vec![CarriedStream {
                     instance: "web".into(),
                     run: 7,
@@ -335,11 +326,11 @@ mod tests {
         assert_eq!(taken.from, "0.1.0");
         assert_eq!(taken.listener.0, Path::new("/run/k.sock"));
         assert_eq!(taken.parcel.sockets[0].address, "tcp://127.0.0.1:80");
-        assert_eq!(taken.parcel.notify[0].0, 7);
+        assert_eq!(taken.parcel.ears[0].0, 7);
         let same =
             |a: &OwnedFd, b: &OwnedFd| os::pipe_inode(a).unwrap() == os::pipe_inode(b).unwrap();
         assert!(same(&taken.lock, &handover.lock));
-        assert!(same(&taken.parcel.notify[0].1, &handover.parcel.notify[0].1));
+        assert!(same(&taken.parcel.ears[0].1, &handover.parcel.ears[0].1));
         assert_eq!(taken.parcel.streams[0].stream, "stderr");
         assert!(same(&taken.parcel.streams[0].fd, &handover.parcel.streams[0].fd));
         assert!(take(&variable).is_err(), "once");

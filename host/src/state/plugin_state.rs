@@ -3,7 +3,7 @@
 //!
 //! All of it is in memory, so that a question is never held up by a disk; a thread writes
 //! what has changed, a second after the first change at the latest, and all of it when the
-//! supervisor ends. Killed, a supervisor loses the last second.
+//! supervisor ends or gives way to another version. Killed, a supervisor loses the last second.
 //!
 //! What can go wrong: a disk that refuses. Then everything is kept and tried again, and it
 //! is told once.
@@ -60,7 +60,7 @@ impl Drop for Closer {
 
 struct Shared {
     memory: Mutex<Memory>,
-    /// For the thread: there is work. For who closes: the thread has ended.
+    /// For the thread: there is work. For who waits: the thread has written, or has ended.
     wake: Condvar,
 }
 
@@ -70,6 +70,9 @@ struct Memory {
     changed: BTreeSet<Key>,
     /// Bytes of all entries.
     total: usize,
+    /// Somebody waits for the disk to have everything.
+    is_awaited: bool,
+    is_writing: bool,
     stage: Stage,
 }
 
@@ -118,7 +121,9 @@ impl SavedStates {
 
     fn of(entries: Entries, changed: BTreeSet<Key>, stage: Stage) -> SavedStates {
         let total = entries.values().map(|saved| saved.bytes.len()).sum();
-        let memory = Mutex::new(Memory { entries, changed, total, stage });
+        let (is_awaited, is_writing) = (false, false);
+        let memory = Memory { entries, changed, total, is_awaited, is_writing, stage };
+        let memory = Mutex::new(memory);
         let shared = Arc::new(Shared { memory, wake: Condvar::new() });
         SavedStates { _closer: Arc::new(Closer(Arc::clone(&shared))), shared }
     }
@@ -157,6 +162,22 @@ impl SavedStates {
             }
             memory.change(key, &self.shared.wake);
         }
+    }
+
+    /// Waits until what was remembered by now is in the file; whether it came to that.
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        let gives_up = Instant::now() + patience;
+        let mut memory = self.shared.lock();
+        memory.is_awaited = !memory.changed.is_empty();
+        self.shared.wake.notify_all();
+        while memory.is_writing || !memory.changed.is_empty() {
+            let left = gives_up.saturating_duration_since(Instant::now());
+            if memory.stage == Stage::Ended || left.is_zero() {
+                return false;
+            }
+            memory = self.shared.wait(memory, Some(left));
+        }
+        true
     }
 
     /// Waits until everything is on disk and the thread has ended; whether it came to
@@ -231,7 +252,7 @@ impl Writer {
                 memory = shared.wait(memory, None);
             }
             let until = Instant::now() + GATHER;
-            while memory.stage == Stage::Open {
+            while memory.stage == Stage::Open && !memory.is_awaited {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     break;
@@ -240,14 +261,17 @@ impl Writer {
             }
             let is_last = memory.stage != Stage::Open;
             let changed = std::mem::take(&mut memory.changed);
+            (memory.is_awaited, memory.is_writing) = (false, true);
             // Cheap: the bytes themselves are shared.
             let entries = memory.entries.clone();
             drop(memory);
             let is_written = self.write(&changed, &entries);
             let mut memory = shared.lock();
+            memory.is_writing = false;
             if !is_written {
                 memory.changed.extend(changed);
             }
+            shared.wake.notify_all();
             if is_last && (memory.changed.is_empty() || !is_written) {
                 memory.stage = Stage::Ended;
                 shared.wake.notify_all();
@@ -326,6 +350,22 @@ mod tests {
             assert!(Instant::now() < gives_up, "{:?}", found.entries);
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn who_asks_for_it_has_everything_in_the_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("saved");
+        let (states, _notices) = open(&path);
+        assert!(states.flush(SOON), "nothing waits");
+        for round in 0..20_u8 {
+            assert!(states.keep(key("web"), saved(&[round])));
+            assert!(states.flush(SOON));
+            let (_, found) = PluginFile::open(&path).unwrap();
+            assert_eq!(*found.entries[&key("web")], saved(&[round]));
+        }
+        assert!(states.close(SOON));
+        assert!(states.flush(SOON), "nothing waits any more");
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! A process can be asked about only while it exists. Who sends a message and ends at once
 //! may be gone when it is read; that is known of `sd_notify(3)`, and `sd_notify_barrier(3)`
 //! is the remedy. Such a sender counts when it is the run's process itself, or was seen to
-//! be part of the run before; else its message is ignored.
+//! be part of the run before, or spoke while nothing was read (`listener.rs`); else its
+//! message is ignored.
 
 use std::collections::HashSet;
 

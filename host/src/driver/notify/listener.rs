@@ -2,6 +2,10 @@
 //!
 //! It ends when the last [`Flush`] is dropped, which is when the run is over. Nothing is read
 //! while the [`Gate`] is closed, unless for somebody who has passed it.
+//!
+//! Who spoke while nothing was read may have ended since, though it waited longer than any
+//! helper has to. So what lies in the socket then counts by the user who sent it: the kernel
+//! keeps that with each message.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -19,7 +23,7 @@ use super::heard::{Heard, NewMain};
 use super::ignored::Ignored;
 use super::message::{self, MESSAGE_BYTES_MAX, Message, Word};
 use crate::gate::{Gate, Pass};
-use crate::os::{Cgroup, NotifySocket, Process, proc};
+use crate::os::{Cgroup, Datagram, NotifySocket, Process, proc};
 
 /// How many messages are read at a time.
 const BATCH: usize = 64;
@@ -32,6 +36,10 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// How many batches somebody waits for at most who wants to know all that was said.
 const FLUSH_BATCHES: u32 = 32;
+
+/// How many batches can have come while nothing was read: a socket has room for
+/// `net.unix.max_dgram_qlen` messages, for which systemd has 512.
+const UNHEARD_BATCHES: u32 = 8;
 
 /// Keeps a listener at work, and asks it to read what has come by now.
 #[derive(Clone)]
@@ -71,16 +79,20 @@ pub(super) fn start(
 ) -> Flush {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
     let mut family = Family::new(own_pid, spawned, job.mark()).within(cgroup);
-    match descent {
-        Descent::Started => {}
+    let is_taken_over = match descent {
+        Descent::Started => false,
         Descent::TakenOver { named } => {
             family = family.taken_over();
             if let Some(named) = named {
                 family.adopt(named.pid(), &Proc);
             }
+            true
         }
+    };
+    let mut judge = Judge::new(family, spawned);
+    if is_taken_over {
+        judge.has_not_read();
     }
-    let judge = Judge::new(family, spawned);
     begin(job.run, socket, judge, gate.clone(), job.facts.clone())
 }
 
@@ -124,16 +136,22 @@ async fn listen(
         }
         let pass = match waiting.last() {
             Some(asker) => asker.pass.clone(),
-            None => tokio::select! {
-                pass = gate.enter() => pass,
-                flush = flushes.recv() => match flush {
-                    Some(flush) => {
-                        let pass = flush.pass.clone();
-                        waiting.push(flush);
-                        pass
+            None => match gate.try_enter() {
+                Some(pass) => pass,
+                None => {
+                    judge.has_not_read();
+                    tokio::select! {
+                        pass = gate.enter() => pass,
+                        flush = flushes.recv() => match flush {
+                            Some(flush) => {
+                                let pass = flush.pass.clone();
+                                waiting.push(flush);
+                                pass
+                            }
+                            None => break,
+                        },
                     }
-                    None => break,
-                },
+                }
             },
         };
         let begun = Instant::now();
@@ -215,12 +233,31 @@ struct Judge {
     spawned: i32,
     /// The main process as it was named last.
     main: i32,
+    /// How many batches may still come from when nothing was read.
+    unheard: u32,
     buffer: Vec<u8>,
 }
 
 impl Judge {
     fn new(family: Family, spawned: i32) -> Judge {
-        Judge { family, spawned, main: spawned, buffer: vec![0; MESSAGE_BYTES_MAX + 2] }
+        Judge { family, spawned, main: spawned, unheard: 0, buffer: vec![0; MESSAGE_BYTES_MAX + 2] }
+    }
+
+    /// Nothing was read for a while.
+    fn has_not_read(&mut self) {
+        self.unheard = UNHEARD_BATCHES;
+    }
+
+    /// What the sender of a message is to the run.
+    fn standing(&mut self, message: &Datagram) -> Standing {
+        let Some(pid) = message.sender else { return Standing::Stranger };
+        let standing = self.family.standing(pid, &Proc);
+        let could_be_seen = self.unheard == 0 || standing != Standing::Gone;
+        if !could_be_seen && message.uid.is_some() && message.uid == proc::owner(self.spawned).ok()
+        {
+            return Standing::Member;
+        }
+        standing
     }
 
     /// Reads what there is. Blocks as long as `/proc` does, and as closing descriptors does.
@@ -245,11 +282,9 @@ impl Judge {
                     continue;
                 }
             };
-            let sender = datagram.sender;
-            let standing =
-                sender.map_or(Standing::Stranger, |pid| self.family.standing(pid, &Proc));
+            let standing = self.standing(&datagram);
             if standing != Standing::Member {
-                batch.ignored.from(sender, standing);
+                batch.ignored.from(datagram.sender, standing);
                 continue;
             }
             match message::parse(&self.buffer[..datagram.bytes], datagram.is_cut) {
@@ -263,6 +298,7 @@ impl Judge {
                 Err(why) => batch.ignored.unreadable(why),
             }
         }
+        self.unheard = if batch.is_drained { 0 } else { self.unheard.saturating_sub(1) };
         batch
     }
 

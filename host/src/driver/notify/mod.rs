@@ -40,6 +40,7 @@ pub(super) use hearsay::Hearsay;
 pub(super) use ignored::Ignored;
 pub(super) use listener::Flush;
 pub(crate) use message::try_message as try_notification;
+pub(super) use newline::ReadyPipe;
 pub(crate) use place::Place;
 pub(super) use said::Said;
 
@@ -101,7 +102,17 @@ fn set(launch: &mut Launch, name: &str, value: impl Into<std::ffi::OsString>) {
     launch.env.push((name.into(), value.into()));
 }
 
-/// Begins to listen to the process `spawned` of a run. What is given back ends it.
+/// What a run is heard by.
+pub(super) enum Hearing {
+    /// It says nothing.
+    None,
+    /// Its notification socket; the listener ends with this.
+    Socket(Flush),
+    /// The pipe that its newline comes through.
+    Pipe(ReadyPipe),
+}
+
+/// Begins to listen to the process `spawned` of a run.
 pub(super) fn listen(
     job: &Job,
     spawned: i32,
@@ -109,14 +120,21 @@ pub(super) fn listen(
     descent: &Descent,
     ears: Ears,
     gate: &Gate,
-) -> Option<Flush> {
+) -> Hearing {
     let (run, facts) = (job.run, &job.facts);
     match ears {
-        Ears::None => None,
-        Ears::Socket(socket) => Some(listener::start(job, spawned, cgroup, descent, socket, gate)),
+        Ears::None => Hearing::None,
+        Ears::Socket(socket) => {
+            Hearing::Socket(listener::start(job, spawned, cgroup, descent, socket, gate))
+        }
         Ears::Pipe(reader, number) => {
-            newline::start(run, reader, number, gate.clone(), facts.clone());
-            None
+            match newline::start(run, reader, number, gate.clone(), facts.clone()) {
+                Ok(pipe) => Hearing::Pipe(pipe),
+                Err(error) => {
+                    tracing::warn!("cannot read what run {run} says: {error}");
+                    Hearing::None
+                }
+            }
         }
     }
 }

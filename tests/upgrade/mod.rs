@@ -1,5 +1,9 @@
 //! Another version of the program takes the place of the supervisor, and nothing ends.
 
+mod carried;
+mod refused;
+mod words;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -9,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::adoption::{count_of, wait_for_lines};
 use crate::support::clients::Clients;
 use crate::support::kennel::binary;
+use crate::support::output::Background;
 use crate::support::servers::free_port;
 use crate::support::{BOUND, Kennel, Process, needs_program, wait_for};
 
@@ -41,6 +46,41 @@ fn upgrade(kennel: &Kennel, args: &[&str]) {
     let after = kennel.events().iter().filter(|e| e["kind"] == "supervisor.upgraded").count();
     assert_eq!(after, before + 1);
     assert_eq!(kennel.status()["supervisor"]["pid"], pid);
+}
+
+/// A program that is this one after some lines of shell.
+fn wrapper(kennel: &Kennel, name: &str, lines: &str) -> PathBuf {
+    let (path, program) = (kennel.path(name), binary());
+    kennel.write(name, &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", program.display()));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// An upgrade that stands still between the old program and the new one, until the file
+/// `go-on` is there. The file `between` says that it does.
+#[track_caller]
+fn hold(kennel: &Kennel) -> Background {
+    let (between, go_on) = (kennel.path("between"), kennel.path("go-on"));
+    let lines = format!(
+        "if [ -n \"$KENNEL_UPGRADE\" ]; then\n\
+         echo now > {}\n\
+         while [ ! -e {} ]; do sleep 0.02; done\n\
+         fi",
+        between.display(),
+        go_on.display()
+    );
+    let next = wrapper(kennel, "held", &lines);
+    let upgrading = kennel.background(&["upgrade", "--binary", next.to_str().unwrap()]);
+    kennel.wait_for_file("between");
+    upgrading
+}
+
+/// Lets it come about.
+#[track_caller]
+fn go_on(kennel: &Kennel, upgrading: Background) {
+    kennel.write("go-on", "");
+    let told = upgrading.end().ok();
+    assert!(told.contains(&format!("pid {}", kennel.supervisor_pid())), "{told}");
 }
 
 #[test]
@@ -96,7 +136,7 @@ fn nobody_who_connects_is_refused_and_no_word_of_a_service_is_lost() {
             watchdog: 20s
         "#
     ));
-    kennel.write("answering.pl", include_str!("support/answering.pl"));
+    kennel.write("answering.pl", include_str!("../support/answering.pl"));
     kennel.write(
         "talk.py",
         r#"
@@ -142,47 +182,6 @@ while True:
         text.starts_with("said").then_some(text)
     });
     assert!(status.ends_with(", 0 in vain"), "{status}");
-}
-
-#[test]
-fn each_of_a_hundred_that_say_once_that_they_are_ready_is_heard() {
-    if needs_program("perl") {
-        return;
-    }
-    let mut kennel = Kennel::new(
-        r#"
-        kennel: { state_dir: ./state, socket: ./k.sock, max_concurrent_starts: 1000 }
-        services:
-          notify:
-            command: [perl, word.pl, notify]
-            replicas: 100
-            ready: { notify: systemd, timeout: 300s }
-          line:
-            command: [perl, word.pl, line]
-            replicas: 20
-            ready: { log: "it is ready", timeout: 300s }
-        "#,
-    );
-    kennel.write("word.pl", include_str!("support/word.pl"));
-    kennel.start();
-    for round in 0..3 {
-        if round > 0 {
-            kennel.cli(&["restart", "--no-wait", "notify", "line"]).ok();
-        }
-        // While some are being made, some have said their word and some have not.
-        upgrade(&kennel, &[]);
-        let status = wait_for("all to be up", BOUND * 2, || {
-            let status = kennel.status();
-            let services = status["services"].as_array()?;
-            (services.iter().filter(|one| one["state"] == "up").count() == 120).then_some(status)
-        });
-        for service in status["services"].as_array().unwrap() {
-            assert_eq!(service["restarts"], 0, "{service}");
-        }
-    }
-    let said = kennel.cli(&["logs", "-n", "1000", "notify"]).ok();
-    assert!(!said.contains("refused"), "{said}");
-    assert_eq!(kennel.terminate(), 0);
 }
 
 #[test]
@@ -239,119 +238,6 @@ fn readers_that_follow_go_on_where_they_were() {
     for reader in [events, raw, json] {
         assert_eq!(reader.stderr(), "");
     }
-}
-
-#[test]
-fn a_program_that_cannot_go_on_here_leaves_everything_as_it_is() {
-    let mut kennel = Kennel::running(COUNTING);
-    kennel.wait_for_state("count", "up");
-    let (count, started) = (kennel.process("count"), kennel.status()["supervisor"].clone());
-    let script = |name: &str, text: &str| {
-        kennel.write(name, text);
-        fs::set_permissions(kennel.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    script("refuses", "#!/bin/sh\necho 'this machine is too small' >&2\nexit 1\n");
-    script("crashes", "#!/bin/sh\nkill -SEGV $$\n");
-    script("else", "#!/bin/sh\necho hello\n");
-    kennel.write("text", "no program");
-    for (name, reason) in [
-        ("refuses", "this machine is too small"),
-        ("crashes", "signal 11"),
-        ("else", "no version of this program"),
-        ("text", "not executable"),
-        ("missing", "no such file"),
-    ] {
-        let path = kennel.path(name);
-        let path = path.to_str().unwrap();
-        kennel.cli(&["upgrade", "--binary", path]).fails_saying(1, &["cannot upgrade", reason]);
-    }
-    // The new program would not take the configuration.
-    let good = kennel.read("services.yaml");
-    kennel.write("services.yaml", "servces: {}");
-    kennel.cli(&["upgrade", "--socket", "k.sock"]).fails_saying(1, &["servces"]);
-    kennel.write("services.yaml", &good);
-    assert_eq!(kennel.process("count"), count);
-    assert_eq!(kennel.status()["supervisor"], started, "it is as it was");
-    assert_eq!(kennel.events().iter().filter(|e| e["kind"] == "supervisor.upgraded").count(), 0);
-    upgrade(&kennel, &[]);
-    assert_eq!(kennel.terminate(), 0);
-}
-
-#[test]
-fn a_version_that_does_not_know_the_state_says_so_and_touches_nothing() {
-    let mut kennel = Kennel::running(COUNTING);
-    kennel.wait_for_state("count", "up");
-    assert!(kennel.cli(&["run", "--try=1"]).ok().starts_with("kennel "));
-    kennel.kill_supervisor();
-    let text = kennel.read("state/table");
-    // As an older version sees a newer state.
-    let newer = text.replacen("kennel state 1", "kennel state 2", 1);
-    kennel.write("state/table", &newer);
-    kennel.cli(&["run", "--try=1"]).fails_saying(1, &["has format 2", "knows 1"]);
-    assert_eq!(kennel.read("state/table"), newer);
-    kennel.write("state/table", &text);
-    kennel.start();
-    kennel.wait_for_state("count", "up");
-}
-
-/// A program that is this one after some lines of shell.
-fn wrapper(kennel: &Kennel, name: &str, lines: &str) -> PathBuf {
-    let (path, program) = (kennel.path(name), binary());
-    kennel.write(name, &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", program.display()));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
-#[test]
-fn what_is_passed_on_in_another_format_is_refused_before_anything_happens() {
-    let mut kennel = Kennel::running(COUNTING);
-    kennel.wait_for_state("count", "up");
-    let (count, started) = (kennel.process("count"), kennel.status()["supervisor"].clone());
-    // As a supervisor of a later version would ask it.
-    let lines = r#"case "$*" in *--try=1*) set -- run --try=2 ;; esac"#;
-    let next = wrapper(&kennel, "next", lines);
-    let args = ["upgrade", "--binary", next.to_str().unwrap()];
-    kennel.cli(&args).fails_saying(1, &["cannot go on here", "has format 2", "knows 1"]);
-    assert_eq!(kennel.process("count"), count);
-    assert_eq!(kennel.status()["supervisor"], started, "it is as it was");
-    upgrade(&kennel, &[]);
-    assert_eq!(kennel.terminate(), 0);
-}
-
-#[test]
-fn a_list_that_cannot_be_read_ends_neither_supervision_nor_a_service() {
-    let mut kennel = Kennel::running(COUNTING);
-    let processes = ["count", "quiet"].map(|name| {
-        kennel.wait_for_state(name, "up");
-        kennel.process(name)
-    });
-    let pid = kennel.supervisor_pid();
-    let alters = |sed: &str| {
-        format!(
-            r#"if [ -n "$KENNEL_UPGRADE" ]; then
-                 list=/proc/$$/fd/$(echo "$KENNEL_UPGRADE" | cut -d: -f2)
-                 text=$(cat "$list")
-                 printf %s "$text" | sed '{sed}' > "$list"
-               fi"#
-        )
-    };
-    for (name, sed) in [("later", "s/\"format\":1/\"format\":9/"), ("noise", "s/.*/noise/")] {
-        let next = wrapper(&kennel, name, &alters(sed));
-        let told = kennel.cli(&["upgrade", "--binary", next.to_str().unwrap()]).ok();
-        assert!(told.contains(&format!("pid {pid}")), "{told}");
-        assert_eq!(kennel.supervisor_pid(), pid);
-        assert_eq!(["count", "quiet"].map(|name| kennel.process(name)), processes);
-        // It has the lock, once.
-        kennel.cli(&["run"]).fails_saying(4, &[&pid.to_string()]);
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-        let locks = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-        let locks = locks.filter(|file| *file == kennel.path("state/lock")).count();
-        assert!((1..=3).contains(&locks), "{locks} descriptors of the lock");
-    }
-    upgrade(&kennel, &[]);
-    assert_eq!(["count", "quiet"].map(|name| kennel.process(name)), processes);
-    assert_eq!(kennel.terminate(), 0);
-    kennel.assert_nothing_is_left();
 }
 
 #[test]
