@@ -14,6 +14,8 @@ mod graph;
 #[path = "../host/wasm/tests/support/guest.rs"]
 #[allow(dead_code)]
 mod guest;
+#[cfg(feature = "plugins")]
+mod guide;
 mod health;
 #[cfg(feature = "plugins")]
 mod hostile;
