@@ -48,6 +48,7 @@ pages! {
     the_front_page_has_nothing_to_try: "README.md";
     adoption_works_as_it_says: "adoption.md";
     the_command_line_works_as_it_says: "cli.md";
+    the_reference_has_nothing_to_try: "configuration.md";
     containers_work_as_they_say: "containers.md";
     embedding_works_as_it_says: "embedding.md";
     the_figures_have_nothing_to_try: "figures.md";

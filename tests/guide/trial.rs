@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -80,12 +79,21 @@ impl Trial {
         )
     }
 
+    /// A program is copied by a process of its own: while this one has it open for writing, a
+    /// child that another thread starts has so too, and it could not be executed, `execve(2)`.
     fn make_executable(&self, name: &str, text: &str) {
+        let text_file = format!("{name}.text");
+        self.write(&text_file, text);
+        let (from, to) = (self.fixture.path(&text_file), self.fixture.path(name));
+        let copied = Command::new("install").args(["-m", "755"]).args([&from, &to]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{} is copied", from.display());
+        fs::remove_file(from).expect("the directory is ours");
+    }
+
+    fn write(&self, name: &str, text: &str) {
         let path = self.fixture.path(name);
-        let parent = path.parent().expect("it is in a directory");
-        fs::create_dir_all(parent).expect("the directory is ours");
+        fs::create_dir_all(path.parent().expect("it is in a directory")).expect("ours");
         fs::write(&path, text).expect("the directory is ours");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
 
     fn block(&mut self, block: &Block) -> Result<(), Wrong> {
@@ -104,12 +112,6 @@ impl Trial {
             }
             Kind::Ignored | Kind::Text => Ok(()),
         }
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        self.make_executable(name, text);
-        let plain = fs::Permissions::from_mode(0o644);
-        fs::set_permissions(self.fixture.path(name), plain).expect("it is ours");
     }
 
     // Configurations.

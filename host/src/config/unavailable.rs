@@ -34,6 +34,12 @@ const OF_SERVICE: &[Refused] = &[
     },
 ];
 
+/// What is refused, for the reference.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OF_FILE.iter().chain(OF_SERVICE).map(|refused| refused.name)
+}
+
 /// Anything but nothing and an empty list or mapping.
 fn is_given(node: &Node) -> bool {
     match &node.kind {

@@ -6,6 +6,7 @@ mod every_key;
 mod health;
 mod hostile;
 mod plugins;
+mod reference;
 mod values;
 
 use std::path::Path;
