@@ -130,7 +130,7 @@ fn an_id_of_another_state_directory_is_refused_before_anything_happens() {
     let (id, table) = (kennel.read("state/id"), kennel.read("state/table"));
     let other = "0123456789abcdef\n";
     kennel.write("state/id", other);
-    for command in [&["run"][..], &["run", "--try"]] {
+    for command in [&["run"][..], &["run", "--try=1"]] {
         kennel.cli(command).fails_saying(1, &[id.trim(), other.trim(), "hint:"]);
     }
     assert_eq!((kennel.read("state/id"), kennel.read("state/table")), (other.to_owned(), table));
