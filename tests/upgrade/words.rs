@@ -73,6 +73,42 @@ fn a_newline_on_a_descriptor_that_is_closed_while_the_program_is_replaced_is_hea
     assert_eq!(kennel.terminate(), 0);
 }
 
+#[test]
+fn who_is_not_ready_in_time_has_failed_also_when_the_program_was_replaced_meanwhile() {
+    let kennel = Kennel::running(
+        r#"
+        services:
+          closes:
+            shell: |
+              until [ -e between ]; do sleep 0.02; done
+              exec 3>&-
+              echo yes > said
+              exec sleep 1000
+            ready: { notify: { fd: 3 }, timeout: 6s }
+            restart: { policy: never }
+          notifies:
+            command: [sleep, "1000"]
+            ready: { notify: systemd, timeout: 6s }
+            restart: { policy: never }
+          line:
+            command: [sleep, "1000"]
+            ready: { log: "it is ready", timeout: 6s }
+            restart: { policy: never }
+        "#,
+    );
+    let upgrading = hold(&kennel);
+    kennel.wait_for_file("said");
+    go_on(&kennel, upgrading);
+    for (name, part) in [
+        ("closes", "descriptor 3 was closed before a newline came"),
+        ("notifies", "not ready within 6 s"),
+        ("line", "not ready within 6 s"),
+    ] {
+        let reason = kennel.wait_for_state(name, "failed")["reason"].clone();
+        assert!(reason.as_str().unwrap().contains(part), "{name}: {reason}");
+    }
+}
+
 /// Says a word from a process that has ended by the time that somebody could look at it.
 const BRIEFLY: &str = "
     write('open/name', os.environ['NOTIFY_SOCKET'])

@@ -124,9 +124,10 @@ pub(crate) struct Starting {
 
 /// Whether every word of a run that is not ready yet has been heard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Word {
+pub enum Word {
+    /// Somebody has listened all the time.
     Heard,
-    /// It ran while no supervisor did, and may have said that it is ready.
+    /// It ran while no supervisor listened, and may have said that it is ready.
     MaybeMissed,
 }
 

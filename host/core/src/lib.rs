@@ -66,7 +66,7 @@ pub use ids::{InstanceId, RunId};
 pub use input::{
     CheckAnswer, CheckId, CheckOutcome, ExitStatus, Group, Health, Input, Notice, PolicyAnswer,
 };
-pub use instance::{Entry, Stage, Told};
+pub use instance::{Entry, Stage, Told, Word};
 pub use memory::{Memory, MemoryChange, Progress, Remembered, RememberedPhase, RememberedRun};
 pub use restart::{Counted, Counters, PastRun, Stability};
 pub use signal::Signal;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Cause, GaveUp, StopReason, Wanted};
-use crate::instance::{Entry, Stage};
+use crate::instance::{Entry, Stage, Word};
 use crate::restart::{Counters, PastRun, Stability};
 use crate::spec::Enabled;
 use crate::{ExitStatus, Group, Health, RunId, Time};
@@ -93,6 +93,8 @@ pub struct RememberedRun {
     pub watchdog: Option<Duration>,
     /// Until when it had asked for time.
     pub excused_until: Option<Time>,
+    /// Whether all that it has said of being ready was heard.
+    pub word: Word,
     /// What it said of its health, and why.
     pub reported: (Health, Arc<str>),
     /// How its main process has ended since, and whether others of its group are left. A
@@ -132,6 +134,17 @@ pub enum MemoryChange {
         /// Which of the replicas.
         index: u32,
     },
+}
+
+impl RememberedRun {
+    /// Nobody has listened to it for a while. Whoever restores it says so, where that is so.
+    pub fn was_not_listened_to(&mut self) {
+        match self.progress {
+            Progress::Starting => self.word = Word::MaybeMissed,
+            // Nothing that it has to say is waited for.
+            Progress::Up(_) | Progress::Stopping { .. } => {}
+        }
+    }
 }
 
 impl Remembered {
@@ -186,6 +199,7 @@ impl Remembered {
             renewal: None,
             watchdog: None,
             excused_until: None,
+            word: Word::MaybeMissed,
             reported: (Health::Unknown, "".into()),
             ended: None,
         });

@@ -218,7 +218,7 @@ impl Core {
 }
 
 fn phase_of(run: RememberedRun, spawned_at: Time) -> Phase {
-    let RememberedRun { run, progress, watchdog, excused_until, .. } = run;
+    let RememberedRun { run, progress, watchdog, excused_until, word, .. } = run;
     match progress {
         Progress::Starting => Phase::Starting(Starting {
             run,
@@ -227,7 +227,7 @@ fn phase_of(run: RememberedRun, spawned_at: Time) -> Phase {
             last_try: None,
             excused_until,
             watchdog,
-            word: Word::MaybeMissed,
+            word,
         }),
         Progress::Up(stability) => {
             let proof = match stability {
@@ -262,6 +262,7 @@ impl Remembered {
                 spawned_at: starting.spawned_at,
                 watchdog: starting.watchdog,
                 excused_until: starting.excused_until,
+                word: starting.word,
                 ..run_of(instance, starting.run, Progress::Starting)
             }),
             Phase::Up(up) => {
@@ -313,6 +314,7 @@ fn run_of(instance: &Instance, run: RunId, progress: Progress) -> RememberedRun 
         renewal: instance.renewal.clone(),
         watchdog: None,
         excused_until: None,
+        word: Word::Heard,
         reported: instance.reported.clone(),
         ended: None,
     }

@@ -166,6 +166,7 @@ scenarios! {
     restore_start_in_flight
     restore_stop_command_goes_on
     restore_stop_goes_on
+    restore_upgrade_hears_all
     restore_waiting_goes_on
     restore_what_it_said_of_itself
     rolling_and_the_operator

@@ -165,7 +165,8 @@ fn restore(left: Left, context: &Context<'_>) -> Restored {
             (index, _) => format!("{}/{index}", who.service).into(),
         }
     };
-    let memory = recall::memory(found, &survivors, boot, name);
+    let mut memory = recall::memory(found, &survivors, boot, name);
+    note_missed_words(&mut memory, &parcel, context.config);
     let next_run = survivors.living.keys().next_back().map_or(0, |run| run + 1);
     let next_run = origin.next_run.max(next_run);
     write_down(found, &survivors, Origin { next_run, ..origin }, context.table);
@@ -183,6 +184,23 @@ fn restore(left: Left, context: &Context<'_>) -> Restored {
     let scaled = found.scaled.values().cloned().collect();
     let changed = changed.into_iter().collect();
     Restored { memory, runs, sockets, changed, scaled, next_run, notes, upgraded_from }
+}
+
+/// Who was not listened to all the time may have said that it is ready.
+fn note_missed_words(memory: &mut Memory, parcel: &Parcel, config: &Config) {
+    for instance in &mut memory.instances {
+        let definition = config.services.iter().find(|one| one.spec.name == instance.service);
+        let Some(run) = instance.run_mut() else { continue };
+        let number = run.run.0;
+        let was_listened_to = match definition.map(|definition| &definition.ready) {
+            Some(ReadyWhen::Notifies(_)) => parcel.ears.iter().any(|(of, _)| *of == number),
+            Some(ReadyWhen::Logs(_)) => parcel.streams.iter().any(|of| of.run == number),
+            Some(ReadyWhen::Running | ReadyWhen::Passes(_)) | None => false,
+        };
+        if !was_listened_to {
+            run.was_not_listened_to();
+        }
+    }
 }
 
 /// The table as it is from now on.

@@ -13,7 +13,7 @@ use kennel_core::spec::{Enabled, RestartLimit};
 use kennel_core::{
     Cause, Counters, Entry, ExitStatus, GaveUp, Health, Missed, PastRun, Progress, Remembered,
     RememberedPhase, RememberedRun, RunId, Signal, Stability, Stage, StopReason, Time, Told,
-    Wanted,
+    Wanted, Word,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,11 +116,25 @@ struct RunDef {
     watchdog: Option<Duration>,
     #[serde(default, with = "maybe_time", skip_serializing_if = "Option::is_none")]
     excused_until: Option<Time>,
+    #[serde(default = "maybe_missed", with = "WordDef")]
+    word: Word,
     #[serde(with = "reported")]
     reported: (Health, Arc<str>),
     /// Found out by who restores it.
     #[serde(skip)]
     ended: Option<(ExitStatus, kennel_core::Group)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Word", rename_all = "snake_case")]
+enum WordDef {
+    Heard,
+    MaybeMissed,
+}
+
+/// Of a run of which nobody has written it.
+fn maybe_missed() -> Word {
+    Word::MaybeMissed
 }
 
 #[derive(Serialize, Deserialize)]
@@ -406,6 +420,7 @@ mod tests {
                 renewal: Some(StopReason::Dependency("db".into())),
                 watchdog: Some(Duration::from_secs(9)),
                 excused_until: Some(at(7)),
+                word: Word::MaybeMissed,
                 reported: (Health::Degraded, "slow".into()),
                 ended: None,
             })

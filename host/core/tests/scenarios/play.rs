@@ -296,6 +296,10 @@ impl Stage {
                 let memory = self.written.memory();
                 self.return_with(memory, &[]);
             }
+            ["supervisor", "is", "upgraded"] => {
+                let memory = self.written.memory_of_who_was_listened_to();
+                self.return_with(memory, &[]);
+            }
             ["supervisor", "returns", "restarting", names @ ..] => {
                 let memory = self.written.memory();
                 self.return_with(memory, names);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kennel_core::{Core, ExitStatus, Group, Input, Memory, MemoryChange, Remembered, RunId, Time};
+use kennel_core::{
+    Core, ExitStatus, Group, Input, Memory, MemoryChange, Remembered, RememberedRun, RunId, Time,
+};
 
 #[derive(Default)]
 pub(crate) struct Written {
@@ -72,7 +74,17 @@ impl Written {
     }
 
     /// What was written down, with what is found of the processes.
+    ///
+    /// Nobody has listened meanwhile.
     pub(crate) fn memory(&mut self) -> Memory {
+        let mut memory = self.memory_of_who_was_listened_to();
+        let runs = memory.instances.iter_mut().filter_map(Remembered::run_mut);
+        runs.for_each(RememberedRun::was_not_listened_to);
+        memory
+    }
+
+    /// The same when somebody has listened all the time, as over an upgrade.
+    pub(crate) fn memory_of_who_was_listened_to(&mut self) -> Memory {
         let mut instances: Vec<Remembered> = self.instances.values().cloned().collect();
         for run in instances.iter_mut().filter_map(Remembered::run_mut) {
             run.spawned_at = run.spawned_at.or(self.born.remove(&run.run));

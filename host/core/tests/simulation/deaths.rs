@@ -52,6 +52,7 @@ impl Written {
     pub(crate) fn memory(&self, processes: &Processes, random: &mut Random) -> Memory {
         let mut instances: Vec<Remembered> = self.0.values().cloned().collect();
         for run in instances.iter_mut().filter_map(Remembered::run_mut) {
+            run.was_not_listened_to();
             match processes.found(run.run) {
                 Found::Nothing => {}
                 Found::Alive { since } => run.spawned_at = run.spawned_at.or(Some(since)),
