@@ -344,17 +344,23 @@ impl Instance {
         }
     }
 
-    /// When it came to its present phase, or as if later the more often it has failed in a
-    /// row: who waits goes in this order. So many that crash for ever do not hold up one that
-    /// has crashed once, and since there is an end to that, everybody's turn comes.
+    /// When it came to its present phase, or as if later the more often it has failed without
+    /// a stable run in between: who waits goes in this order. So many that crash for ever do
+    /// not hold up one that was stable, and since there is an end to that, everybody's turn
+    /// comes.
     pub(crate) fn turn(&self) -> Time {
-        let again = self.counters.failures.saturating_sub(1).min(BEHIND_AT_MOST);
-        self.since + Duration::from_secs(again.into())
+        let behind = self.unstable_failures().min(BEHIND_AT_MOST);
+        self.since + Duration::from_secs(behind.into())
     }
 
     /// Where storm control lets it pass.
     pub(crate) fn lane(&self) -> Lane {
-        if self.counters.failures > 1 { Lane::Again } else { Lane::First }
+        if self.unstable_failures() == 0 { Lane::Stable } else { Lane::Unstable }
+    }
+
+    /// Failures of runs that had not been stable, since the last that was.
+    fn unstable_failures(&self) -> u32 {
+        self.counters.streak.max(self.counters.attempts)
     }
 
     /// When something is due in the present phase.

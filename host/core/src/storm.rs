@@ -5,13 +5,13 @@
 //! evenly, in two lanes:
 //!
 //! ```text
-//!   first failure ───── spaced for the whole rate ─────┐
-//!                                                      ├─► no more than the rate in any second
-//!   again and again ─── spaced for three quarters ─────┘
+//!   it was stable ── spaced for the whole rate ─────┐
+//!                                                   ├─► no more than the rate in any second
+//!   it was not ───── spaced for three quarters ─────┘
 //! ```
 //!
-//! Those that crash for ever leave a quarter of the rate free, so one that crashes once
-//! does not even wait for a gap between two of theirs.
+//! Those that crash for ever leave a quarter of the rate free, so one that was stable does
+//! not even wait for a gap between two of theirs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,21 +39,21 @@ impl Default for Limits {
     }
 }
 
-/// How often a service has failed that is to be restarted.
+/// What a service that is to be restarted has shown so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lane {
-    /// Once since it was stable.
-    First,
-    /// More often.
-    Again,
+    /// The run that ended was stable.
+    Stable,
+    /// It was not: it may well fail again.
+    Unstable,
 }
 
 impl Lane {
     /// How many restarts a second there may be in it; what it leaves is for the other one.
     fn rate(self, per_second: u32) -> u32 {
         match self {
-            Lane::First => per_second,
-            Lane::Again => per_second - per_second / 4,
+            Lane::Stable => per_second,
+            Lane::Unstable => per_second - per_second / 4,
         }
     }
 }
@@ -62,8 +62,8 @@ impl Lane {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Storm {
     /// No restart before this, in either lane.
-    first_at: Time,
-    again_at: Time,
+    stable_at: Time,
+    unstable_at: Time,
     /// When the restarts of the last second were, oldest first.
     recent: VecDeque<Time>,
 }
@@ -79,8 +79,8 @@ impl Storm {
         let too_many = self.recent.len().checked_sub(per_second as usize);
         let fits_at = too_many.and_then(|index| self.recent.get(index)).map(|at| *at + SECOND);
         let free_at = match lane {
-            Lane::First => &mut self.first_at,
-            Lane::Again => &mut self.again_at,
+            Lane::Stable => &mut self.stable_at,
+            Lane::Unstable => &mut self.unstable_at,
         };
         let opens_at = fits_at.map_or(*free_at, |at| at.max(*free_at));
         if now < opens_at {
@@ -109,7 +109,7 @@ mod tests {
         let mut now = start;
         let mut admitted = Vec::new();
         for _ in 0..4 {
-            while let Err(at) = storm.admit(now, Lane::First, 10) {
+            while let Err(at) = storm.admit(now, Lane::Stable, 10) {
                 assert!(at > now, "a refusal must name a later time");
                 now = at;
             }
@@ -119,17 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_again_and_again_leaves_room_for_the_rest_and_the_rate_holds_for_all_together() {
+    fn who_was_not_stable_leaves_room_for_the_rest_and_the_rate_holds_for_all_together() {
         let mut storm = Storm::default();
         let millis = |millis| Time::from_origin(Duration::from_millis(100_000 + millis));
         let mut admitted = Vec::new();
         for now in (0..5000).map(millis) {
             // A crowd that always waits, and in the third second another one.
-            while storm.admit(now, Lane::Again, 100).is_ok() {
-                admitted.push((now, Lane::Again));
+            while storm.admit(now, Lane::Unstable, 100).is_ok() {
+                admitted.push((now, Lane::Unstable));
             }
-            while now >= millis(2000) && storm.admit(now, Lane::First, 100).is_ok() {
-                admitted.push((now, Lane::First));
+            while now >= millis(2000) && storm.admit(now, Lane::Stable, 100).is_ok() {
+                admitted.push((now, Lane::Stable));
             }
         }
         let within = |from: u64, lane| {
@@ -138,9 +138,13 @@ mod tests {
             };
             admitted.iter().filter(is_meant).count()
         };
-        assert!((70..=75).contains(&within(1000, Lane::Again)), "{}", within(1000, Lane::Again));
-        assert!(within(3000, Lane::First) >= 20, "{}", within(3000, Lane::First));
-        let at_once = admitted.iter().find(|(_, lane)| *lane == Lane::First);
+        assert!(
+            (70..=75).contains(&within(1000, Lane::Unstable)),
+            "{}",
+            within(1000, Lane::Unstable)
+        );
+        assert!(within(3000, Lane::Stable) >= 20, "{}", within(3000, Lane::Stable));
+        let at_once = admitted.iter().find(|(_, lane)| *lane == Lane::Stable);
         assert_eq!(at_once.map(|(at, _)| *at), Some(millis(2000)));
         for (at, _) in &admitted {
             let second = admitted.iter().filter(|(one, _)| (*at..*at + SECOND).contains(one));

@@ -75,8 +75,8 @@ pub(super) struct RawKennel {
     pub(super) shutdown_timeout: Option<RawDuration>,
     /// How many services may be starting at once. Default: 64.
     pub(super) max_concurrent_starts: Option<u32>,
-    /// How many restarts a second across all services; smooths a mass crash. Services that
-    /// fail again and again have three quarters of it at most. Default: 100.
+    /// How many restarts a second across all services; smooths a mass crash. Those
+    /// that fail without having been stable have three quarters of it at most. Default: 100.
     pub(super) max_restarts_per_second: Option<u32>,
     /// More files of services; patterns with * and ** are allowed. Default: none.
     pub(super) include: Option<Vec<String>>,
