@@ -183,6 +183,75 @@ fn what_a_check_leaves_in_a_session_of_its_own_ends_with_the_run() {
     }
 }
 
+/// Does not end by itself: what has left its group is no orphan yet when it is killed.
+const AT_WORK: &str = "setsid sh ./daemon.sh & wait\n";
+
+fn with_a_check_at_work(way: &[&str], daemon: &str) -> (Kennel, Process) {
+    let mut kennel = Kennel::new(
+        r#"
+        services:
+          web:
+            command: [sleep, "1000"]
+            health: { command: [sh, ./check.sh], timeout: 10m }
+            restart: { backoff: { initial: 10m, max: 10m } }
+            stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
+        "#,
+    )
+    .args(way);
+    kennel.write("daemon.sh", daemon);
+    kennel.write("check.sh", AT_WORK);
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    let daemon = strays(&kennel, 1).remove(0);
+    (kennel, daemon)
+}
+
+#[test]
+fn what_a_check_at_work_has_detached_ends_with_a_stop() {
+    for (way, daemon) in WAYS.into_iter().flat_map(|way| [(way, GENTLE), (way, STUBBORN)]) {
+        let (kennel, daemon) = with_a_check_at_work(way, daemon);
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert!(!daemon.is_alive(), "{way:?}");
+        assert_eq!(kennel.processes(), [], "{way:?}");
+    }
+}
+
+#[test]
+fn what_a_check_at_work_has_detached_ends_after_a_crash() {
+    for way in WAYS {
+        let (kennel, daemon) = with_a_check_at_work(way, STUBBORN);
+        kennel.process("web").signal(Signal::SIGKILL);
+        wait_for("the end of what the check left", BOUND, || (!daemon.is_alive()).then_some(()));
+    }
+}
+
+#[test]
+fn what_a_stop_command_at_work_has_detached_is_swept_though_the_run_is_over() {
+    for way in WAYS {
+        let mut kennel = Kennel::new(
+            r#"
+            services:
+              web:
+                command: [sleep, "1000"]
+                stop: { command: [sh, ./stop.sh], timeout: 10m }
+            "#,
+        )
+        .args(way);
+        kennel.write("daemon.sh", STUBBORN);
+        kennel.write("stop.sh", AT_WORK);
+        kennel.start();
+        kennel.wait_for_state("web", "up");
+        assert_eq!(kennel.cli(&["stop", "web", "--no-wait"]).code, 0);
+        let daemon = strays(&kennel, 1).remove(0);
+        kennel.process("web").signal(Signal::SIGKILL);
+        wait_for("the end of what the command left", BOUND, || (!daemon.is_alive()).then_some(()));
+        let event = wait_for("the event", BOUND, || swept(&kennel).pop());
+        assert_eq!(event["service"], "web", "{way:?}");
+        let list = listed(&event);
+        assert!(list.contains(&(daemon.pid.into(), "SIGKILL".into())), "{way:?}: {list:?}");
+    }
+}
+
 #[test]
 fn who_bears_no_mark_or_that_of_another_state_directory_is_never_touched() {
     let mut kennel = Kennel::new(

@@ -71,6 +71,7 @@ impl Driver {
                 | Fact::Task(..)
                 | Fact::Input(_)
                 | Fact::RestEnded(..)
+                | Fact::Outlived(_)
                 | Fact::Unlimited(..)
                 | Fact::Notified(..)
                 | Fact::WordClosed(..)

@@ -23,6 +23,7 @@ mod adopt;
 mod change;
 mod checks;
 mod clock;
+mod company;
 mod end;
 mod hand_over;
 mod hooks;
@@ -80,6 +81,7 @@ use hooks::Hooks;
 use launch::Made;
 use manager::Manager;
 use news::News;
+use note::Note;
 use notify::Heard;
 use notify::Place;
 pub(crate) use notify::try_notification;
@@ -107,6 +109,8 @@ pub(crate) enum Fact {
     Prepared(Box<Loaded>, crate::plugins::Prepared),
     /// After the main process of the run nothing of it is left; these had left its group.
     RestEnded(RunId, Vec<Swept>),
+    /// Commands beside a run left something when that was over.
+    Outlived(Note),
     /// Limits of a service do not hold.
     Unlimited(Arc<str>, Vec<Unlimited>),
     /// The run has said something of itself.
@@ -531,6 +535,7 @@ impl Driver {
                 self.news.will_be_swept(run, swept);
                 self.tell_core(Input::Swept(run));
             }
+            Fact::Outlived(note) => self.news.restored(note),
             Fact::Unlimited(name, limits) => self.news.unlimited(&name, &limits),
             Fact::Notified(run, heard) => self.take_notified(run, heard),
             Fact::WordClosed(run, number) => self.take_closed(run, number),

@@ -11,7 +11,7 @@ use crate::state::{Damage, IdSource, Table};
 const NAMES_MAX: usize = 10;
 
 /// Something that the operator is told, of an instance or of all: an event.
-pub(super) struct Note {
+pub(crate) struct Note {
     pub(super) kind: &'static str,
     pub(super) instance: Option<Arc<str>>,
     pub(super) text: String,

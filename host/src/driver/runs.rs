@@ -11,6 +11,7 @@ use std::time::Duration;
 use kennel_core::{ExitStatus, Group, Input, RunId, Signal};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::company::Company;
 use super::launch::{Descent, Job, Made};
 use super::notify::{self, Flush, Hearing, Said};
 use super::processes::Processes;
@@ -52,6 +53,8 @@ type Groups = Lookup<Option<HashSet<i32>>>;
 struct Run {
     processes: Arc<Processes>,
     strays: Strays,
+    company: Company,
+    facts: Facts,
     job: Job,
     said: Said,
     /// Keeps the listener of its notification socket at work.
@@ -115,7 +118,8 @@ impl Runs {
             strays: strays.clone(),
             groups: self.groups.clone(),
         };
-        let watched = Watched { processes: processes.clone(), flush };
+        let company = Company::of(job.mark(), processes.spawned().pid());
+        let watched = Watched { processes: processes.clone(), flush, company };
         tokio::spawn(wait_for_exit(run, watched, rest, gate.clone(), facts.clone()));
         let said = Said::default();
         let (group_watch, stop_command) = (None, None);
@@ -123,6 +127,8 @@ impl Runs {
         let entry = Run {
             processes,
             strays,
+            company,
+            facts: facts.clone(),
             job,
             said,
             hearing,
@@ -272,6 +278,7 @@ impl Runs {
             }
             run.processes.release();
             run.strays.release();
+            run.company.sweep_behind(&run.job.name, &run.facts);
         }
     }
 }
@@ -317,11 +324,16 @@ fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
 struct Watched {
     processes: Arc<Processes>,
     flush: Option<Flush>,
+    company: Company,
 }
 
 async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, gate: Gate, facts: Facts) {
     let (status, _pass) = watched.main_exit(run, &gate).await;
     let status = rest.strays.explain(status).await;
+    if rest.strays.are_told_to_end() {
+        // Checks end with a stop. What they leave is known as such when they are gone.
+        watched.company.gone().await;
+    }
     // Strays that have ended meanwhile are still to be told of.
     let is_left = rest.is_left().await || !rest.strays.swept().is_empty();
     let group = if is_left { Group::Left } else { Group::Empty };

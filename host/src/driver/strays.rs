@@ -127,6 +127,11 @@ impl Strays {
         }
     }
 
+    /// Whether the group was sent anything that is to end it.
+    pub(super) fn are_told_to_end(&self) -> bool {
+        lock(&self.0.last).is_some()
+    }
+
     /// How the main process ended, if it is known better than by its status: who is killed
     /// for want of memory is killed by SIGKILL, as others are.
     pub(super) async fn explain(&self, status: ExitStatus) -> ExitStatus {

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
+use super::mark::RunMark;
 use super::wait::{Child, Patience, Zombie, wait};
 
 static BIRTH: RwLock<()> = RwLock::new(());
@@ -31,9 +32,16 @@ static TABLE: Mutex<Table> = Mutex::new(Table { known: BTreeMap::new(), next_tok
 static ABANDONED: Mutex<Vec<Abandoned>> = Mutex::new(Vec::new());
 
 struct Table {
-    /// Pid to the token of its entry.
-    known: BTreeMap<i32, u64>,
+    /// Entries by pid.
+    known: BTreeMap<i32, Entry>,
     next_token: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    token: u64,
+    /// The run that it was started for.
+    run: Option<RunMark>,
 }
 
 struct Abandoned {
@@ -51,15 +59,16 @@ pub(super) struct Known {
 impl Drop for Known {
     fn drop(&mut self) {
         let mut table = lock(&TABLE);
-        if table.known.get(&self.pid) == Some(&self.token) {
+        if table.known.get(&self.pid).is_some_and(|entry| entry.token == self.token) {
             table.known.remove(&self.pid);
         }
     }
 }
 
-/// Makes a child and enters it, with no moment in between at which an orphan sweep
-/// could see it.
+/// Makes a child, of `run` if it is of any, and enters it, with no moment in between at which
+/// an orphan sweep could see it.
 pub(super) fn register<T, E>(
+    run: Option<RunMark>,
     give_birth: impl FnOnce() -> Result<(i32, T), E>,
 ) -> Result<(Known, T), E> {
     collect_abandoned();
@@ -69,7 +78,7 @@ pub(super) fn register<T, E>(
     let mut table = lock(&TABLE);
     let token = table.next_token;
     table.next_token = token.wrapping_add(1);
-    table.known.insert(pid, token);
+    table.known.insert(pid, Entry { token, run });
     Ok((Known { pid, token }, value))
 }
 
@@ -88,6 +97,13 @@ pub(super) fn between_births<T>(sweep: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -
 /// Whether the child with this number is a run, or was started beside one.
 pub(super) fn is_known(pid: i32) -> bool {
     lock(&TABLE).known.contains_key(&pid)
+}
+
+/// Whether anybody but `main` that was started for this run is still there: a check or a stop
+/// command.
+pub fn has_company(run: RunMark, main: i32) -> bool {
+    collect_abandoned();
+    lock(&TABLE).known.iter().any(|(pid, entry)| entry.run == Some(run) && *pid != main)
 }
 
 /// Takes over a running child that nobody holds any more.
@@ -117,9 +133,9 @@ mod tests {
 
     #[test]
     fn an_entry_lasts_as_long_as_its_holder_and_not_longer_than_a_newer_one() {
-        let (first, ()) = register(|| Ok::<_, ()>((PID, ()))).unwrap();
+        let (first, ()) = register(None, || Ok::<_, ()>((PID, ()))).unwrap();
         assert!(is_known(PID));
-        let (second, ()) = register(|| Ok::<_, ()>((PID, ()))).unwrap();
+        let (second, ()) = register(None, || Ok::<_, ()>((PID, ()))).unwrap();
         drop(first);
         assert!(is_known(PID), "the number belongs to the second now");
         drop(second);
@@ -128,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_birth_that_hangs_holds_up_neither_other_births_nor_a_sweep() {
-        let hung = register(|| {
-            let (second, ()) = register(|| Ok::<_, ()>((PID - 1, ()))).unwrap();
+        let hung = register(None, || {
+            let (second, ()) = register(None, || Ok::<_, ()>((PID - 1, ()))).unwrap();
             assert!(is_known(PID - 1));
             assert!(between_births(|_| ()).is_none(), "a sweep might take the unborn one");
             drop(second);
@@ -139,7 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn company_is_who_else_was_started_for_the_run() {
+        let run = |run| RunMark { state: crate::os::StateId(4), run };
+        let start = |pid, of| register(of, || Ok::<_, ()>((pid, ()))).unwrap().0;
+        let (main, other) = (start(PID - 10, Some(run(1))), start(PID - 11, Some(run(2))));
+        let unmarked = start(PID - 12, None);
+        assert!(!has_company(run(1), PID - 10));
+        let check = start(PID - 13, Some(run(1)));
+        assert!(has_company(run(1), PID - 10));
+        drop((check, main, other, unmarked));
+        assert!(!has_company(run(1), PID - 10));
+    }
+
+    #[test]
     fn a_failed_birth_leaves_no_entry() {
-        assert_eq!(register(|| Err::<(i32, ()), _>("no")).unwrap_err(), "no");
+        assert_eq!(register(None, || Err::<(i32, ()), _>("no")).unwrap_err(), "no");
     }
 }

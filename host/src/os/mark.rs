@@ -95,6 +95,17 @@ impl Mark {
         ]
     }
 
+    /// What the variables of an environment say; none unless they say all.
+    pub(super) fn among(variables: &[(OsString, OsString)]) -> Option<Mark> {
+        let mut environment = Vec::new();
+        for (name, value) in variables {
+            for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
+                environment.extend_from_slice(part);
+            }
+        }
+        Mark::in_environment(&environment)
+    }
+
     /// What an environment in the form of `/proc/pid/environ` says; none unless it says all.
     #[must_use]
     pub fn in_environment(environment: &[u8]) -> Option<Mark> {
@@ -175,6 +186,8 @@ mod tests {
             assert_eq!(Mark::in_environment(some.concat().as_bytes()), None, "{missing}");
         }
         assert_eq!(Mark::in_environment(b""), None);
+        assert_eq!(Mark::among(&mark(17).variables()), Some(mark(17)));
+        assert_eq!(Mark::among(&mark(17).variables()[1..]), None);
     }
 
     #[test]

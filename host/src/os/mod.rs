@@ -56,6 +56,7 @@ pub(crate) use bounded::{Unanswered, bounded};
 pub use cause::Cause;
 pub use cgroup::{Cgroup, CgroupOfRun, Cgroups, NoCgroups, cgroups_of_runs};
 pub use cgroup_limits::{CgroupLimits, SUPERVISOR_CGROUP, Unlimited};
+pub use children::has_company;
 pub use credentials::{Credentials, CredentialsError};
 pub use fds::{open_count, original_nofile, raise_nofile};
 pub use held_socket::{HeldSocket, ListenError, SocketAddress, SocketOptions};

@@ -129,7 +129,7 @@ impl Process {
     /// # Errors
     /// `ESRCH` when there is no process `pid` that began at `start_time` any more.
     pub fn adopt(pid: i32, start_time: u64) -> io::Result<Self> {
-        let (known, pidfd) = children::register(|| {
+        let (known, pidfd) = children::register(None, || {
             let pidfd = pidfd::open(pid)?;
             Ok::<_, Errno>((pid, pidfd))
         })?;

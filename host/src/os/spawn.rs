@@ -49,6 +49,7 @@ use nix::sys::prctl;
 use super::cause::Cause;
 use super::children;
 use super::launch::Launch;
+use super::mark::Mark;
 use super::plan::Plan;
 use super::process::{GroupSignals, Process};
 use super::spawn_error::{SpawnError, Step};
@@ -76,18 +77,20 @@ pub fn spawn_with(launch: Launch, group_signals: GroupSignals) -> Result<Process
     let plan = Plan::prepare(&launch)?;
     let refused = |step, errno| SpawnError::Refused { step, cause: Cause(errno) };
     let stack = Stack::map().map_err(|errno| refused(Step::Create, errno))?;
-    let (known, (pid, pidfd)) = children::register(|| {
-        let (pid, pidfd) = start(&plan, &stack).map_err(|errno| refused(Step::Create, errno))?;
-        match plan.failure() {
-            None => Ok((pid, (pid, pidfd))),
-            Some((step, cause)) => {
-                // It exits right after it has written the failure. ECHILD, where an
-                // embedding program ignores SIGCHLD, means the same: it is gone.
-                let _ = wait(Child::Pidfd(pidfd.as_fd()), Zombie::Reap, Patience::Block);
-                Err(explain(step, cause, &launch))
+    let (known, (pid, pidfd)) =
+        children::register(Mark::among(&launch.env).map(|mark| mark.run), || {
+            let (pid, pidfd) =
+                start(&plan, &stack).map_err(|errno| refused(Step::Create, errno))?;
+            match plan.failure() {
+                None => Ok((pid, (pid, pidfd))),
+                Some((step, cause)) => {
+                    // It exits right after it has written the failure. ECHILD, where an
+                    // embedding program ignores SIGCHLD, means the same: it is gone.
+                    let _ = wait(Child::Pidfd(pidfd.as_fd()), Zombie::Reap, Patience::Block);
+                    Err(explain(step, cause, &launch))
+                }
             }
-        }
-    })?;
+        })?;
     Ok(Process::new(pid, pidfd, known, group_signals))
 }
 
