@@ -233,7 +233,7 @@ fn what_a_stop_command_at_work_has_detached_is_swept_though_the_run_is_over() {
             services:
               web:
                 command: [sleep, "1000"]
-                stop: { command: [sh, ./stop.sh], timeout: 10m }
+                stop: { command: [sh, ./stop.sh], steps: [{ signal: SIGTERM, wait: 10m }] }
             "#,
         )
         .args(way);
