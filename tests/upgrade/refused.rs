@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use super::{COUNTING, upgrade, wrapper};
+use crate::adoption::{count_of, wait_for_lines};
 use crate::support::{BOUND, Kennel, process, wait_for};
 
 #[test]
@@ -233,4 +236,37 @@ fn a_program_that_hangs_when_it_is_tried_out_leaves_the_old_one_running() {
     upgrade(&kennel, &["--timeout", "1m"]);
     assert_eq!(kennel.process("count"), count);
     assert_eq!(kennel.terminate(), 0);
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_after_all_leaves_the_old_one_running() {
+    let mut kennel = Kennel::running(COUNTING);
+    let [count, quiet] = ["count", "quiet"].map(|name| {
+        kennel.wait_for_state(name, "up");
+        kennel.process(name)
+    });
+    let started = kennel.status()["supervisor"].clone();
+    for _ in 0..2 {
+        // It answers when it is tried out, and then it is not there any more.
+        let next = wrapper(&kennel, "next", r#"case "$*" in *--try=*) rm "$0" ;; esac"#);
+        let args = ["upgrade", "--binary", next.to_str().unwrap()];
+        kennel.cli(&args).fails_saying(1, &["cannot upgrade", "no such file", "goes on as it was"]);
+    }
+    assert_eq!(kennel.status()["supervisor"], started, "it is as it was");
+    // What was held back goes on: ends are noticed, processes are made, output is read.
+    quiet.signal(Signal::SIGKILL);
+    kennel.wait_for_new_run("quiet", &quiet);
+    assert_eq!(kennel.process("count"), count);
+    upgrade(&kennel, &[]);
+    kennel.cli(&["stop", "count"]).ok();
+    let last: usize = kennel.wait_for_file("last").trim().parse().unwrap();
+    wait_for_lines(&kennel, "count", last);
+    let text = kennel.read("state/logs/count.log");
+    for stream in ["stdout", "stderr"] {
+        let count = count_of(&text, stream);
+        // It may have been about to write the last one when it was stopped.
+        assert!(count + 1 >= last, "{stream}: {count} of {last}");
+    }
+    assert_eq!(kennel.terminate(), 0);
+    kennel.assert_nothing_is_left();
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::act::parse_timeout;
 use super::connect::{block_on, client};
+use super::why::past;
 use super::{ExitKind, Failure, Global, Outcome};
-use crate::api::ClientError;
+use crate::api::client::EventQuery;
+use crate::api::{Client, ClientError};
 
 /// How long the new program may take to answer. It takes over thousands of services in less.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +33,8 @@ pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
     let failed = |error: ClientError| Failure::from(error).doing("upgrade");
     block_on(async {
         let before = client.status(&[]).await.map_err(failed)?.supervisor;
+        let last = EventQuery { last: Some(1), ..EventQuery::default() };
+        let last = past(&client, &last).await.map_err(failed)?.last().map(|event| event.seq);
         match client.upgrade(binary.as_deref(), args.timeout).await {
             // It may have given way before its answer had arrived.
             Ok(_) | Err(ClientError::Interrupted { .. }) => {}
@@ -48,6 +52,11 @@ pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
                 writeln!(std::io::stdout(), "upgraded from {old} to {new}, pid {pid}")?;
                 return Ok(ExitKind::Done);
             }
+            if let Some(why) = failure_since(&client, last).await {
+                return Err(
+                    Failure::new(ExitKind::Failed, why).hint("the supervisor goes on as it was")
+                );
+            }
             if Instant::now() >= deadline {
                 return Err(match now {
                     Ok(_) => {
@@ -60,4 +69,13 @@ pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
             }
         }
     })
+}
+
+/// Why there was no upgrade, if the supervisor has said so after its event `last`.
+async fn failure_since(client: &Client, last: Option<u64>) -> Option<String> {
+    let kinds = vec!["supervisor.upgrade_failed".to_owned()];
+    let query = EventQuery { since: last, kinds, ..EventQuery::default() };
+    // Who gives way at this moment does not answer.
+    let said = past(client, &query).await.ok()?;
+    Some(said.last()?.message.clone())
 }

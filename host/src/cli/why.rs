@@ -75,7 +75,7 @@ async fn tell(client: &Client, name: &str) -> Result<String, ClientError> {
     Ok(chapters.join("\n"))
 }
 
-async fn past(client: &Client, query: &EventQuery) -> Result<Vec<Event>, ClientError> {
+pub(super) async fn past(client: &Client, query: &EventQuery) -> Result<Vec<Event>, ClientError> {
     let mut lines = client.events(query).await?;
     let mut events = Vec::new();
     while let Some(line) = lines.next().await? {
