@@ -45,6 +45,14 @@ macro_rules! pages {
 pages! {
     the_readme_is_as_it_says: "../README.md";
     the_quick_start_works_as_it_says: "quick-start.md" needs "python3" needs "curl";
+    running_works_as_it_says: "running.md" needs "python3";
+    writing_plugins_works_as_it_says: "writing-plugins.md" needs "python3" needs "clang";
+    operations_work_as_they_say: "operations.md" needs "python3" needs "curl";
+    moving_from_supervisord_works_as_it_says: "from-supervisord.md";
+    moving_from_systemd_works_as_it_says: "from-systemd.md";
+    moving_from_pm2_works_as_it_says: "from-pm2.md" needs "node" needs "curl";
+    the_design_has_nothing_to_try: "design.md";
+    the_peers_have_nothing_to_try: "peers.md";
     the_front_page_has_nothing_to_try: "README.md";
     adoption_works_as_it_says: "adoption.md";
     the_command_line_works_as_it_says: "cli.md";

@@ -12,15 +12,19 @@ use regex::Regex;
 
 use super::compare;
 use super::page::{Block, Ending, Kind, Step, blocks, steps};
+use crate::support::Kennel;
 use crate::support::kennel::binary;
 use crate::support::output::{Background, Output};
 use crate::support::process::MARK;
 use crate::support::servers::free_port;
-use crate::support::{BOUND, Kennel};
 
 /// Programs and verbs that change nothing: what they show is waited for.
 const LOOKING: &[&str] = &["cat", "curl"];
 const LOOKING_VERBS: &[&str] = &["status", "logs", "events", "why"];
+
+/// How long a command may take, and the wait for what it shows. Pages compile plugins, several
+/// at a time beside whatever else the machine does; only a hang takes so long.
+const BOUND: Duration = Duration::from_secs(180);
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -190,7 +194,8 @@ impl Trial {
     }
 
     fn run(&self, command: &str) -> Output {
-        let said = Background::start(self.shell(command), self.fixture.directory()).end();
+        let said =
+            Background::start(self.shell(command), self.fixture.directory()).end_within(BOUND);
         Output { stdout: self.with_named_ports(&said.stdout), ..said }
     }
 

@@ -84,8 +84,14 @@ impl Background {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Output {
-        let code = exit_code(&mut self.child, BOUND);
+    pub(crate) fn end(self) -> Output {
+        self.end_within(BOUND)
+    }
+
+    /// The same, of a command that has much to compute.
+    #[track_caller]
+    pub(crate) fn end_within(mut self, bound: Duration) -> Output {
+        let code = exit_code(&mut self.child, bound);
         let Some(code) = code else {
             panic!("a command does not end\nout: {}\nerr: {}", self.stdout(), self.stderr())
         };

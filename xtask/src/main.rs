@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's chores, in Rust rather than in a maze of shell.
 
 mod bench;
+mod book;
 mod examples;
 mod mutants;
 mod plugins;
@@ -26,6 +27,8 @@ enum Chore {
     Mutants(mutants::Options),
     /// Build, try, run and measure the example plugins of every language.
     Examples(examples::Args),
+    /// Be the preprocessor of the guide: mdBook runs it.
+    Book(book::Args),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
     /// Build the stock plugins, or see whether they are what is committed.
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(args) => test::test(&args),
         Chore::Mutants(options) => mutants::run(&options),
         Chore::Examples(args) => examples::examples(&args),
+        Chore::Book(args) => book::book(&args),
         Chore::Bench(args) => bench::bench(&args),
         Chore::Plugins(args) => plugins::plugins(&args),
     }
