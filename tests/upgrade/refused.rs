@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -132,6 +132,16 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// Copies a directory in which somebody works: files come and go meanwhile.
+fn copy(from: &Path, to: &Path) {
+    wait_for("a whole copy", BOUND, || {
+        // That of an attempt before.
+        let _ = fs::remove_dir_all(to);
+        let copied = Command::new("cp").arg("-a").args([from, to]).stderr(Stdio::null()).status();
+        copied.unwrap().success().then_some(())
+    });
+}
+
 /// A file as a later version would write it.
 fn of_a_later_version(kind: &str, bytes: &[u8]) -> Vec<u8> {
     let head = |head: &str| [head.as_bytes(), bytes].concat();
@@ -156,7 +166,10 @@ fn of_a_later_version(kind: &str, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_downgrade_that_does_not_know_the_state_is_refused_and_nothing_is_written() {
-    let sink = r#"
+    let yaml = r#"
+        services:
+          count: { shell: "while :; do echo line; sleep 0.05; done" }
+          quiet: { command: [sleep, "1000"] }
         plugins:
           hook: { source: "stock:file", grants: { files: [./events.jsonl] } }
         sinks:
@@ -164,7 +177,7 @@ fn a_downgrade_that_does_not_know_the_state_is_refused_and_nothing_is_written() 
     "#;
     let mut kennel = Kennel::new("");
     let path = kennel.path("events.jsonl").display().to_string();
-    kennel.configure(&format!("{COUNTING}{}", sink.replace("PATH", &path)));
+    kennel.configure(&yaml.replace("PATH", &path));
     kennel.start();
     let processes = ["count", "quiet"].map(|name| {
         kennel.wait_for_state(name, "up");
@@ -189,11 +202,12 @@ fn a_downgrade_that_does_not_know_the_state_is_refused_and_nothing_is_written() 
         "plugins/saved",
         "spool/count.spool",
     ] {
-        let copied = Command::new("cp").arg("-a").arg(kennel.path("state")).arg(&newer).status();
-        assert!(copied.unwrap().success());
+        copy(&kennel.path("state"), &newer);
         let path = newer.join(file);
         let kind = file.rsplit(['/', '.']).next().unwrap();
+        // Not every file is there yet, nor its directory.
         let bytes = fs::read(&path).unwrap_or_default();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, of_a_later_version(kind, &bytes)).unwrap();
         let before = files(&newer);
         let parts = ["cannot go on here", file, "has format 2", "knows 1"];
