@@ -31,15 +31,17 @@
 //! no logger, no SIGCHLD, no subreaper, no exit. It waits for no child but its own. A
 //! program whose `tracing` subscriber blocks delays supervision: give it one that does not.
 
-// A build without plugins keeps the vocabulary that its configuration and its API have, and
-// has nobody who says every word of it.
-#![cfg_attr(not(feature = "plugins"), allow(dead_code, unused_imports))]
+// A build without plugins or without the control API keeps the vocabulary that its
+// configuration has, and has nobody who says every word of it.
+#![cfg_attr(not(all(feature = "cli", feature = "plugins")), allow(dead_code, unused_imports))]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("Kennel supervises processes through pidfds and needs Linux 5.10 or later");
 
+#[cfg(feature = "api")]
 pub mod api;
 pub mod checks;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check there is, with one summary at the end.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,11 +32,10 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     step("lints");
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    step("lints of a build without plugins");
-    let lean = ["clippy", "--package=kennel", "--no-default-features", "--lib", "--bins"];
-    run(cargo().args(lean).args(["--", "-D", "warnings"]))?;
-    step("no engine in a build without plugins");
-    no_engine_without_plugins()?;
+    for build in BUILDS {
+        build.check()?;
+    }
+    what_is_left_out_is_there_otherwise()?;
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
@@ -75,25 +75,64 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     tally.finish()
 }
 
-/// What a build without plugins is made of must not contain what runs them; one that has
-/// plugins does, so that this is known to look at the right thing.
-fn no_engine_without_plugins() -> Result<()> {
-    let engine = |features: &[&str]| -> Result<bool> {
-        let tree = ["tree", "--package=kennel", "--edges=normal", "--prefix=none", "--locked"];
-        let output = cargo().args(tree).args(features).output().context("cannot run cargo")?;
-        if !output.status.success() {
-            bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+/// The host with some of its features, and what must then not be part of it.
+struct Build {
+    features: &'static str,
+    without: &'static [&'static str],
+}
+
+const ENGINE: [&str; 2] = ["wasmtime", "cranelift-codegen"];
+const SERVER: [&str; 2] = ["axum", "prometheus-client"];
+const COMMANDS: [&str; 2] = ["clap", "tracing-subscriber"];
+
+/// Every set of features, apart from the default.
+const BUILDS: [Build; 5] = [
+    Build { features: "", without: &[ENGINE[0], ENGINE[1], SERVER[0], SERVER[1], COMMANDS[0]] },
+    Build { features: "api", without: &[ENGINE[0], ENGINE[1], COMMANDS[0], COMMANDS[1]] },
+    Build { features: "cli", without: &ENGINE },
+    Build { features: "plugins", without: &[SERVER[0], SERVER[1], COMMANDS[0], COMMANDS[1]] },
+    Build { features: "api,plugins", without: &COMMANDS },
+];
+
+impl Build {
+    fn args(&self) -> [&str; 4] {
+        ["--package=kennel", "--no-default-features", "--features", self.features]
+    }
+
+    /// It must be free of warnings, and of what its features have no use for.
+    fn check(&self) -> Result<()> {
+        let Build { features, without } = self;
+        let which = if features.is_empty() { "none" } else { features };
+        step(&format!("lints of a build with these features: {which}"));
+        let mut clippy = cargo();
+        clippy.arg("clippy").args(self.args()).args(["--lib", "--bins"]);
+        run(clippy.args(["--", "-D", "warnings"]))?;
+        let parts = parts(&self.args())?;
+        match without.iter().find(|part| parts.contains(**part)) {
+            Some(part) => bail!("a build with these features: {which} contains {part}"),
+            None => Ok(()),
         }
-        let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text.lines().any(|line| ["wasmtime", "cranelift"].iter().any(|is| line.starts_with(is))))
-    };
-    if engine(&["--no-default-features"])? {
-        bail!("a build without plugins contains the engine that runs them");
     }
-    if !engine(&[])? {
-        bail!("cargo tree shows no engine in a build with plugins");
+}
+
+/// The names of the crates that a build consists of.
+fn parts(args: &[&str]) -> Result<BTreeSet<String>> {
+    let tree = ["tree", "--edges=normal", "--prefix=none", "--format={lib}", "--locked"];
+    let output = cargo().args(tree).args(args).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().map(|line| line.trim_end_matches(" (*)").replace('_', "-")).collect())
+}
+
+/// The names that are looked for are those of crates of a whole build.
+fn what_is_left_out_is_there_otherwise() -> Result<()> {
+    let parts = parts(&["--package=kennel"])?;
+    match [ENGINE, SERVER, COMMANDS].concat().iter().find(|part| !parts.contains(**part)) {
+        Some(part) => bail!("cargo tree shows no {part} in a whole build"),
+        None => Ok(()),
+    }
 }
 
 fn nix_is_root() -> bool {

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+#[cfg(feature = "api")]
 use crate::api::try_query;
 use crate::config::{self, Environment, try_env_file};
 use crate::driver::try_notification;
@@ -51,6 +52,7 @@ pub fn notification(bytes: &[u8]) {
 }
 
 /// The query of a request to the API: requests have no bodies.
+#[cfg(feature = "api")]
 pub fn parameters(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         try_query(text);
