@@ -20,6 +20,10 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     while let Some(next) = open.pop() {
         for entry in fs::read_dir(&next).expect("readable").flatten() {
             let path = entry.path();
+            if path.is_symlink() {
+                // What it leads to is looked at where it is.
+                continue;
+            }
             if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
                 open.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -10,15 +10,15 @@ use super::args::{KindName, Language};
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/cli/plugin/templates");
 
 /// The sources of the crate `kennel-plugin`: a project gets those of the same version as the
-/// host that it is for.
-static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugin-sdk/src");
-const SDK_MANIFEST: &str = include_str!("../../../../plugin-sdk/Cargo.toml");
-const WORKSPACE_MANIFEST: &str = include_str!("../../../../Cargo.toml");
+/// host that it is for. `host/sdk` links there, so that a package of this crate has them.
+static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sdk/src");
+const SDK_MANIFEST: &str = include_str!("../../../sdk/manifest.toml");
+const WORKSPACE_MANIFEST: &str = include_str!("../../../sdk/workspace.toml");
 
 const WIT: [(&str, &str); 3] = [
-    ("wit/types.wit", include_str!("../../../../wit/types.wit")),
-    ("wit/host.wit", include_str!("../../../../wit/host.wit")),
-    ("wit/kinds.wit", include_str!("../../../../wit/kinds.wit")),
+    ("wit/types.wit", include_str!("../../../wit/types.wit")),
+    ("wit/host.wit", include_str!("../../../wit/host.wit")),
+    ("wit/kinds.wit", include_str!("../../../wit/kinds.wit")),
 ];
 
 /// A file of a project.
@@ -48,7 +48,7 @@ pub(super) fn files(kind: KindName, language: Language, name: &str) -> Vec<File>
     }
     match language {
         Language::Rust => {
-            files.push(file("Cargo.toml", "rust/Cargo.toml"));
+            files.push(file("Cargo.toml", "rust/manifest.toml"));
             files.push(file("src/lib.rs", &format!("rust/{word}.rs")));
         }
         Language::C => {
