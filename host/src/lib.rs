@@ -76,7 +76,7 @@ mod usage;
 
 pub use driver::StatusLines;
 pub use embed::{
-    Check, Events, Http, OnDrop, Restart, Seen, Service, ShutdownError, Sink, Supervised,
+    Check, Events, Group, Http, OnDrop, Restart, Seen, Service, ShutdownError, Sink, Supervised,
     Supervisor, SupervisorBuilder, Task,
 };
 pub use fake_clock::FakeClock;

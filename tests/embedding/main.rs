@@ -9,6 +9,7 @@ mod events;
 mod examples;
 mod foreign;
 mod globals;
+mod groups;
 mod hooks;
 mod own;
 mod start;

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use crate::core::{Core, Ending, EndingStage};
 use crate::effect::Recipient;
 use crate::event::{EventKind, Origin, Shutdown, StopReason, Wanted};
+use crate::group;
 use crate::instance::{
     Entry, Instance, KILL_PATIENCE, Membership, Phase, Stage, Target, Waiting, WhyDown,
 };
 use crate::restart::Counters;
-use crate::spec::{Dependents, Enabled, Strength};
-use crate::topology::Topology;
+use crate::spec::{Dependents, Enabled};
+use crate::topology::{Bond, Topology};
 use crate::{Effect, Graph, Health, InstanceId, ServiceSpec, Signal};
 
 impl Core {
@@ -52,7 +53,8 @@ impl Core {
                 instance.membership = Membership::Removed { by };
             }
         }
-        self.topology = Topology::new(&self.instances);
+        self.groups.change(graph.groups());
+        self.topology = Topology::new(&self.instances, &group::turns(graph.groups()));
         self.adopt();
         // Its process is of a configuration that nobody compared with this one.
         for id in back {
@@ -245,6 +247,9 @@ impl Core {
             instance.counters.forget();
             instance.history.clear();
             self.touch(id);
+        } else if let Some(StopReason::GroupGaveUp(..)) = instance.renewal {
+            instance.renewal = Some(StopReason::Restart);
+            self.touch(id);
         }
         self.wake(id);
     }
@@ -284,7 +289,7 @@ impl Core {
         }
         for edge in self.topology.dependents(id).to_vec() {
             let Some(dependent) = self.instances.get_mut(&edge.to) else { continue };
-            let follows = edge.strength == Strength::Required && dependent.phase.is_live();
+            let follows = edge.bond == Bond::Required && dependent.phase.is_live();
             if follows && dependent.renewal.is_none() {
                 dependent.renewal = Some(StopReason::DependencyRestarted(name.clone()));
                 self.touch(edge.to);

@@ -13,6 +13,7 @@
 //!   due.rs       what the time says                               ┘
 //!   restore.rs   what must outlive the supervisor, and going on with it
 //!   roll.rs      who gets a new run next, a few at a time, told by settle.rs
+//!   group.rs     who restarts together (pure), done in together.rs
 //!   stop.rs      the way of a run to its end
 //!   restart.rs   what follows an end (pure)
 //!   view.rs      what others may see, and why it is so
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::event::{Event, EventKind, Shutdown};
+use crate::group::Groups;
 use crate::instance::{Instance, Phase};
 use crate::memory::Remembered;
 use crate::rng::Rng;
@@ -45,6 +47,7 @@ pub struct Core {
     /// Which instance a run belongs to, for runs that are not over.
     pub(crate) runs: BTreeMap<RunId, InstanceId>,
     pub(crate) topology: Topology,
+    pub(crate) groups: Groups,
     pub(crate) rolls: Vec<Roll>,
     pub(crate) storm: Storm,
     /// When storm control lets the next waiting instance pass, if one waits for it.
@@ -96,6 +99,7 @@ impl Core {
             instances: Table::default(),
             runs: BTreeMap::new(),
             topology: Topology::default(),
+            groups: Groups::default(),
             rolls: Vec::new(),
             storm: Storm::default(),
             storm_opens_at: None,

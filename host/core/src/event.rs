@@ -167,6 +167,15 @@ pub enum EventKind {
         /// The rest.
         kept: Vec<Arc<str>>,
     },
+    /// A group has failed: its members were stopped.
+    GroupFailed {
+        /// Its name.
+        group: Arc<str>,
+        /// Why.
+        why: GroupFailure,
+        /// The group that decides what follows; none when it gave up.
+        above: Option<Arc<str>>,
+    },
     /// Runs of an earlier supervisor were found.
     WentOn {
         /// So many go on.
@@ -241,6 +250,10 @@ pub enum StopReason {
     Configuration,
     /// What it requires was restarted, and wants its dependents to follow.
     DependencyRestarted(Arc<str>),
+    /// Another member of this group has failed, and it restarts with that.
+    GroupRestarted(Arc<str>),
+    /// This group gave up, and wants that then.
+    GroupGaveUp(Arc<str>, GiveUp),
     /// It was not ready in time; with what the last look said.
     NotReady(Duration, Option<Arc<str>>),
     /// Its checks failed.
@@ -280,6 +293,17 @@ pub enum GaveUp {
     Policy,
     /// The policy that was asked wants no other run, for this reason.
     Advice(Arc<str>),
+    /// This group gave up, or one above it.
+    Group(Arc<str>),
+}
+
+/// Why a group has failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GroupFailure {
+    /// Its members have failed more often than this.
+    Limit(RestartLimit),
+    /// This member has given up.
+    Member(Arc<str>),
 }
 
 /// How the supervisor shuts down.
@@ -323,6 +347,7 @@ impl EventKind {
             EventKind::RollBegan { .. } => "service.rolling",
             EventKind::RollEnded { .. } => "service.rolled",
             EventKind::RollFailed { .. } => "service.roll_failed",
+            EventKind::GroupFailed { .. } => "group.failed",
             EventKind::WentOn { .. } => "supervisor.adopted",
             EventKind::ShuttingDown(_) => "supervisor.stopping",
             EventKind::LeftBehind(_) => "supervisor.left_behind",
@@ -440,6 +465,22 @@ impl fmt::Display for EventKind {
                 "rolling restart stopped at {at}: {why}; not restarted: {}",
                 kept.join(", ")
             ),
+            EventKind::GroupFailed { group, why, above } => {
+                match why {
+                    GroupFailure::Limit(RestartLimit { max, within }) => {
+                        let (count, within) = (max.saturating_add(1), Human(*within));
+                        let are = if count == 1 { "failure is" } else { "failures are" };
+                        write!(f, "group {group}: {count} {are} too many within {within}")?;
+                    }
+                    GroupFailure::Member(name) => {
+                        write!(f, "group {group}: {name} gave up")?;
+                    }
+                }
+                match above {
+                    Some(above) => write!(f, "; group {above} decides what follows"),
+                    None => f.write_str("; it gave up"),
+                }
+            }
             EventKind::WentOn { adopted, ended } => {
                 let runs = if *adopted == 1 { "run" } else { "runs" };
                 write!(f, "adopted {adopted} {runs} of an earlier supervisor")?;
@@ -497,6 +538,10 @@ impl fmt::Display for StopReason {
             StopReason::DependencyRestarted(name) => {
                 write!(f, "it requires {name}, which restarts with its dependents")
             }
+            StopReason::GroupRestarted(group) => {
+                write!(f, "it restarts together with its group {group}")
+            }
+            StopReason::GroupGaveUp(group, _) => write!(f, "its group {group} gave up"),
             StopReason::NotReady(timeout, why) => {
                 write!(f, "not ready within {}", Human(*timeout))?;
                 why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
@@ -522,6 +567,7 @@ impl fmt::Display for GaveUp {
             GaveUp::Policy => f.write_str("restart.policy is never"),
             GaveUp::Advice(why) if why.is_empty() => f.write_str("its policy wants no restart"),
             GaveUp::Advice(why) => write!(f, "its policy wants no restart: {why}"),
+            GaveUp::Group(group) => write!(f, "its group {group} gave up"),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ServiceSpec;
+use crate::group::{self, GroupSpec};
 
 /// Service specs that fit together. The only way to make one is [`Graph::new`], so
 /// whoever holds one need not check again.
@@ -13,6 +14,7 @@ use crate::ServiceSpec;
 pub struct Graph {
     /// Dependencies before dependents; otherwise as given.
     services: Vec<Arc<ServiceSpec>>,
+    groups: Vec<GroupSpec>,
 }
 
 /// How many dependencies may lie one behind the other. Far more than anybody has, and few
@@ -36,6 +38,17 @@ pub enum GraphError {
     /// Services wait for each other: each depends on the next, the last on the first.
     /// A service that depends on itself is a cycle of one.
     Cycle(Vec<Arc<str>>),
+    /// Two groups have this name.
+    DuplicateGroup(Arc<str>),
+    /// A group has a service in it that does not exist.
+    UnknownMember {
+        /// The group.
+        group: Arc<str>,
+        /// The service.
+        member: Arc<str>,
+    },
+    /// This service stands in groups twice.
+    TwoGroups(Arc<str>),
     /// More than a thousand dependencies lie one behind the other before this service.
     TooDeep(Arc<str>),
 }
@@ -55,6 +68,13 @@ impl fmt::Display for GraphError {
                 }
                 f.write_str(names.first().map_or("", |name| name))
             }
+            GraphError::DuplicateGroup(name) => write!(f, "two groups are named \"{name}\""),
+            GraphError::UnknownMember { group, member } => {
+                write!(f, "group \"{group}\" has service \"{member}\", which does not exist")
+            }
+            GraphError::TwoGroups(name) => {
+                write!(f, "service \"{name}\" stands in groups twice")
+            }
             GraphError::TooDeep(name) => write!(
                 f,
                 "more than {DEPTH_MAX} dependencies lie one behind the other before service \"{name}\""
@@ -68,6 +88,12 @@ impl std::error::Error for GraphError {}
 impl Graph {
     /// Checks `specs` and puts dependencies before dependents.
     pub fn new(specs: Vec<ServiceSpec>) -> Result<Graph, GraphError> {
+        Graph::grouped(specs, Vec::new())
+    }
+
+    /// Checks `specs` and `groups`, whose members start one after the other as if each
+    /// depended on the one before.
+    pub fn grouped(specs: Vec<ServiceSpec>, groups: Vec<GroupSpec>) -> Result<Graph, GraphError> {
         let mut by_name: BTreeMap<Arc<str>, Arc<ServiceSpec>> = BTreeMap::new();
         let mut names = Vec::with_capacity(specs.len());
         for spec in specs {
@@ -80,17 +106,25 @@ impl Graph {
                 return Err(GraphError::DuplicateName(name));
             }
         }
+        group::check(&groups, &by_name)?;
+        let turns = group::turns(&groups);
+        let turns = turns.iter().map(|turn| (turn.service.clone(), turn.after.clone())).collect();
         let mut walk =
-            Walk { by_name: &by_name, marks: BTreeMap::new(), path: vec![], order: vec![] };
+            Walk { by_name: &by_name, turns, marks: BTreeMap::new(), path: vec![], order: vec![] };
         for name in &names {
             walk.visit(name)?;
         }
-        Ok(Graph { services: walk.order })
+        Ok(Graph { services: walk.order, groups })
     }
 
     /// The specs, dependencies before dependents.
     pub fn services(&self) -> &[Arc<ServiceSpec>] {
         &self.services
+    }
+
+    /// The groups above which there is none.
+    pub fn groups(&self) -> &[GroupSpec] {
+        &self.groups
     }
 
     /// The spec of that name.
@@ -111,6 +145,8 @@ enum Mark {
 /// A depth-first walk along the dependencies.
 struct Walk<'a> {
     by_name: &'a BTreeMap<Arc<str>, Arc<ServiceSpec>>,
+    /// What stands before a service in its group.
+    turns: BTreeMap<Arc<str>, Arc<str>>,
     marks: BTreeMap<Arc<str>, Mark>,
     path: Vec<Arc<str>>,
     order: Vec<Arc<ServiceSpec>>,
@@ -142,6 +178,9 @@ impl Walk<'_> {
                 });
             }
             depth = depth.max(self.visit(&dependency.service)? + 1);
+        }
+        if let Some(before) = self.turns.get(name).cloned() {
+            depth = depth.max(self.visit(&before)? + 1);
         }
         if depth >= DEPTH_MAX {
             return Err(GraphError::TooDeep(name.clone()));

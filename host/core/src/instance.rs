@@ -308,6 +308,11 @@ impl Instance {
         self.target != Target::Up || self.renewal.is_some()
     }
 
+    /// Whether it is between two runs.
+    pub(crate) fn is_tried_again(&self) -> bool {
+        matches!(self.phase, Phase::Backoff(_)) && self.target == Target::Up
+    }
+
     /// Whether it holds one of the places of `max_concurrent_starts`.
     pub(crate) fn holds_start_slot(&self) -> bool {
         match &self.phase {

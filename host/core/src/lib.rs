@@ -34,6 +34,7 @@ mod effect;
 mod event;
 mod fact;
 mod graph;
+mod group;
 mod health;
 mod human;
 mod ids;
@@ -52,15 +53,18 @@ mod stop;
 mod storm;
 mod table;
 mod time;
+mod together;
 mod topology;
 mod view;
 
 pub use crate::core::Core;
 pub use effect::{Effect, Recipient};
 pub use event::{
-    Cause, DelayRule, Event, EventKind, GaveUp, Missed, Origin, Shutdown, StopReason, Wanted,
+    Cause, DelayRule, Event, EventKind, GaveUp, GroupFailure, Missed, Origin, Shutdown, StopReason,
+    Wanted,
 };
 pub use graph::{Graph, GraphError};
+pub use group::{GroupSpec, Member, Strategy};
 pub use human::Human;
 pub use ids::{InstanceId, RunId};
 pub use input::{

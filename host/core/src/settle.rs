@@ -12,8 +12,8 @@ use crate::event::{EventKind, StopReason, Wanted};
 use crate::instance::{
     Entry, Instance, Membership, Phase, Starting, Target, Waiting, WhyDown, Word,
 };
-use crate::spec::{Condition, Kind, Strength};
-use crate::topology::Edge;
+use crate::spec::{Condition, Kind};
+use crate::topology::{Bond, Edge};
 use crate::{InstanceId, RunId};
 
 /// What keeps an instance from starting.
@@ -21,6 +21,8 @@ use crate::{InstanceId, RunId};
 pub(crate) enum Obstacle {
     /// This dependency has not reached that condition.
     Dependency(InstanceId, Condition),
+    /// This one of its group has to stop before.
+    Group(InstanceId),
     /// Too many others are starting.
     Places,
     /// Too many others restart.
@@ -61,7 +63,7 @@ impl Core {
             return Target::Down(WhyDown::Unwanted);
         }
         let blocking = self.topology.dependencies(id).iter().find(|edge| {
-            edge.strength == Strength::Required
+            edge.bond == Bond::Required
                 && self.instances.get(&edge.to).is_some_and(|on| on.target != Target::Up)
         });
         match blocking {
@@ -181,7 +183,7 @@ impl Core {
                     places += 1;
                 }
                 Some(Obstacle::Dependency(on, condition)) => self.tell_waiting(id, on, condition),
-                Some(Obstacle::Places | Obstacle::Storm) => {}
+                Some(Obstacle::Group(_) | Obstacle::Places | Obstacle::Storm) => {}
             }
         }
     }
@@ -191,6 +193,9 @@ impl Core {
     fn obstacle(&mut self, id: InstanceId, places: usize) -> Option<Obstacle> {
         if let Some(edge) = self.unmet_dependency(id) {
             return Some(Obstacle::Dependency(edge.to, edge.condition));
+        }
+        if let Some(on) = self.stops_before_start(id) {
+            return Some(Obstacle::Group(on));
         }
         if places >= self.limits.max_concurrent_starts.max(1) as usize {
             return Some(Obstacle::Places);
@@ -236,10 +241,20 @@ impl Core {
                 Condition::Started | Condition::Ready | Condition::Done,
             ) => false,
         };
-        match edge.strength {
-            Strength::Required => reached && !on.must_stop(),
-            Strength::Optional => (reached && !on.must_stop()) || self.is_hopeless(edge.to),
+        let is_there = reached && !on.must_stop();
+        match edge.bond {
+            Bond::Required => is_there,
+            Bond::Optional => is_there || self.is_hopeless(edge.to),
+            Bond::Ordered => is_there || self.is_passed_over(on),
         }
+    }
+
+    /// Whether nobody waits for it in its group; whoever stands before it counts all the same.
+    fn is_passed_over(&self, on: &Instance) -> bool {
+        let mut before = self.topology.dependencies(on.id).iter();
+        !on.is_tried_again()
+            && self.is_hopeless(on.id)
+            && before.all(|edge| edge.bond != Bond::Ordered || self.is_met(edge))
     }
 
     /// Whether there is no use in waiting for `id`: it is not on its way up, or waits for
@@ -256,9 +271,11 @@ impl Core {
                 Phase::Backoff(_) | Phase::Failed { .. } | Phase::Done => return true,
                 Phase::Waiting(_) => {
                     if seen.insert(next) {
-                        let unmet = self.topology.dependencies(next).iter().filter(|edge| {
-                            edge.strength == Strength::Required && !self.is_met(edge)
-                        });
+                        let unmet = self
+                            .topology
+                            .dependencies(next)
+                            .iter()
+                            .filter(|edge| edge.bond == Bond::Required && !self.is_met(edge));
                         open.extend(unmet.map(|edge| edge.to));
                     }
                 }

@@ -15,11 +15,12 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::effect::{Effect, Recipient};
 use crate::event::{Cause, DelayRule, EventKind, GaveUp, Shutdown, StopReason};
+use crate::group::Failure;
 use crate::instance::{
     Asked, Backoff, Entry, Membership, Phase, Stage, Stopping, Target, Told, Waiting, WhyDown,
 };
 use crate::restart::{PastRun, Stability, Verdict};
-use crate::spec::{GiveUp, Stop, StopCommand};
+use crate::spec::{GiveUp, Policy, Stop, StopCommand};
 use crate::{ExitStatus, Health, InstanceId, RunId, Signal};
 
 /// How many ends of runs are remembered.
@@ -57,6 +58,8 @@ impl Core {
                 | StopReason::Restart
                 | StopReason::Configuration
                 | StopReason::DependencyRestarted(_)
+                | StopReason::GroupRestarted(_)
+                | StopReason::GroupGaveUp(..)
                 | StopReason::NotReady(..)
                 | StopReason::Unhealthy(_)
                 | StopReason::Remnants(_) => self.first_stage(id),
@@ -215,7 +218,7 @@ impl Core {
             | Phase::Failed { .. }
             | Phase::Done => None,
         };
-        let renewed = instance.renewal.take().is_some();
+        let renewal = instance.renewal.take();
         instance.health = Health::Unknown;
         instance.reported = (Health::Unknown, "".into());
         let cause = match reason.as_ref() {
@@ -224,13 +227,13 @@ impl Core {
             Some(StopReason::Watchdog(missed)) => Cause::Watchdog(*missed),
             Some(_) | None => ended,
         };
-        let planned = renewed || reason.is_some_and(|reason| is_planned(&reason));
+        let planned = renewal.is_some() || reason.is_some_and(|reason| is_planned(&reason));
         self.runs.remove(&run);
         self.effect(Effect::Release { run });
         let uptime = spawned_at.map_or_else(Default::default, |at| now.since(at));
         self.tell(id, EventKind::Ended { run, cause: cause.clone(), uptime });
         if planned || self.may_not_run(id) {
-            self.rest(id);
+            self.rest(id, renewal);
         } else {
             self.remember(id, &cause, uptime);
             self.decide(id, run, cause, stability);
@@ -248,10 +251,18 @@ impl Core {
     }
 
     /// The phase of an instance whose last run ended as wanted.
-    fn rest(&mut self, id: InstanceId) {
+    fn rest(&mut self, id: InstanceId, renewal: Option<StopReason>) {
+        let instance = self.instances.get(&id);
+        let is_temporary = instance.is_some_and(|i| i.spec.restart.policy == Policy::Never);
         if self.may_not_run(id) {
             self.tell(id, EventKind::Stopped);
             self.enter(id, Phase::Down);
+        } else if let Some(StopReason::GroupGaveUp(group, then)) = renewal {
+            self.fail_with_group(id, group, then);
+        } else if let (Some(StopReason::GroupRestarted(_)), true) = (renewal, is_temporary) {
+            let (reason, then) = (GaveUp::Policy, GiveUp::Stay);
+            self.tell(id, EventKind::Failed { reason: reason.clone(), then });
+            self.enter(id, Phase::Failed { reason, retry_at: None });
         } else {
             let blocked = self.instances.get(&id).is_some_and(|instance| {
                 matches!(instance.target, Target::Down(WhyDown::Dependency(_)))
@@ -300,6 +311,7 @@ impl Core {
                     }
                 }
                 self.renew_dependents(id);
+                self.concern_groups(id, Failure::Restarts);
             }
             Verdict::Done => {
                 instance.last_failure = None;
@@ -327,18 +339,24 @@ impl Core {
         let then = match (&reason, &spec.attempts) {
             (GaveUp::Attempts(_), Some(attempts)) => attempts.on_give_up,
             (GaveUp::Attempts(_), None)
-            | (GaveUp::Limit(_) | GaveUp::Policy | GaveUp::Advice(_), _) => spec.restart.on_give_up,
+            | (GaveUp::Limit(_) | GaveUp::Policy | GaveUp::Advice(_) | GaveUp::Group(_), _) => {
+                spec.restart.on_give_up
+            }
         };
         self.tell(id, EventKind::Failed { reason: reason.clone(), then });
         let retry_at = match then {
             GiveUp::Stay | GiveUp::Exit => None,
             GiveUp::RetryAfter(delay) => Some(self.now + delay),
         };
-        self.enter(id, Phase::Failed { reason, retry_at });
+        self.enter(id, Phase::Failed { reason: reason.clone(), retry_at });
         self.renew_dependents(id);
-        match then {
-            GiveUp::Exit => self.shut_down(Shutdown::GaveUp),
-            GiveUp::Stay | GiveUp::RetryAfter(_) => {}
+        match (then, reason) {
+            (GiveUp::Exit, _) => self.shut_down(Shutdown::GaveUp),
+            // A group is not whole without a member that wanted to go on.
+            (GiveUp::Stay, GaveUp::Limit(_) | GaveUp::Attempts(_) | GaveUp::Advice(_)) => {
+                self.concern_groups(id, Failure::GaveUp);
+            }
+            (GiveUp::Stay, GaveUp::Policy | GaveUp::Group(_)) | (GiveUp::RetryAfter(_), _) => {}
         }
     }
 }
@@ -352,7 +370,9 @@ fn is_planned(reason: &StopReason) -> bool {
         | StopReason::Dependency(_)
         | StopReason::Restart
         | StopReason::Configuration
-        | StopReason::DependencyRestarted(_) => true,
+        | StopReason::DependencyRestarted(_)
+        | StopReason::GroupRestarted(_)
+        | StopReason::GroupGaveUp(..) => true,
         StopReason::NotReady(..)
         | StopReason::Unhealthy(_)
         | StopReason::Watchdog(_)

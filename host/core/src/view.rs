@@ -340,6 +340,8 @@ impl<'a> InstanceView<'a> {
             }
             Phase::Failed { reason, retry_at } => {
                 let mut sentence = match reason {
+                    // It need not have failed itself.
+                    GaveUp::Group(_) => reason.to_string(),
                     GaveUp::Limit(_) | GaveUp::Attempts(_) | GaveUp::Policy | GaveUp::Advice(_) => {
                         format!("{}; {reason}", self.failure())
                     }

@@ -75,8 +75,12 @@ scenarios! {
     first_stop_during_a_restart_is_no_hurry
     gives_up_and_exits
     gives_up_and_retries
+    group_fails_into_the_one_above
     group_remnants_after_a_stop
     group_remnants_are_swept
+    group_restarts_all
+    group_that_gave_up
+    group_waits_behind_who_is_tried_again
     late_facts
     life_of_a_daemon
     not_ready_in_time

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kennel_core::spec::{Condition, Kind};
-use kennel_core::{Graph, GraphError};
+use kennel_core::{Graph, GraphError, GroupSpec};
 
 use super::service::Checked;
 use super::source::{Problem, Problems, quoted};
@@ -56,11 +56,16 @@ pub(super) fn graph(services: &[Checked], problems: &mut Problems) {
 
 /// Puts the services into the form that the core takes. What `graph` does not look for,
 /// because it has no place in a file, is found here.
-pub(super) fn assemble(services: &[Checked], problems: &mut Problems) -> Option<Graph> {
+pub(super) fn assemble(
+    services: &[Checked],
+    groups: Vec<GroupSpec>,
+    problems: &mut Problems,
+) -> Option<Graph> {
     if problems.has_errors() {
         return None;
     }
-    match Graph::new(services.iter().map(|service| service.config.spec.clone()).collect()) {
+    let specs = services.iter().map(|service| service.config.spec.clone()).collect();
+    match Graph::grouped(specs, groups) {
         Ok(graph) => Some(graph),
         Err(error) => {
             let span = match &error {
@@ -69,6 +74,9 @@ pub(super) fn assemble(services: &[Checked], problems: &mut Problems) -> Option<
                     .find(|service| service.config.spec.name == *name)
                     .and_then(|service| service.dependency_spans.first().copied()),
                 GraphError::DuplicateName(_)
+                | GraphError::DuplicateGroup(_)
+                | GraphError::UnknownMember { .. }
+                | GraphError::TwoGroups(_)
                 | GraphError::NoReplicas(_)
                 | GraphError::UnknownDependency { .. }
                 | GraphError::Cycle(_) => None,

@@ -265,7 +265,8 @@ impl Loader<'_> {
         sockets::unique(held, &mut checker);
         check::graph(&services, &mut self.problems);
         check::log_files(&services, &mut self.problems);
-        let graph = check::assemble(&services, &mut self.problems)?;
+        let groups = self.written.groups(&mut self.problems);
+        let graph = check::assemble(&services, groups, &mut self.problems)?;
         let config = Config {
             supervisor,
             graph,

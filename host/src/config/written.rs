@@ -11,11 +11,14 @@
 //!
 //! Deliberately absent: variables. What a program says is meant as it is.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
+use kennel_core::{GroupSpec, Member};
 use serde_json::{Map, Value};
 
-use super::source::{FileId, Sources, Span};
+use super::source::{FileId, Problem, Problems, Sources, Span, quoted};
+use super::supervisor::is_valid_name;
 use super::tree::{Entry, Kind, Node, Scalar, Style};
 use crate::own::{OwnCheck, OwnPolicy, OwnSink};
 use crate::task::TaskBody;
@@ -29,6 +32,8 @@ pub(crate) struct Written {
     pub(crate) settings: Map<String, Value>,
     /// The services.
     pub(crate) services: Vec<Definition>,
+    /// Groups of them; who is no service any more is none of a group either.
+    pub(crate) groups: Vec<GroupSpec>,
     /// Sinks beside those of the file.
     pub(crate) sinks: Vec<WrittenSink>,
 }
@@ -87,6 +92,13 @@ impl Written {
         tree(name, &sink.name, &sink.keys(), self.directory.clone(), sources).value
     }
 
+    /// The groups, with what is wrong with their names.
+    pub(super) fn groups(&self, problems: &mut Problems) -> Vec<GroupSpec> {
+        let services: HashSet<&str> =
+            self.services.iter().map(|service| service.name.as_str()).collect();
+        self.groups.iter().map(|group| present(group, &services, problems)).collect()
+    }
+
     /// Puts the settings over those of the file, and the sinks beside them.
     pub(super) fn overlay(&self, root: &mut Node, sources: &mut Sources) {
         if self.settings.is_empty() && self.sinks.is_empty() {
@@ -109,6 +121,19 @@ impl Written {
             None => entries.push(own),
         }
     }
+}
+
+/// The group with those members that there are.
+fn present(group: &GroupSpec, services: &HashSet<&str>, problems: &mut Problems) -> GroupSpec {
+    if !is_valid_name(&group.name) {
+        let message = format!("{} cannot be the name of a group", quoted(&group.name));
+        problems.error(Problem::nowhere(message));
+    }
+    let members = group.members.iter().filter_map(|member| match member {
+        Member::Service(name) => services.contains(&**name).then(|| member.clone()),
+        Member::Group(inner) => Some(Member::Group(present(inner, services, problems))),
+    });
+    GroupSpec { members: members.collect(), ..group.clone() }
 }
 
 /// Puts the items of a list beside those that there are.

@@ -47,6 +47,7 @@ mod strays;
 mod survivors;
 mod tasks;
 mod waiters;
+mod words;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kennel_core::{
-    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, InstanceId, Missed, Origin, RunId,
-    State, StopReason, View,
+    Cause, DelayRule, Event, EventKind, ExitStatus, GaveUp, GroupFailure, InstanceId, Missed,
+    Origin, RunId, State, View,
 };
 use kennel_wasm::model::Severity;
 use serde_json::{Map, Value, json};
@@ -15,6 +15,7 @@ use super::note::Note;
 use super::notify::{Hearsay, Ignored};
 use super::runs::Runs;
 use super::strays::Swept;
+use super::words::{cause_word, stop_word};
 use super::{Source, StatusLines};
 use crate::config::{ConfigErrors, Plan};
 use crate::journal::{Journal, NewRecord};
@@ -230,6 +231,7 @@ impl News {
             | EventKind::RollBegan { .. }
             | EventKind::RollEnded { .. }
             | EventKind::RollFailed { .. }
+            | EventKind::GroupFailed { .. }
             | EventKind::WentOn { .. }
             | EventKind::ShuttingDown(_)
             | EventKind::LeftBehind(_) => {}
@@ -265,6 +267,7 @@ impl News {
             | EventKind::RollBegan { .. }
             | EventKind::RollEnded { .. }
             | EventKind::RollFailed { .. }
+            | EventKind::GroupFailed { .. }
             | EventKind::Adopted { .. }
             | EventKind::WentOn { .. }
             | EventKind::ShuttingDown(_)
@@ -276,6 +279,7 @@ impl News {
     fn log_service(&self, name: Option<&str>, kind: &EventKind, message: &str) {
         match (name, kind) {
             (Some(name), EventKind::RollFailed { .. }) => tracing::error!("{name}: {message}"),
+            (None, EventKind::GroupFailed { .. }) => tracing::error!("{message}"),
             (Some(name), _) => tracing::info!("{name}: {message}"),
             (None, _) => tracing::info!("{message}"),
         }
@@ -444,37 +448,6 @@ fn file_of(source: &Source) -> Value {
     source.file.as_ref().map(|file| file.display().to_string()).into()
 }
 
-/// The one word for a cause, in metrics and events.
-fn cause_word(cause: &Cause) -> &'static str {
-    match cause {
-        Cause::Exited(ExitStatus::Code(_)) => "exit",
-        Cause::Exited(ExitStatus::Signal { .. }) => "signal",
-        Cause::Exited(ExitStatus::OutOfMemory) => "out-of-memory",
-        Cause::Exited(ExitStatus::Unknown) => "unknown",
-        Cause::StartFailed(_) => "start-failed",
-        Cause::NotReady(..) => "not-ready",
-        Cause::Unhealthy(_) => "unhealthy",
-        Cause::Watchdog(_) => "watchdog",
-    }
-}
-
-fn stop_word(reason: &StopReason) -> &'static str {
-    match reason {
-        StopReason::Operator => "operator",
-        StopReason::Removed => "removed",
-        StopReason::Shutdown => "shutdown",
-        StopReason::Dependency(_) => "dependency",
-        StopReason::Restart => "restart",
-        StopReason::Configuration => "configuration",
-        StopReason::DependencyRestarted(_) => "dependency-restarted",
-        StopReason::NotReady(..) => "not-ready",
-        StopReason::Unhealthy(_) => "unhealthy",
-        StopReason::Watchdog(_) => "watchdog",
-        StopReason::Announced => "announced",
-        StopReason::Remnants(_) => "remnants",
-    }
-}
-
 fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
 }
@@ -557,6 +530,7 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
                 GaveUp::Attempts(_) => "attempts",
                 GaveUp::Policy => "policy",
                 GaveUp::Advice(_) => "policy-plugin",
+                GaveUp::Group(_) => "group",
             },
         }),
         EventKind::PolicyDecided { run, delay, .. } => {
@@ -579,6 +553,16 @@ fn attributes(kind: &EventKind, runs: &Runs) -> Attributes {
         EventKind::RollEnded { done } => json!({"done": done}),
         EventKind::RollFailed { at, why: _, kept } => {
             json!({"instance": &**at, "not_restarted": kept})
+        }
+        EventKind::GroupFailed { group, why, above } => {
+            let (max, within, member) = match why {
+                GroupFailure::Limit(limit) => (Some(limit.max), Some(millis(limit.within)), None),
+                GroupFailure::Member(name) => (None, None, Some(&**name)),
+            };
+            let (group, above) = (&**group, above.as_deref());
+            json!({
+                "group": group, "limit": max, "within_ms": within, "member": member, "above": above,
+            })
         }
         EventKind::WentOn { adopted, ended } => json!({"adopted": adopted, "ended": ended}),
         EventKind::ShuttingDown(how) => json!({"how": match how {

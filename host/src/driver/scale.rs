@@ -126,7 +126,7 @@ impl Driver {
 /// After a change of `config.services` that leaves names and dependencies as they are.
 fn renew_graph(config: &mut Config) {
     let specs = config.services.iter().map(|service| service.spec.clone()).collect();
-    match Graph::new(specs) {
+    match Graph::grouped(specs, config.graph.groups().to_vec()) {
         Ok(graph) => config.graph = graph,
         Err(error) => tracing::error!("cannot change the number of instances: {error}"),
     }

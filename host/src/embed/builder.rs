@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Supervisor;
 use super::keys::written;
 use super::supervisor::Extras;
-use super::{Keys, Sink, Supervised, Task};
+use super::{Group, Keys, Sink, Supervised, Task};
 use crate::config::{self, ConfigErrors, Environment, Written};
 use crate::fake_clock::FakeClock;
 use crate::hooks::{self, Hook};
@@ -71,6 +71,14 @@ impl SupervisorBuilder {
         Fut::Output: TaskOutput,
     {
         self.service(Task::new(name, body))
+    }
+
+    /// Supervises what is in this group too.
+    pub fn group(mut self, group: Group) -> SupervisorBuilder {
+        let (group, services) = group.define();
+        self.written.groups.push(group);
+        self.written.services.extend(services);
+        self
     }
 
     /// Gives events to this sink too.

@@ -6,6 +6,7 @@
 mod builder;
 mod check;
 mod events;
+mod group;
 mod keys;
 mod restart;
 mod service;
@@ -17,6 +18,7 @@ mod verbs;
 pub use builder::{OnDrop, SupervisorBuilder};
 pub use check::{Check, Http};
 pub use events::{Events, Seen};
+pub use group::Group;
 pub use restart::Restart;
 pub use service::Service;
 pub use sink::Sink;

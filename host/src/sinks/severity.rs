@@ -11,6 +11,7 @@ pub(super) fn of(record: &Record) -> Severity {
     let word = |key: &str| attribute(key).and_then(Value::as_str).unwrap_or_default();
     match record.kind.as_str() {
         "service.failed"
+        | "group.failed"
         | "service.stuck"
         | "supervisor.left_behind"
         | "logs.abandoned"

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::spec::{Enabled, RestartLimit};
+use kennel_core::spec::{Enabled, GiveUp, RestartLimit};
 use kennel_core::{
     Cause, Counters, Entry, ExitStatus, GaveUp, Health, Missed, PastRun, Progress, Remembered,
     RememberedPhase, RememberedRun, RunId, Signal, Stability, Stage, StopReason, Time, Told,
@@ -92,6 +92,15 @@ enum GaveUpDef {
     Attempts(u32),
     Policy,
     Advice(Arc<str>),
+    Group(Arc<str>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "GiveUp", rename_all = "snake_case")]
+enum GiveUpDef {
+    Stay,
+    Exit,
+    RetryAfter(Duration),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -214,6 +223,8 @@ enum StopReasonDef {
     Restart,
     Configuration,
     DependencyRestarted(Arc<str>),
+    GroupRestarted(Arc<str>),
+    GroupGaveUp(Arc<str>, #[serde(with = "GiveUpDef")] GiveUp),
     NotReady(Duration, Option<Arc<str>>),
     Unhealthy(String),
     Watchdog(#[serde(with = "MissedDef")] Missed),
@@ -436,6 +447,7 @@ mod tests {
             RememberedPhase::Backoff { until, entry: Entry::Attempt },
             RememberedPhase::Failed { reason: GaveUp::Advice("x".into()), retry_at: Some(until) },
             RememberedPhase::Failed { reason: GaveUp::Attempts(2), retry_at: None },
+            RememberedPhase::Failed { reason: GaveUp::Group("g".into()), retry_at: None },
             RememberedPhase::Done,
             run(Progress::Starting),
             run(Progress::Up(Stability::Unproven)),
@@ -443,6 +455,8 @@ mod tests {
             stopping(StopReason::Watchdog(sign), Stage::Aborted { wait, until }),
             stopping(StopReason::NotReady(wait, None), Stage::Step { index: 1, wait, until }),
             stopping(StopReason::Operator, Stage::Command { until }),
+            stopping(StopReason::GroupRestarted("g".into()), Stage::Command { until }),
+            stopping(StopReason::GroupGaveUp("g".into(), GiveUp::RetryAfter(wait)), Stage::Unborn),
         ];
         for phase in phases {
             let mut one = Remembered::nothing("web", 3, "web/3");

@@ -1,4 +1,4 @@
-//! Faults in `kennel-core`: any scenario, or the simulation, may catch them.
+//! Faults in `kennel-core`: any scenario, the table of groups, or the simulation may catch them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::program::{self, Program};
 use super::{Bench, Crew, Of, Options};
 
 /// The test programs, quickest first.
-const PROGRAMS: [&str; 3] = ["scenarios", "spread", "simulation"];
+const PROGRAMS: [&str; 4] = ["scenarios", "groups", "spread", "simulation"];
 /// A test program that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 

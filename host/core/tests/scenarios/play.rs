@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_core::{
-    CheckAnswer, CheckId, Core, Effect, ExitStatus, Graph, Group, Health, Input, InstanceId,
-    Limits, Memory, Notice, PolicyAnswer, Recipient, Remembered, RunId, ServiceSpec, Signal, Time,
+    CheckAnswer, CheckId, Core, Effect, ExitStatus, Graph, Group, GroupSpec, Health, Input,
+    InstanceId, Limits, Member, Memory, Notice, PolicyAnswer, Recipient, Remembered, RunId,
+    ServiceSpec, Signal, Time,
 };
 
 use crate::script::{self, Assumption, Line};
@@ -37,6 +38,7 @@ pub(crate) fn play(text: &str) -> String {
                     None => stage.services.push(*spec),
                 }
             }
+            Line::Group(group) => stage.add_group(*group),
             Line::Remove(name) => stage.services.retain(|spec| &*spec.name != name),
             Line::Limits(limits) => stage.limits = limits,
             Line::Seed(seed) => stage.seed = seed,
@@ -53,6 +55,7 @@ pub(crate) fn play(text: &str) -> String {
 #[derive(Default)]
 struct Stage {
     services: Vec<ServiceSpec>,
+    groups: Vec<GroupSpec>,
     assumptions: Vec<Assumption>,
     limits: Limits,
     seed: u64,
@@ -324,8 +327,21 @@ impl Stage {
         }
     }
 
+    /// Members that are groups move into it.
+    fn add_group(&mut self, mut group: GroupSpec) {
+        for member in &mut group.members {
+            let Member::Service(name) = &*member else { continue };
+            let inner = self.groups.iter().position(|other| other.name == *name);
+            if let Some(at) = inner {
+                *member = Member::Group(self.groups.remove(at));
+            }
+        }
+        self.groups.push(group);
+    }
+
     fn configure(&mut self, restart: &[&str]) {
-        let graph = Graph::new(self.services.clone()).expect("services fit together");
+        let graph = Graph::grouped(self.services.clone(), self.groups.clone())
+            .expect("services fit together");
         let restart = restart.iter().map(|name| (*name).into()).collect();
         self.give(Input::Configure { graph, restart });
     }

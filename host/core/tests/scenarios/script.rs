@@ -9,7 +9,7 @@ use kennel_core::spec::{
     Advice, Attempts, Backoff, CheckSpec, Condition, Dependency, Dependents, Enabled, GiveUp,
     OnUnhealthy, Policy, Ready, RestartLimit, StopCommand, StopStep, Strength, WaitFor,
 };
-use kennel_core::{CheckOutcome, Limits, ServiceSpec, Signal};
+use kennel_core::{CheckOutcome, GroupSpec, Limits, Member, ServiceSpec, Signal, Strategy};
 
 /// What stands in a file, without the transcript.
 pub(crate) enum Line<'a> {
@@ -17,6 +17,8 @@ pub(crate) enum Line<'a> {
     Text,
     /// A service is defined, or defined anew for the next reload.
     Service(Box<ServiceSpec>),
+    /// A group of services and of groups that stand above, for the next (re)load.
+    Group(Box<GroupSpec>),
     /// A service is taken out for the next reload.
     Remove(&'a str),
     Limits(Limits),
@@ -33,6 +35,7 @@ impl Line<'_> {
             Line::Step(time, _) => Some(*time),
             Line::Text
             | Line::Service(_)
+            | Line::Group(_)
             | Line::Remove(_)
             | Line::Limits(_)
             | Line::Seed(_)
@@ -64,6 +67,7 @@ pub(crate) fn read(line: &str) -> Line<'_> {
         "daemon" | "oneshot" if rest.contains(':') || !rest.contains(' ') && !rest.is_empty() => {
             Line::Service(Box::new(service(first, rest)))
         }
+        "group" if rest.contains(": ") => Line::Group(Box::new(group(rest))),
         "remove" => Line::Remove(rest),
         "limits" => Line::Limits(limits(rest)),
         "seed" => Line::Seed(rest.parse().expect("a number after seed")),
@@ -71,6 +75,31 @@ pub(crate) fn read(line: &str) -> Line<'_> {
         _ if line.starts_with(|c: char| c.is_ascii_digit()) => Line::Step(duration(first), rest),
         _ => Line::Text,
     }
+}
+
+fn group(text: &str) -> GroupSpec {
+    let (options, members) = text.split_once(": ").expect("members after a colon");
+    let mut options = options.split_whitespace();
+    let mut group = GroupSpec::named(options.next().expect("a name"));
+    group.strategy = match options.next() {
+        Some("one_for_one") => Strategy::OneForOne,
+        Some("one_for_all") => Strategy::OneForAll,
+        Some("rest_for_one") => Strategy::RestForOne,
+        other => panic!("no strategy {other:?}"),
+    };
+    match options.collect::<Vec<_>>().as_slice() {
+        [max, "within", within, rest @ ..] => {
+            group.intensity = RestartLimit { max: number(max), within: duration(within) };
+            group.on_give_up = match rest {
+                [] => GiveUp::Stay,
+                ["then", "exit"] => GiveUp::Exit,
+                other => panic!("nothing follows like {other:?}"),
+            };
+        }
+        other => panic!("no intensity {other:?}"),
+    }
+    group.members = members.split(", ").map(|name| Member::Service(name.into())).collect();
+    group
 }
 
 fn service(kind: &str, text: &str) -> ServiceSpec {

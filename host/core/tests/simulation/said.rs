@@ -34,6 +34,7 @@ impl Rules {
                 }
                 self.end(now, *how);
             }
+            EventKind::GroupFailed { group, .. } => return Err(format!("no group is {group}")),
             EventKind::RollFailed { at, kept, .. } => self.roll_failed(now, at, kept)?,
             EventKind::RollEnded { .. } => self.rolls_advance(now),
             EventKind::Adopted { run } => self.adopts(id, *run)?,
@@ -73,7 +74,9 @@ impl Rules {
             | StopReason::Dependency(_)
             | StopReason::Restart
             | StopReason::Configuration
-            | StopReason::DependencyRestarted(_) => self.rolls_advance(now),
+            | StopReason::DependencyRestarted(_)
+            | StopReason::GroupRestarted(_)
+            | StopReason::GroupGaveUp(..) => self.rolls_advance(now),
             // These come before it settles.
             StopReason::NotReady(..)
             | StopReason::Unhealthy(_)
@@ -97,7 +100,9 @@ impl Rules {
             StopReason::Dependency(_) => (down && account.wanted == Wanted::Up, true),
             StopReason::Restart
             | StopReason::Configuration
-            | StopReason::DependencyRestarted(_) => (
+            | StopReason::DependencyRestarted(_)
+            | StopReason::GroupRestarted(_)
+            | StopReason::GroupGaveUp(..) => (
                 r.renewal.as_ref() == Some(reason) || r.first_renewal.as_ref() == Some(reason),
                 true,
             ),
@@ -156,7 +161,9 @@ impl Rules {
                 | StopReason::Dependency(_)
                 | StopReason::Restart
                 | StopReason::Configuration
-                | StopReason::DependencyRestarted(_),
+                | StopReason::DependencyRestarted(_)
+                | StopReason::GroupRestarted(_)
+                | StopReason::GroupGaveUp(..),
                 _,
             )) => false,
         };
