@@ -23,7 +23,7 @@ use super::{Fact, Facts};
 use crate::os::{self, Among, RunMark};
 
 /// The end of a run waits for so long, no longer: a command may be stuck in the kernel.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What the commands have left is looked for if they end within this.
 const PATIENCE_BEHIND: Duration = Duration::from_secs(60);
 /// So long are those that were killed expected to end.
