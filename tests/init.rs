@@ -27,7 +27,8 @@ fn ended(command: &mut Command) -> (Option<i32>, String) {
 fn container() -> Option<Vec<&'static str>> {
     let is_root = nix::unistd::geteuid().is_root();
     let flags = if is_root { "-pf" } else { "-Urpf" };
-    let arguments = vec!["unshare", flags, "--mount-proc"];
+    // Whoever runs the tests may ignore SIGHUP, as under nohup(1); bash cannot undo that.
+    let arguments = vec!["env", "--default-signal", "unshare", flags, "--mount-proc"];
     let probe =
         Command::new(arguments[0]).args(&arguments[1..]).arg("true").stderr(Stdio::null()).status();
     if probe.is_ok_and(|status| status.success()) {

@@ -54,6 +54,8 @@ pub struct Core {
     pub(crate) storm_opens_at: Option<Time>,
     /// Whether something has changed that may let instances start or make them stop.
     pub(crate) is_unsettled: bool,
+    /// Whether what is told now happened while no supervisor ran.
+    pub(crate) is_catching_up: bool,
     pub(crate) ending: Option<Ending>,
     /// How many configurations there were.
     pub(crate) configurations: u32,
@@ -104,6 +106,7 @@ impl Core {
             storm: Storm::default(),
             storm_opens_at: None,
             is_unsettled: false,
+            is_catching_up: false,
             ending: None,
             configurations: 0,
             restored: BTreeMap::new(),

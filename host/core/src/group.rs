@@ -227,6 +227,7 @@ impl Groups {
         service: &Arc<str>,
         failure: Failure,
         now: Time,
+        is_catching_up: bool,
     ) -> Option<Course> {
         let mut at = *self.of_service.get(service)?;
         let mut member = Member::Service(service.clone());
@@ -234,7 +235,7 @@ impl Groups {
         let mut failed = Vec::new();
         loop {
             let node = self.nodes.get_mut(at)?;
-            is_too_much |= node.count(now);
+            is_too_much |= node.count(now, is_catching_up);
             let spec = node.spec.clone();
             if !is_too_much {
                 let services = spec.restarts_with(&member);
@@ -271,10 +272,13 @@ impl Groups {
 }
 
 impl Node {
-    /// Counts a failure; whether that is one too many.
-    fn count(&mut self, now: Time) -> bool {
+    /// Counts a failure; whether that is one too many. All that nobody saw are one: tasks end
+    /// with the program that they are in.
+    fn count(&mut self, now: Time, is_catching_up: bool) -> bool {
         let RestartLimit { max, within } = self.spec.intensity;
-        self.failures.push_back(now);
+        if !is_catching_up || self.failures.back() != Some(&now) {
+            self.failures.push_back(now);
+        }
         while self.failures.front().is_some_and(|at| now.since(*at) > within) {
             self.failures.pop_front();
         }

@@ -139,7 +139,11 @@ impl Core {
             };
             match ended {
                 None => self.adopt_run(id, run),
-                Some((status, group)) => self.ended_unseen(id, run, status, group),
+                Some((status, group)) => {
+                    self.is_catching_up = true;
+                    self.ended_unseen(id, run, status, group);
+                    self.is_catching_up = false;
+                }
             }
         }
     }

@@ -224,6 +224,16 @@ impl Core {
     }
 
     fn is_met(&self, edge: &Edge) -> bool {
+        self.is_there(edge)
+            || match edge.bond {
+                Bond::Required => false,
+                Bond::Optional => self.is_hopeless(edge.to),
+                Bond::Ordered => self.is_passed_over(edge.to),
+            }
+    }
+
+    /// Whether the dependency is what it has to be, and stays.
+    fn is_there(&self, edge: &Edge) -> bool {
         let Some(on) = self.instances.get(&edge.to) else { return true };
         let reached = match (&on.phase, edge.condition) {
             (Phase::Starting(starting), Condition::Started) => starting.spawned_at.is_some(),
@@ -241,20 +251,24 @@ impl Core {
                 Condition::Started | Condition::Ready | Condition::Done,
             ) => false,
         };
-        let is_there = reached && !on.must_stop();
-        match edge.bond {
-            Bond::Required => is_there,
-            Bond::Optional => is_there || self.is_hopeless(edge.to),
-            Bond::Ordered => is_there || self.is_passed_over(on),
-        }
+        reached && !on.must_stop()
     }
 
     /// Whether nobody waits for it in its group; whoever stands before it counts all the same.
-    fn is_passed_over(&self, on: &Instance) -> bool {
-        let mut before = self.topology.dependencies(on.id).iter();
-        !on.is_tried_again()
-            && self.is_hopeless(on.id)
-            && before.all(|edge| edge.bond != Bond::Ordered || self.is_met(edge))
+    fn is_passed_over(&self, id: InstanceId) -> bool {
+        // With replicas many ways lead to each of those before: each is looked at once.
+        let mut seen = BTreeSet::from([id]);
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            let Some(instance) = self.instances.get(&next) else { continue };
+            if instance.is_tried_again() || !self.is_hopeless(next) {
+                return false;
+            }
+            let before = self.topology.dependencies(next).iter();
+            let missing = before.filter(|edge| edge.bond == Bond::Ordered && !self.is_there(edge));
+            open.extend(missing.map(|edge| edge.to).filter(|to| seen.insert(*to)));
+        }
+        true
     }
 
     /// Whether there is no use in waiting for `id`: it is not on its way up, or waits for

@@ -20,7 +20,7 @@ use crate::instance::{
     Asked, Backoff, Entry, Membership, Phase, Stage, Stopping, Target, Told, Waiting, WhyDown,
 };
 use crate::restart::{PastRun, Stability, Verdict};
-use crate::spec::{GiveUp, Policy, Stop, StopCommand};
+use crate::spec::{GiveUp, Stop, StopCommand};
 use crate::{ExitStatus, Health, InstanceId, RunId, Signal};
 
 /// How many ends of runs are remembered.
@@ -252,14 +252,14 @@ impl Core {
 
     /// The phase of an instance whose last run ended as wanted.
     fn rest(&mut self, id: InstanceId, renewal: Option<StopReason>) {
-        let instance = self.instances.get(&id);
-        let is_temporary = instance.is_some_and(|i| i.spec.restart.policy == Policy::Never);
+        let is_temporary = matches!(&renewal, Some(StopReason::GroupRestarted(group))
+            if self.is_temporary_in(id, group));
         if self.may_not_run(id) {
             self.tell(id, EventKind::Stopped);
             self.enter(id, Phase::Down);
         } else if let Some(StopReason::GroupGaveUp(group, then)) = renewal {
             self.fail_with_group(id, group, then);
-        } else if let (Some(StopReason::GroupRestarted(_)), true) = (renewal, is_temporary) {
+        } else if is_temporary {
             let (reason, then) = (GaveUp::Policy, GiveUp::Stay);
             self.tell(id, EventKind::Failed { reason: reason.clone(), then });
             self.enter(id, Phase::Failed { reason, retry_at: None });

@@ -20,7 +20,7 @@ impl Core {
             return;
         }
         let Some(Course { failed, fate, services }) =
-            self.groups.failed(&service, failure, self.now)
+            self.groups.failed(&service, failure, self.now, self.is_catching_up)
         else {
             return;
         };
@@ -58,9 +58,19 @@ impl Core {
         self.instances.values().filter(is_member).map(|instance| instance.id).collect()
     }
 
+    /// Whether it does not come back when this group restarts it. A group that is restarted
+    /// by the one above begins anew, with all that it has.
+    pub(crate) fn is_temporary_in(&self, id: InstanceId, group: &str) -> bool {
+        self.instances.get(&id).is_some_and(|instance| {
+            let own = self.groups.around(&instance.spec.name);
+            instance.spec.restart.policy == Policy::Never
+                && own.first().is_some_and(|own| **own == *group)
+        })
+    }
+
     fn restart_with_group(&mut self, id: InstanceId, group: &Arc<str>) {
+        let starts_again = !self.is_temporary_in(id, group);
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        let starts_again = instance.spec.restart.policy != Policy::Never;
         match &instance.phase {
             Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => {
                 instance.renewal = Some(StopReason::GroupRestarted(group.clone()));

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::spec::{Backoff, GiveUp, Kind, Policy, Ready, RestartLimit};
+use kennel_core::spec::{Backoff, Enabled, GiveUp, Kind, Policy, Ready, RestartLimit};
 use kennel_core::{
     Core, Effect, ExitStatus, Graph, Group, GroupSpec, Input, InstanceId, Limits, Member, RunId,
     ServiceSpec, Signal, State, Strategy, Time,
@@ -200,6 +200,19 @@ fn table() -> Vec<Row> {
             ),
             &[("b", Crash)],
             "-a",
+        ),
+        row(
+            "sup_princ: a supervisor that is restarted starts all its children, the temporary ones \
+             too",
+            few(OneForAll, vec![S("a"), G("in", OneForAll, 9, vec![S("bx"), S("c")])]),
+            &[("a", Crash)],
+            "-c -b +a +b +c",
+        ),
+        row(
+            "the same when it is restarted for too many restarts of its own",
+            few(OneForOne, vec![S("a"), G("in", OneForAll, 0, vec![S("bx"), S("c")])]),
+            &[("c", Crash)],
+            "-b +b +c",
         ),
         row(
             "inside of a group that restarts as a whole its own order holds",
@@ -476,4 +489,26 @@ fn what_does_not_fit_together_is_refused() {
         refusal(vec![first, spec("b")], vec![group("g", &["a", "b"])]),
         "services depend on each other in a circle: a → b → a"
     );
+}
+
+/// Each instance stands behind all of the service before it: that are 12 to the power of 12 ways.
+#[test]
+fn many_replicas_in_one_group_are_no_more_work_than_they_are_many() {
+    const REPLICAS: u32 = 12;
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"];
+    let mut group = GroupSpec::named("top");
+    group.strategy = OneForAll;
+    let specs = names.iter().map(|name| {
+        group.members.push(Member::Service((*name).into()));
+        let mut spec = spec(name);
+        spec.replicas = REPLICAS;
+        spec.enabled = if *name == "m" { Enabled::Yes } else { Enabled::No };
+        spec
+    });
+    let specs: Vec<ServiceSpec> = specs.collect();
+    let graph = Graph::grouped(specs, vec![group]).expect("fits");
+    let core = Core::new(limits(), 1, RunId(1));
+    let mut world = World { core, now: Time::ZERO, done: Vec::new() };
+    world.give(Input::Configure { graph, restart: Vec::new() });
+    assert_eq!(world.done.len(), REPLICAS as usize, "the last starts though nobody else is to");
 }

@@ -75,6 +75,7 @@ scenarios! {
     first_stop_during_a_restart_is_no_hurry
     gives_up_and_exits
     gives_up_and_retries
+    group_ends_with_its_program
     group_fails_into_the_one_above
     group_remnants_after_a_stop
     group_remnants_are_swept
