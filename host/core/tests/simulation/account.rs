@@ -72,6 +72,8 @@ pub(crate) struct Run {
     pub(crate) spawn_failed: bool,
     pub(crate) command: bool,
     pub(crate) killed: bool,
+    /// An event said that it is ready.
+    pub(crate) is_told_ready: bool,
     /// When another supervisor found it.
     pub(crate) restored_at: Option<Time>,
 }
@@ -195,6 +197,7 @@ impl Run {
             command: false,
             killed: false,
             restored_at: None,
+            is_told_ready: false,
         }
     }
 

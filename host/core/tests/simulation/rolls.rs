@@ -141,7 +141,14 @@ impl Rules {
         let Some(r) = self.accounts.get(&id).and_then(|account| account.run.as_ref()) else {
             return false;
         };
-        r.is_up() && r.renewal.is_none() && r.health() != Health::Unhealthy && !self.is_down(id)
+        // Its time was over when it was found. A roll that begins with that does not know yet.
+        let is_found_ready =
+            r.restored_at == Some(self.now) && r.ready_at == Some(self.now) && !r.is_told_ready;
+        r.is_up()
+            && !is_found_ready
+            && r.renewal.is_none()
+            && r.health() != Health::Unhealthy
+            && !self.is_down(id)
     }
 
     fn has_come_up(&self, id: InstanceId, roll: &Roll) -> bool {

@@ -40,6 +40,11 @@ impl Rules {
             EventKind::Adopted { run } => self.adopts(id, *run)?,
             EventKind::WentOn { adopted, ended: _ } => self.adoption.told = Some(*adopted),
             EventKind::LeftBehind(names) => self.left_behind.clone_from(names),
+            EventKind::Ready { run, .. } => {
+                if let Some((_, r)) = self.run(*run) {
+                    r.is_told_ready = true;
+                }
+            }
             EventKind::Stable { run } => {
                 let stable = self.run(*run).is_some_and(|(_, r)| r.stable);
                 rule!(stable, "run {run} is called stable and is not");
@@ -47,7 +52,6 @@ impl Rules {
             EventKind::Wanted(..)
             | EventKind::Waiting(_)
             | EventKind::Started { .. }
-            | EventKind::Ready { .. }
             | EventKind::Escalated { .. }
             | EventKind::Stuck { .. }
             | EventKind::Swept { .. }
