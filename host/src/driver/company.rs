@@ -5,7 +5,8 @@
 //! that we have started is not looked at. So where a command was at work when the run ended
 //!
 //! ```text
-//!   a stop    the main process ends ─► the commands have ended ─► look for strays ─► over
+//!   a stop    checks are given up ─► the main process ends ─► the commands have ended ─► look
+//!             for strays ─► over
 //!   a crash   over, the next run may start ─► the commands have ended ─► look ─► killed
 //! ```
 

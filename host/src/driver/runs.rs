@@ -230,8 +230,11 @@ impl Runs {
         }
     }
 
-    pub(super) fn signal_group(&self, run: RunId, signal: Signal) {
-        if let Some(run) = self.runs.get(&run) {
+    /// Signals to all of a run are to end it.
+    pub(super) fn signal_group(&mut self, run: RunId, signal: Signal) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            // The end of the run waits for theirs, lest what they leave outlives it.
+            run.checks.abort_all();
             report(run, signal, run.processes.signal_group(signal.number()));
             run.strays.signal(signal, run.processes.groups());
         } else {
