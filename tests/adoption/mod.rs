@@ -2,6 +2,7 @@
 
 mod connections;
 mod damage;
+mod exits;
 mod figures;
 mod intent;
 mod kills;

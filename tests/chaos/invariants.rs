@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::adoption::lines_of;
 use crate::support::Process;
 
 use super::world::{INSTANCES, WRITERS, World};
@@ -94,8 +95,9 @@ impl World {
             let text = self.kennel.read(&format!("state/logs/{}.log", name.replace('/', ".")));
             // The last line may be half written.
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-            for line in whole.lines() {
-                let Some((_, numbers)) = line.split_once(" line ") else { continue };
+            // A line may come in pieces when the disk is full, and the last one not to its end.
+            for line in lines_of(whole, "stdout") {
+                let Some((_, numbers)) = line.rsplit_once("line ") else { continue };
                 let mut numbers = numbers.split(' ').map(str::parse::<u64>);
                 let (Some(Ok(run)), Some(Ok(number))) = (numbers.next(), numbers.next()) else {
                     return Err(format!("{name}: a torn line: {line}"));

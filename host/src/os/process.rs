@@ -18,9 +18,9 @@
 //! (`WNOWAIT`) and the zombie is held until [`Process::release`] or drop.
 //!
 //! A process may be no child of ours: one adopted from an earlier supervisor. Its exit
-//! status then comes from `PIDFD_GET_INFO` (Linux 6.15) or, while nobody has waited for it,
-//! from `/proc`; else it is unknown, which is the error `ECHILD`. The same holds when an embedding program ignores SIGCHLD or waits
-//! for any child itself.
+//! status then comes from `PIDFD_GET_INFO` (Linux 6.15) or, while nobody has waited for it and
+//! where it may be read, from `/proc`; else it is unknown, which is the error `ECHILD`. The same
+//! holds when an embedding program ignores SIGCHLD or waits for any child itself.
 //!
 //! Deliberately absent: a SIGCHLD handler, `waitpid(-1)`, and any use of the pid but to
 //! show it and, guarded, as the number of the group.
