@@ -72,6 +72,13 @@ impl Check {
         Check { own: Some(own), ..Check::of("plugin", name) }
     }
 
+    /// Asks the plugin that has this name in the configuration file
+    /// ([`SupervisorBuilder::config_from_file`](crate::SupervisorBuilder::config_from_file)).
+    /// What the plugin is to be told is set by `.set("config.KEY", …)`.
+    pub fn plugin(name: impl Into<String>) -> Check {
+        Check::of("plugin", name.into())
+    }
+
     /// Is made that often.
     #[must_use]
     pub fn every(self, every: Duration) -> Check {
