@@ -10,6 +10,7 @@ mod examples;
 mod foreign;
 mod globals;
 mod groups;
+mod guide;
 mod hooks;
 mod own;
 mod start;

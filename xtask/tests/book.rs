@@ -106,16 +106,44 @@ fn a_link_that_leads_nowhere_is_found() {
     assert_eq!(dead, ["page: gone.md", "page: #gone", "page: cli.md#gone"]);
 }
 
-/// `rust from=PATH`: the block stands in that file, line by line.
-#[test]
-fn rust_that_is_shown_is_rust_that_is_compiled() {
-    for page in pages() {
-        let text = read(&root().join("docs").join(&page));
-        for block in text.split("```rust from=").skip(1) {
-            let (file, rest) = block.split_once('\n').expect("a block has lines");
-            let (code, _) = rest.split_once("```").expect("a block has an end");
-            let source = read(&root().join(file));
-            assert!(source.contains(code), "docs/{page}: this does not stand in {file}:\n{code}");
+/// What is wrong with the Rust of a page. A block is `rust from=PATH` and stands in that file,
+/// line by line; Rust that is merely indented would be compiled by nobody.
+fn uncompiled(name: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for block in text.split("```rust").skip(1) {
+        let (mark, rest) = block.split_once('\n').expect("a block has lines");
+        let (code, _) = rest.split_once("```").expect("a block has an end");
+        match mark.strip_prefix(" from=") {
+            Some(file) if read(&root().join(file)).contains(code) => {}
+            Some(file) => wrong.push(format!("{name}: this does not stand in {file}:\n{code}")),
+            None => wrong.push(format!("{name}: say from which file this is:\n{code}")),
         }
     }
+    let marks = ["let ", "use ", "async ", "fn ", "Service::", "Group::", "Supervisor::"];
+    let prose = prose(text);
+    let indented = prose.lines().filter(|line| line.starts_with("    "));
+    let code = indented.filter(|line| marks.iter().any(|mark| line.trim_start().starts_with(mark)));
+    wrong.extend(code.map(|line| format!("{name}: write this as a block of Rust: {line}")));
+    wrong
+}
+
+#[test]
+fn rust_that_is_shown_is_rust_that_is_compiled() {
+    let docs = pages().into_iter().map(|page| format!("docs/{page}"));
+    let wrong: Vec<String> = docs
+        .chain(["README.md".to_owned(), "plugins/README.md".to_owned()])
+        .flat_map(|page| uncompiled(&page, &read(&root().join(&page))))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn rust_that_is_compiled_by_nobody_is_found() {
+    let file = "host/examples/minimal.rs";
+    let good = format!("```rust from={file}\nuse std::time::Duration;\n```\n");
+    let page = |text: &str| uncompiled("page", text).len();
+    assert_eq!(page(&good), 0);
+    assert_eq!(page(&good.replace("Duration", "Instant")), 1);
+    assert_eq!(page("```rust\nlet x = 1;\n```\n"), 1);
+    assert_eq!(page("Text:\n\n    let x = 1;\n    cargo run\n"), 1);
 }
