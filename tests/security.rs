@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{BOUND, Kennel, needs_program, needs_root, wait_for};
+use crate::support::{BOUND, Kennel, Process, needs_program, needs_root, wait_for};
 
 const SECRET: &str = "hunter2-5f3c";
 
@@ -92,6 +92,67 @@ services:
     assert!(arguments.contains("sleep 1000") && !arguments.contains(SECRET), "{arguments}");
     assert_eq!(kennel.terminate(), 0);
     assert!(!kennel.stdout().contains(SECRET) && !kennel.said().contains(SECRET));
+    for file in files(&kennel.path("state")) {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        assert!(!text.contains(SECRET), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_secret_is_shown_nowhere_at_any_level_over_adoption_and_upgrade_and_in_the_background() {
+    let kennel = Kennel::new(&format!(
+        r#"
+        env: {{ HOUSE_PASSWORD: "{SECRET}" }}
+        services:
+          web:
+            shell: "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+            env: {{ DB_PASSWORD: "{SECRET}" }}
+            env_file: [web.env]
+            health: {{ command: [sh, ./well.sh], every: 100ms }}
+            stop: {{ command: [sh, ./stop.sh] }}
+          sick:
+            command: [sleep, "1000"]
+            env: {{ DB_PASSWORD: "{SECRET}" }}
+            health: {{ command: [sh, ./ill.sh], every: 100ms, grace: 0s }}
+            restart: {{ limit: {{ max: 1, within: 1m }} }}
+        "#
+    ))
+    .env("KENNEL_LOG", "trace");
+    kennel.write("web.env", &format!("API_TOKEN={SECRET}\n"));
+    kennel.write("well.sh", "test -n \"$DB_PASSWORD$API_TOKEN\"\n");
+    kennel.write("ill.sh", "test -z \"$DB_PASSWORD\"\n");
+    kennel.write("stop.sh", "test -n \"$API_TOKEN\" && touch stopped\n");
+    let mut said = String::new();
+    let mut say = |args: &[&str]| {
+        let output = kennel.cli(args);
+        said.push_str(&format!("{args:?}: {}{}\n", output.stdout, output.stderr));
+    };
+    let is_healthy = || (kennel.service("web")["health"] == "healthy").then_some(());
+    say(&["run", "--detach"]);
+    wait_for("web to be healthy", BOUND, is_healthy);
+    kennel.wait_for_state("sick", "failed");
+    let web = kennel.process("web");
+    say(&["upgrade"]);
+    wait_for("web to be healthy again", BOUND, is_healthy);
+    let supervisor = kennel.status()["supervisor"]["pid"].as_i64().unwrap();
+    let supervisor = Process::find(supervisor.try_into().unwrap()).unwrap();
+    supervisor.signal(Signal::SIGKILL);
+    wait_for("its end", BOUND, || (!supervisor.is_alive()).then_some(()));
+    say(&["run", "--detach"]);
+    wait_for("web to be healthy once more", BOUND, is_healthy);
+    assert_eq!(kennel.process("web"), web, "it was adopted");
+    say(&["stop", "web"]);
+    assert!(kennel.path("stopped").exists());
+    for args in [&["status", "--json"][..], &["events", "--json"], &["why", "sick"], &["logs"]] {
+        say(args);
+    }
+    say(&["shutdown"]);
+    for kind in ["supervisor.upgraded", "supervisor.adopted", "health.changed"] {
+        assert!(said.contains(kind), "{kind}: {said}");
+    }
+    assert!(!said.contains(SECRET), "{said}");
+    let log = kennel.read("state/supervisor.log");
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
     for file in files(&kennel.path("state")) {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         assert!(!text.contains(SECRET), "{}", file.display());

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::output::Background;
-use crate::support::{BOUND, Kennel, Process, is_root, kennel, wait_for};
+use crate::support::{BOUND, Kennel, Process, http, is_root, kennel, wait_for};
 
 /// Ends with 7 when it is told to.
 const SEVEN: &str = r#"
@@ -31,7 +31,7 @@ impl Orphanage {
         let mut command = kennel.command(&["init", "--", "sh", "-c", "$0 run & exec sleep 1000"]);
         command.arg(kennel::binary());
         let init = Background::start(command, kennel.directory());
-        wait_for("the supervisor", BOUND, || fs::exists(kennel.socket()).ok().filter(|is| *is));
+        wait_for("the supervisor", BOUND, || http::ask(&kennel.socket(), "GET", "/livez").ok());
         kennel.wait_for_state("web", "up");
         let is_heir = |process: &Process| process.command.contains(" init -- ");
         let heir = kennel.processes().into_iter().find(is_heir).expect("it runs");
