@@ -12,7 +12,7 @@ use crate::support::skip::find;
 use crate::support::{BOUND, Kennel, Process, wait_for};
 
 use super::random::Random;
-use super::world::{INSTANCES, WRITERS, World};
+use super::world::{DOUBTS, INSTANCES, WRITERS, World};
 
 /// Commands that follow something and whose output nobody reads.
 const SLOW_READERS_MAX: usize = 4;
@@ -37,10 +37,12 @@ pub(super) enum Act {
     ReadSlowly,
     RunOutOfDescriptors,
     FillTheDisk,
+    BreakPlugin,
+    JumpClock,
 }
 
 /// All of them; what happens more often stands there more often.
-pub(super) const ACTS: [Act; 21] = [
+pub(super) const ACTS: [Act; 24] = [
     Act::KillMain,
     Act::KillMain,
     Act::KillMain,
@@ -62,6 +64,9 @@ pub(super) const ACTS: [Act; 21] = [
     Act::ReadSlowly,
     Act::RunOutOfDescriptors,
     Act::FillTheDisk,
+    Act::BreakPlugin,
+    Act::BreakPlugin,
+    Act::JumpClock,
 ];
 
 #[derive(Default)]
@@ -189,6 +194,19 @@ impl World {
             }
             Act::RunOutOfDescriptors => self.run_out_of_descriptors(random),
             Act::FillTheDisk => self.fill_the_disk(random),
+            Act::BreakPlugin => {
+                self.doubt = random.pick(&DOUBTS);
+                self.rewrite();
+                self.kennel.cli(&["reload"]).ok();
+                // It is asked, for the first time or after the breaker has let it be.
+                thread::sleep(random.millis(600));
+                self.main(random, &["doubted"]).inspect(|main| main.signal(Signal::SIGKILL));
+            }
+            Act::JumpClock => {
+                if let Some(clock) = &self.clock {
+                    clock.jump(random, &self.kennel);
+                }
+            }
         }
     }
 

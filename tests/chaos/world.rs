@@ -8,6 +8,8 @@ use std::process::Command;
 use crate::support::skip::is_root;
 use crate::support::{BOUND, Kennel, Process, wait_for};
 
+use super::clock::Clock;
+
 /// Numbers its lines, and notes the number of each line that it has written.
 const WRITER: &str = "
 i=0
@@ -18,10 +20,13 @@ while :; do i=$((i+1)); echo \"line $KENNEL_RUN $i\"; echo $i > last.$KENNEL_INS
 const STRAY: &str = "trap '' TERM HUP INT; while :; do sleep 0.1; done";
 
 /// Every instance by its name.
-pub(super) const INSTANCES: [&str; 8] =
-    ["writer/0", "writer/1", "writer/2", "steady", "tree", "checked", "shy", "extra"];
+pub(super) const INSTANCES: [&str; 9] =
+    ["writer/0", "writer/1", "writer/2", "steady", "tree", "checked", "doubted", "shy", "extra"];
 
 pub(super) const WRITERS: [&str; 3] = ["writer/0", "writer/1", "writer/2"];
+
+/// The plugins that may look at `doubted`: one does, one traps, and one never comes back.
+pub(super) const DOUBTS: [&str; 3] = ["counts", "traps", "loops"];
 
 /// One run of an instance, by its mark.
 pub(super) type Run = (String, u64);
@@ -34,6 +39,9 @@ pub(super) struct World {
     pub(super) frail: BTreeSet<Run>,
     /// How often the configuration was written.
     pub(super) edition: u32,
+    /// Which of [`DOUBTS`] looks at `doubted`.
+    pub(super) doubt: &'static str,
+    pub(super) clock: Option<Clock>,
     disk: Option<PathBuf>,
 }
 
@@ -41,14 +49,20 @@ impl World {
     /// `broken` is what a shell does before each start of a supervisor.
     pub(super) fn new(broken: Option<&str>) -> World {
         let mut kennel = Kennel::new("services: {}");
-        if let Some(broken) = broken {
-            kennel = kennel.prelude(broken);
+        let clock = Clock::find();
+        let prelude = [broken.map(str::to_owned), clock.as_ref().map(Clock::prelude)];
+        let prelude: Vec<String> = prelude.into_iter().flatten().collect();
+        if !prelude.is_empty() {
+            kennel = kennel.prelude(&prelude.join("; "));
         }
+        kennel.write("clock", "+0\n");
         kennel.write("writer.sh", WRITER);
         kennel.write("stray.sh", STRAY);
+        write_doubts(&kennel);
         let disk = small_disk(&kennel);
         let wanted = INSTANCES.into_iter().filter(|name| *name != "shy").collect();
-        let mut world = World { kennel, wanted, frail: BTreeSet::new(), edition: 0, disk };
+        let (frail, doubt) = (BTreeSet::new(), DOUBTS[0]);
+        let mut world = World { kennel, wanted, frail, edition: 0, doubt, clock, disk };
         world.rewrite();
         world.kennel.start();
         if cfg!(feature = "plugins") {
@@ -65,9 +79,11 @@ impl World {
         self.edition += 1;
         let edition = self.edition;
         let (plugins, policy) = plugins(&self.kennel);
+        let doubted = doubted(self.doubt);
         self.kennel.configure(&format!(
             r#"
 {plugins}
+env: {{ LD_PRELOAD: "" }}
 defaults:
   restart: {{ limit: none, backoff: {{ initial: 10ms, max: 200ms }} }}
   stop: {{ steps: [{{ signal: SIGTERM, wait: 300ms }}] }}
@@ -85,6 +101,9 @@ services:
   checked:
     command: [sleep, "1000"]
     health: {{ command: [test, -e, services.yaml], every: 200ms, grace: 0s }}
+  doubted:
+    command: [sleep, "1000"]
+    {doubted}
   shy:
     command: [sleep, "1000"]
     enabled: false
@@ -148,6 +167,9 @@ fn plugins(kennel: &Kennel) -> (String, &'static str) {
     let plugins = format!(
         r#"
 plugins:
+  counts: {{ source: ./counts.wasm }}
+  traps: {{ source: ./traps.wasm }}
+  loops: {{ source: ./loops.wasm }}
   codes: {{ source: "stock:exit-codes", grants: {{ give_up: true }} }}
   file: {{ source: "stock:file", grants: {{ files: ["{file}"] }} }}
 sinks: [{{ plugin: file, events: ["service.*"], config: {{ path: "{file}" }} }}]
@@ -157,6 +179,25 @@ sinks: [{{ plugin: file, events: ["service.*"], config: {{ path: "{file}" }} }}]
       { plugin: codes, config: { rules: [{ exit: 78, then: give_up }] } } }"#;
     (plugins, policy)
 }
+
+/// What looks at `doubted`: it answers, or cannot be asked, and that restarts nothing.
+fn doubted(doubt: &str) -> String {
+    if !cfg!(feature = "plugins") {
+        return String::new();
+    }
+    format!("health: {{ plugin: {doubt}, every: 200ms, timeout: 200ms, grace: 0s }}")
+}
+
+#[cfg(feature = "plugins")]
+fn write_doubts(kennel: &Kennel) {
+    use crate::support::guest::{Does, check};
+    for (name, does) in DOUBTS.into_iter().zip([Does::Counts, Does::Traps, Does::Loops]) {
+        fs::write(kennel.path(&format!("{name}.wasm")), check(name, does)).unwrap();
+    }
+}
+
+#[cfg(not(feature = "plugins"))]
+fn write_doubts(_: &Kennel) {}
 
 /// A file system of 24 MiB for the state directory.
 fn small_disk(kennel: &Kennel) -> Option<PathBuf> {

@@ -31,13 +31,18 @@ pub(crate) fn needs_ordinary_user(why: &str) -> bool {
 pub(crate) fn needs_program(program: &str) -> bool {
     let lacking = find(program).is_none();
     if lacking {
-        assert!(
-            std::env::var_os("KENNEL_FORBID_SKIPS").is_none(),
-            "{program} is not installed, and skips are forbidden"
-        );
-        println!("skipped: {program} is not installed");
+        is_not_installed(program);
     }
     lacking
+}
+
+/// Says that something is missing, where that may be.
+pub(crate) fn is_not_installed(what: &str) {
+    assert!(
+        std::env::var_os("KENNEL_FORBID_SKIPS").is_none(),
+        "{what} is not installed, and skips are forbidden"
+    );
+    println!("skipped: {what} is not installed");
 }
 
 /// Where a program is. Servers stand in places that are not in everybody's `PATH`.
