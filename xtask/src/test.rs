@@ -36,6 +36,8 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         build.check()?;
     }
     what_is_left_out_is_there_otherwise()?;
+    step("fuzz targets");
+    fuzz_targets_compile()?;
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
     step("tests");
@@ -133,6 +135,13 @@ fn what_is_left_out_is_there_otherwise() -> Result<()> {
         Some(part) => bail!("cargo tree shows no {part} in a whole build"),
         None => Ok(()),
     }
+}
+
+/// They are a workspace of their own; with the versions of this one, most of what they are made
+/// of is there already. What fuzzes is libFuzzer, in C++.
+fn fuzz_targets_compile() -> Result<()> {
+    fs::copy("Cargo.lock", "fuzz/Cargo.lock").context("cannot give fuzz/ its Cargo.lock")?;
+    run(cargo().args(["check", "--manifest-path=fuzz/Cargo.toml"]))
 }
 
 fn nix_is_root() -> bool {
