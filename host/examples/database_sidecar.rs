@@ -8,8 +8,8 @@
 //!     psql -h /tmp/sidecar -U app postgres    # in another terminal, as the program says
 //!     kill -USR1 PID                          # another backup; SIGTERM or Ctrl-C: the end
 //!
-//! It prints what happens, in this order: the directory is made, the cluster is made, the database
-//! is up, the backup is done; at the end the database is stopped.
+//! It says when the database answers and the first backup is there, then what happens: each backup,
+//! and at the end that the database is stopped.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Error> {
     println!("up; the next backup: kill -USR1 {}", std::process::id());
     loop {
         tokio::select! {
-            Some(Seen::Event(event)) = events.next() => println!("{}", event.message),
+            Some(seen) = events.next() => tell(&seen),
             // The program goes on when one fails, and so does the database.
             _ = backup.recv() => match supervisor.handle().start("backup").await {
                 Ok(_) => println!("another backup is there"),
@@ -44,11 +44,18 @@ async fn main() -> Result<(), Error> {
     }
     supervisor.shutdown().await?;
     while let Some(seen) = events.next().await {
-        if let Seen::Event(event) = seen {
-            println!("{}", event.message);
-        }
+        tell(&seen);
     }
     Ok(())
+}
+
+fn tell(seen: &Seen) {
+    match seen {
+        Seen::Event(event) => {
+            println!("{}: {}", event.service.as_deref().unwrap_or("supervisor"), event.message);
+        }
+        Seen::Missed(events) => println!("{events} events were missed"),
+    }
 }
 
 /// Returns when the database answers and the first backup is there.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's chores, in Rust rather than in a maze of shell.
 
+mod api;
 mod bench;
 mod book;
 mod examples;
@@ -31,6 +32,8 @@ enum Chore {
     Book(book::Args),
     /// Measure what supervision costs, beside the least that could do it.
     Bench(bench::Args),
+    /// Say what of the public API was removed or added since the baseline in xtask/api.
+    Api(api::Args),
     /// Build the stock plugins, or see whether they are what is committed.
     Plugins(plugins::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Examples(args) => examples::examples(&args),
         Chore::Book(args) => book::book(&args),
         Chore::Bench(args) => bench::bench(&args),
+        Chore::Api(args) => api::api(&args),
         Chore::Plugins(args) => plugins::plugins(&args),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::runner::{cargo, run, step};
+use crate::runner::{cargo, output, run, step, target_dir};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -39,14 +39,6 @@ pub(crate) struct Compiler {
     /// Of the standard library, where that has to be built too, and the linker to use then.
     std_from_source: Option<PathBuf>,
     target_dir: PathBuf,
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?}: {}", output.status);
-    }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 fn sysroot(rustc: &Path) -> Result<PathBuf> {
@@ -204,14 +196,6 @@ fn cargo_home() -> Result<PathBuf> {
     }
     let home = std::env::var_os("HOME").context("HOME is not set")?;
     Ok(Path::new(&home).join(".cargo"))
-}
-
-/// Where cargo puts what it builds.
-fn target_dir() -> Result<PathBuf> {
-    let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let folder = metadata["target_directory"].as_str().context("cargo has a target directory")?;
-    Ok(folder.into())
 }
 
 /// A linker for Wasm: the one that comes with a compiler, or one of LLVM.
