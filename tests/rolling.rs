@@ -275,7 +275,7 @@ fn attempts_to_get_up_have_a_budget_of_their_own() {
     wait_for("the restart limit to be reached", BOUND, || {
         let web = kennel.service("web");
         let reason = web["reason"].as_str()?.to_owned();
-        (web["state"] == "failed" && reason.ends_with("1 restarts within 1 h are too many"))
+        (web["state"] == "failed" && reason.ends_with("more than 1 restart within 1 h"))
             .then_some(())
     });
 }

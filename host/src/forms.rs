@@ -106,7 +106,8 @@ impl Form {
     fn version_of(&self, path: &Path) -> Option<u32> {
         let is_file = fs::symlink_metadata(path).ok()?.is_file();
         let mut head = Vec::new();
-        File::open(path).ok().filter(|_| is_file)?.take(HEAD_MAX).read_to_end(&mut head).ok()?;
+        // Opening a FIFO would wait for somebody who writes to it.
+        is_file.then(|| File::open(path).ok())??.take(HEAD_MAX).read_to_end(&mut head).ok()?;
         let rest = head.strip_prefix(self.magic)?;
         match self.version {
             Version::Byte => rest.first().map(|byte| u32::from(*byte)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kennel_core::{Signal, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{ConfigErrors, Definition, Plan};
+use crate::config::{ConfigErrors, Definition, Plan, REPLICAS_MAX};
 use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::logs::Logs;
@@ -93,6 +93,12 @@ pub enum VerbError {
         name: String,
         /// Names that look like it, best first.
         near: Vec<String>,
+    },
+    /// A service has 1 to 1000 instances. Nothing was changed.
+    #[error("a service has 1 to {REPLICAS_MAX} instances, not {replicas}")]
+    Replicas {
+        /// How many were asked for.
+        replicas: u32,
     },
     /// The supervisor is shutting down and takes no orders but to hurry.
     #[error("the supervisor is shutting down")]

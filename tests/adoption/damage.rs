@@ -235,3 +235,30 @@ fn after_another_boot_no_run_is_looked_for_and_what_the_operator_wanted_holds() 
         assert_eq!(kennel.service("web")["restarts"], 0);
     }
 }
+
+/// The table says 0 for when a process began if that could not be read, as without descriptors:
+/// then the mark tells that the number is still the same process.
+#[test]
+fn when_a_process_began_may_be_unknown() {
+    let (mut kennel, web) = killed();
+    let stranger = Stranger::new();
+    let table = lines(&kennel);
+    let known = format!("\"start_time\":{}", web.started);
+    assert!(table.iter().any(|line| line.contains(&known)), "{table:?}");
+    let unknown = |of: i32| {
+        let pid =
+            |line: &String| line.replace(&format!("\"pid\":{}", web.pid), &format!("\"pid\":{of}"));
+        let start = |line: String| line.replace(&known, "\"start_time\":0");
+        table.iter().map(|line| start(pid(line))).collect::<Vec<_>>()
+    };
+    rewrite(&kennel, &unknown(web.pid));
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    assert_eq!(kennel.processes(), [web.clone()]);
+    kennel.kill_supervisor();
+    rewrite(&kennel, &unknown(stranger.pid()));
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    assert!(Process::find(stranger.pid()).is_some(), "it was never Kennel's");
+    assert_ne!(kennel.process("web").pid, stranger.pid());
+}

@@ -174,8 +174,32 @@ async fn what_is_wrong_with_groups_is_told_before_anything_starts() {
             "depend on each other in a circle",
         ),
         (vec![with("one", sleeper("x")), with("two", sleeper("x"))], "duplicate service \"x\""),
+        (
+            vec![with("now", sleeper("x")).intensity(3, Duration::ZERO)],
+            "its intensity wants a window",
+        ),
     ] {
         let text = refused(groups).await;
         assert!(text.contains(what), "{what} is missing in: {text}");
     }
+}
+
+/// The restarts of a member are those of its group, also when another one has its place.
+#[tokio::test]
+async fn a_member_that_is_replaced_or_added_again_has_no_limit_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = Group::new("pair").intensity(5, WINDOW).service(victim("one"));
+    let supervisor = supervisor(dir.path()).group(group).start().await.unwrap();
+    let handle = supervisor.handle();
+    soon("a removal", handle.remove("one")).await.unwrap();
+    soon("an addition", handle.add(victim("one"))).await.unwrap();
+    for name in ["added", "replaced"] {
+        let mut events = supervisor.subscribe();
+        kill(pid(handle, "one").await);
+        let backoff = event(&mut events, "service.backoff", "one").await;
+        assert!(!backoff.message.contains(" of "), "{name}: {}", backoff.message);
+        event(&mut events, "service.ready", "one").await;
+        soon("a replacement", handle.replace(victim("one").env("EDITION", "2"))).await.unwrap();
+    }
+    supervisor.shutdown().await.unwrap();
 }

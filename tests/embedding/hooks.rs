@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::routing::get;
-use kennel::{Restart, Seen, Service, ShutdownMode, StartError};
+use kennel::{Restart, Seen, Service, ShutdownMode, StartError, VerbError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{LONG, eventually, is_alive, pid, sleeper, soon, status, supervisor};
@@ -161,4 +161,28 @@ async fn who_wants_everything_killed_at_once_does_not_wait_for_hooks() {
     soon("the end", handle.stopped()).await;
     eventually("the abort", async || dropped.load(Ordering::Relaxed).then_some(())).await;
     assert!(never.lock().unwrap().is_empty());
+}
+
+/// A service that gives up ends everything; meanwhile the program asks for this and that.
+#[tokio::test]
+async fn while_the_last_hooks_run_whoever_asks_is_answered_and_now_means_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let gives_up = Service::shell("web", "exit 1").restart(Restart::never().exit_on_give_up());
+    let (runs, is_running) = tokio::sync::oneshot::channel();
+    let supervisor = supervisor(dir.path())
+        .service(gives_up)
+        .on_shutdown("hangs", LONG, async move || {
+            let _ = runs.send(());
+            std::future::pending::<()>().await;
+        })
+        .launch()
+        .await
+        .unwrap();
+    let handle = supervisor.handle().clone();
+    soon("the hook", is_running).await.unwrap();
+    let status = soon("the status", handle.status()).await.unwrap();
+    assert!(status.supervisor.stopping);
+    assert_eq!(soon("a verb", handle.start("web")).await, Err(VerbError::Stopped));
+    handle.shutdown(ShutdownMode::Now).await.unwrap();
+    assert_eq!(soon("the end", supervisor.stopped()).await, 1);
 }

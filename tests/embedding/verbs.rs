@@ -35,6 +35,10 @@ async fn every_verb_tells_what_has_happened() {
     };
     assert_eq!((name.as_str(), near.as_slice()), ("wbe", ["web".to_owned()].as_slice()));
 
+    for replicas in [0, 1001, u32::MAX] {
+        let refused = handle.scale("web", replicas).await;
+        assert_eq!(refused, Err(VerbError::Replicas { replicas }));
+    }
     let three = handle.scale("web", 3).await.unwrap();
     assert_eq!(three.iter().filter(|outcome| outcome.pid.is_some()).count(), 3);
     assert!(status(&handle, "web/2").await.ready);

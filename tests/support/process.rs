@@ -15,7 +15,7 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) group: i32,
     pub(crate) command: String,
-    started: u64,
+    pub(crate) started: u64,
 }
 
 impl PartialEq for Process {

@@ -179,6 +179,8 @@ impl Core {
             self.tell(id, EventKind::Reset);
             if waits {
                 self.wake(id);
+            } else if self.ends_with_its_group(id) {
+                self.begin_anew(id);
             }
         }
     }
@@ -233,7 +235,7 @@ impl Core {
         for required in self.topology.required_by(id) {
             self.want(required, Wanted::Up, Origin::RequiredBy(name.clone()));
             let phase = self.instances.get(&required).map(|instance| &instance.phase);
-            if matches!(phase, Some(Phase::Failed { .. })) {
+            if matches!(phase, Some(Phase::Failed { .. })) || self.ends_with_its_group(required) {
                 self.begin_anew(required);
             }
         }
@@ -242,12 +244,13 @@ impl Core {
 
     /// Somebody wants a run now: earlier failures do not count and no delay holds.
     fn begin_anew(&mut self, id: InstanceId) {
+        let ends = self.ends_with_its_group(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         if !instance.phase.is_live() {
             instance.counters.forget();
             instance.history.clear();
             self.touch(id);
-        } else if let Some(StopReason::GroupGaveUp(..)) = instance.renewal {
+        } else if ends {
             instance.renewal = Some(StopReason::Restart);
             self.touch(id);
         }
@@ -267,12 +270,16 @@ impl Core {
 
     /// Replaces the run of `id` by a new one, and those of dependents that follow it.
     pub(crate) fn renew(&mut self, id: InstanceId, reason: StopReason) {
+        let restarts_with_group = self.restarts_with_its_group(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.counters.forget();
         instance.history.clear();
         self.changed.insert(id);
         if instance.phase.is_live() {
-            instance.renewal = Some(reason);
+            // It is replaced in any case, and others of its group wait for its end.
+            if !restarts_with_group {
+                instance.renewal = Some(reason);
+            }
             self.renew_dependents(id);
         } else {
             self.wake(id);

@@ -560,7 +560,8 @@ impl fmt::Display for GaveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GaveUp::Limit(limit) => {
-                write!(f, "{} restarts within {} are too many", limit.max, Human(limit.within))
+                let restarts = if limit.max == 1 { "restart" } else { "restarts" };
+                write!(f, "more than {} {restarts} within {}", limit.max, Human(limit.within))
             }
             GaveUp::Attempts(1) => f.write_str("the one attempt to get up has failed"),
             GaveUp::Attempts(max) => write!(f, "{max} attempts to get up have failed"),

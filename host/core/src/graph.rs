@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ServiceSpec;
-use crate::group::{self, GroupSpec};
+use crate::group::{self, GroupSpec, Turn};
 
 /// Service specs that fit together. The only way to make one is [`Graph::new`], so
 /// whoever holds one need not check again.
@@ -77,7 +77,8 @@ impl fmt::Display for GraphError {
             }
             GraphError::TooDeep(name) => write!(
                 f,
-                "more than {DEPTH_MAX} dependencies lie one behind the other before service \"{name}\""
+                "more than {DEPTH_MAX} dependencies lie one behind the other before service \"{name}\" \
+                 (a member of a group comes behind the one before it)"
             ),
         }
     }
@@ -108,9 +109,12 @@ impl Graph {
         }
         group::check(&groups, &by_name)?;
         let turns = group::turns(&groups);
-        let turns = turns.iter().map(|turn| (turn.service.clone(), turn.after.clone())).collect();
+        let mut before: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+        for Turn { service, after, bond: _ } in turns {
+            before.entry(service).or_default().push(after);
+        }
         let mut walk =
-            Walk { by_name: &by_name, turns, marks: BTreeMap::new(), path: vec![], order: vec![] };
+            Walk { by_name: &by_name, before, marks: BTreeMap::new(), path: vec![], order: vec![] };
         for name in &names {
             walk.visit(name)?;
         }
@@ -146,7 +150,7 @@ enum Mark {
 struct Walk<'a> {
     by_name: &'a BTreeMap<Arc<str>, Arc<ServiceSpec>>,
     /// What stands before a service in its group.
-    turns: BTreeMap<Arc<str>, Arc<str>>,
+    before: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     marks: BTreeMap<Arc<str>, Mark>,
     path: Vec<Arc<str>>,
     order: Vec<Arc<ServiceSpec>>,
@@ -179,7 +183,7 @@ impl Walk<'_> {
             }
             depth = depth.max(self.visit(&dependency.service)? + 1);
         }
-        if let Some(before) = self.turns.get(name).cloned() {
+        for before in self.before.get(name).cloned().unwrap_or_default() {
             depth = depth.max(self.visit(&before)? + 1);
         }
         if depth >= DEPTH_MAX {

@@ -68,6 +68,11 @@ impl GroupSpec {
     }
 
     /// Every service in it, those of its groups too, in the order of starts.
+    /// Whether a service stands in it, or in a group within it.
+    pub fn has(&self, service: &str) -> bool {
+        self.services().iter().any(|one| **one == *service)
+    }
+
     fn services(&self) -> Vec<Arc<str>> {
         let of = |member: &Member| match member {
             Member::Service(name) => vec![name.clone()],
@@ -109,8 +114,11 @@ fn add_turns(group: &GroupSpec, turns: &mut Vec<Turn>) {
                 inner.services()
             }
         };
-        if let (Some(after), Some(first)) = (&last, services.first()) {
-            turns.push(Turn { service: first.clone(), after: after.clone(), bond });
+        if let Some(after) = &last {
+            // Each of an inner group, of which the first may not be there to be waited for.
+            let turn =
+                |service: &Arc<str>| Turn { service: service.clone(), after: after.clone(), bond };
+            turns.extend(services.iter().map(turn));
         }
         last = services.last().cloned().or(last);
     }
@@ -159,6 +167,14 @@ struct Node {
     above: Option<usize>,
     /// When the failures were that count, oldest first.
     failures: VecDeque<Time>,
+}
+
+/// Where in a group a service stands.
+struct Place<'a> {
+    /// The name of the member.
+    of: &'a str,
+    /// That of the group.
+    strategy: Strategy,
 }
 
 /// What a member does that has failed.
@@ -210,15 +226,41 @@ impl Groups {
         }
     }
 
-    /// The names of the groups around a service, innermost first.
-    pub(crate) fn around(&self, service: &str) -> Vec<Arc<str>> {
-        let mut names = Vec::new();
+    /// Whether a service stands in a group.
+    pub(crate) fn has(&self, service: &str) -> bool {
+        self.of_service.contains_key(service)
+    }
+
+    /// The name of the group that a service stands in.
+    pub(crate) fn of(&self, service: &str) -> Option<&str> {
+        let node = self.nodes.get(*self.of_service.get(service)?)?;
+        Some(&node.spec.name)
+    }
+
+    /// Whether two services are among those that `group` restarts together: where its strategy
+    /// is that each member fails alone, only those of one member are.
+    pub(crate) fn restart_together(&self, group: &str, one: &str, other: &str) -> bool {
+        let (Some(one), Some(other)) = (self.member(group, one), self.member(group, other)) else {
+            return false;
+        };
+        match one.strategy {
+            Strategy::OneForAll | Strategy::RestForOne => true,
+            Strategy::OneForOne => one.of == other.of,
+        }
+    }
+
+    /// The member of `group` that a service is, or stands in.
+    fn member<'a>(&'a self, group: &str, service: &'a str) -> Option<Place<'a>> {
+        let mut of = service;
         let mut at = self.of_service.get(service).copied();
         while let Some(node) = at.and_then(|at| self.nodes.get(at)) {
-            names.push(node.spec.name.clone());
+            if *node.spec.name == *group {
+                return Some(Place { of, strategy: node.spec.strategy });
+            }
+            of = &node.spec.name;
             at = node.above;
         }
-        names
+        None
     }
 
     /// What follows for others when `service` has failed; none when it stands in no group.

@@ -36,7 +36,10 @@ impl Core {
             });
             self.tell_all(EventKind::GroupFailed { group: group.name.clone(), why, above });
         }
-        for member in self.members(&services) {
+        let members = self.members(&services);
+        // Whoever restarts with its group needs no roll, and who ends with it wants none.
+        self.leave_rolls(&members);
+        for member in members {
             match &fate {
                 Fate::Restart(group) => self.restart_with_group(member, group),
                 Fate::GiveUp(group, then) => self.give_up_with_group(member, group, *then),
@@ -62,16 +65,33 @@ impl Core {
     /// by the one above begins anew, with all that it has.
     pub(crate) fn is_temporary_in(&self, id: InstanceId, group: &str) -> bool {
         self.instances.get(&id).is_some_and(|instance| {
-            let own = self.groups.around(&instance.spec.name);
             instance.spec.restart.policy == Policy::Never
-                && own.first().is_some_and(|own| **own == *group)
+                && self.groups.of(&instance.spec.name) == Some(group)
         })
+    }
+
+    /// Whether its run is about to end, and there will be no other one because of its group.
+    pub(crate) fn ends_with_its_group(&self, id: InstanceId) -> bool {
+        match self.instances.get(&id).and_then(|instance| instance.renewal.as_ref()) {
+            Some(StopReason::GroupGaveUp(..)) => true,
+            Some(StopReason::GroupRestarted(group)) => self.is_temporary_in(id, group),
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether its run is about to be replaced because of its group.
+    pub(crate) fn restarts_with_its_group(&self, id: InstanceId) -> bool {
+        let renewal = self.instances.get(&id).and_then(|instance| instance.renewal.as_ref());
+        matches!(renewal, Some(StopReason::GroupRestarted(_))) && !self.ends_with_its_group(id)
     }
 
     fn restart_with_group(&mut self, id: InstanceId, group: &Arc<str>) {
         let starts_again = !self.is_temporary_in(id, group);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match &instance.phase {
+            // Somebody has asked for another run, whatever becomes of its group.
+            Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_)
+                if !starts_again && instance.renewal.is_some() => {}
             Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => {
                 instance.renewal = Some(StopReason::GroupRestarted(group.clone()));
                 self.is_unsettled = true;
@@ -98,6 +118,7 @@ impl Core {
                 instance.renewal = Some(StopReason::GroupGaveUp(group.clone(), then));
                 self.is_unsettled = true;
                 self.touch(id);
+                self.renew_dependents(id);
             }
             // It was of no concern to the group.
             Phase::Failed { reason: GaveUp::Policy, .. } | Phase::Down | Phase::Done => {}
@@ -121,15 +142,22 @@ impl Core {
     /// Who has to stop before `id` may start again with its group.
     pub(crate) fn stops_before_start(&self, id: InstanceId) -> Option<InstanceId> {
         let service = &self.instances.get(&id)?.spec.name;
-        let groups = self.groups.around(service);
-        if groups.is_empty() {
+        if !self.groups.has(service) {
             return None;
         }
-        let stops = |other: &&Instance| match &other.renewal {
-            Some(StopReason::GroupRestarted(group)) => {
-                other.phase.is_live() && groups.contains(group)
-            }
-            Some(_) | None => false,
+        let stops = |other: &&Instance| {
+            let name = &other.spec.name;
+            let group = match &other.renewal {
+                Some(StopReason::GroupRestarted(group)) => Some(&**group),
+                // It was to end with its group, and somebody wants it to be there again.
+                Some(StopReason::Restart) if other.spec.restart.policy == Policy::Never => {
+                    self.groups.of(name)
+                }
+                Some(_) | None => None,
+            };
+            other.id != id
+                && other.phase.is_live()
+                && group.is_some_and(|group| self.groups.restart_together(group, service, name))
         };
         self.instances.values().find(stops).map(|other| other.id)
     }

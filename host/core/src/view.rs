@@ -278,7 +278,15 @@ impl<'a> InstanceView<'a> {
             },
             Phase::Waiting(_) => match self.core.unmet_dependency(instance.id) {
                 Some(edge) => self.core.waits_for(edge.to, edge.condition),
-                None => "waits for its turn: many others start".into(),
+                None => match self.core.stops_before_start(instance.id) {
+                    Some(other) => {
+                        format!(
+                            "waits for {} to stop, as its group restarts",
+                            self.core.name(other)
+                        )
+                    }
+                    None => "waits for its turn: many others start".into(),
+                },
             },
             Phase::Starting(starting) => match (starting.spawned_at, instance.spec.kind) {
                 (None, Kind::Daemon | Kind::Oneshot) => "its process is being made".into(),

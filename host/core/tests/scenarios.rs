@@ -75,10 +75,14 @@ scenarios! {
     first_stop_during_a_restart_is_no_hurry
     gives_up_and_exits
     gives_up_and_retries
+    group_and_the_operator
     group_ends_with_its_program
     group_fails_into_the_one_above
+    group_gives_up_in_a_roll
     group_remnants_after_a_stop
     group_remnants_are_swept
+    group_restart_and_who_was_restarted
+    group_restarts_a_group_alone
     group_restarts_all
     group_that_gave_up
     group_waits_behind_who_is_tried_again

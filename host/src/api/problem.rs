@@ -68,6 +68,10 @@ impl From<VerbError> for Problem {
     fn from(error: VerbError) -> Problem {
         match &error {
             VerbError::UnknownService { name, near } => Problem::unknown_service(name, near),
+            VerbError::Replicas { replicas: 0 } => {
+                Problem::bad_request(error.to_string()).hint("stop it instead")
+            }
+            VerbError::Replicas { .. } => Problem::bad_request(error.to_string()),
             VerbError::ShuttingDown | VerbError::Failed { .. } => {
                 Problem::new(StatusCode::CONFLICT, error.to_string())
             }

@@ -13,6 +13,7 @@ use super::params::Params;
 use super::problem::{Problem, quoted};
 use super::routes::{Param, VerbName};
 use super::wire;
+use crate::config::REPLICAS_MAX;
 use crate::handle::{Verb, Wait};
 use crate::status::{ServiceStatus, Status};
 
@@ -98,9 +99,11 @@ fn replicas(params: &Params) -> Result<u32, Problem> {
         return Err(Problem::bad_request("replicas is missing").hint("add ?replicas=3"));
     };
     match u32::try_from(number) {
-        Ok(replicas @ 1..=1000) => Ok(replicas),
+        Ok(replicas @ 1..=REPLICAS_MAX) => Ok(replicas),
         Ok(0) => Err(Problem::bad_request("replicas is 0").hint("stop it instead")),
-        Ok(_) | Err(_) => Err(Problem::bad_request("replicas is more than 1000")),
+        Ok(_) | Err(_) => {
+            Err(Problem::bad_request(format!("replicas is more than {REPLICAS_MAX}")))
+        }
     }
 }
 

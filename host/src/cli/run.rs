@@ -256,8 +256,9 @@ async fn serve(
         state_dir: settings.state_dir.clone(),
     };
     let prepared = prepared.with_successor(own);
+    let noun = if services == 1 { "service" } else { "services" };
     tracing::info!(
-        "{} supervises {services} services; control socket {}, state {}",
+        "{} supervises {services} {noun}; control socket {}, state {}",
         settings.name,
         settings.socket.display(),
         settings.state_dir.display(),

@@ -64,6 +64,7 @@ pub use notify::Notify;
 pub use places::Places;
 pub use plugin::PluginUse;
 pub use schema::schema;
+pub(crate) use service::REPLICAS_MAX;
 pub use service::{LogConfig, LogTarget, ServiceConfig};
 pub use sink::SinkConfig;
 pub use sockets::SocketConfig;

@@ -27,6 +27,9 @@ use super::raw::{
 use super::source::{Problem, Span, quoted};
 use super::tree::{self, Node};
 
+/// How many instances a service can have.
+pub(crate) const REPLICAS_MAX: u32 = 1000;
+
 /// A service as it was checked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ServiceConfig {
@@ -124,7 +127,7 @@ pub(super) fn check(
             Some(RawKind::Oneshot) => Kind::Oneshot,
         },
         enabled: if raw.enabled.unwrap_or(true) { Enabled::Yes } else { Enabled::No },
-        replicas: checker.within(node, "replicas", raw.replicas.unwrap_or(1), 1..=1000),
+        replicas: checker.within(node, "replicas", raw.replicas.unwrap_or(1), 1..=REPLICAS_MAX),
         depends_on,
         ready,
         health: checks,

@@ -62,6 +62,18 @@ pub struct Definition {
     pub(crate) own: Own,
 }
 
+impl Definition {
+    /// The same as a member of a group, which has a restart limit only where it is given one:
+    /// the intensity of the group holds.
+    pub(crate) fn as_member(mut self) -> Definition {
+        let restart = self.keys.entry("restart").or_insert_with(|| Map::new().into());
+        if let Value::Object(restart) = restart {
+            restart.entry("limit").or_insert_with(|| "none".into());
+        }
+        self
+    }
+}
+
 /// Code of the program that a service has.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub(crate) struct Own {
@@ -127,6 +139,13 @@ impl Written {
 fn present(group: &GroupSpec, services: &HashSet<&str>, problems: &mut Problems) -> GroupSpec {
     if !is_valid_name(&group.name) {
         let message = format!("{} cannot be the name of a group", quoted(&group.name));
+        problems.error(Problem::nowhere(message));
+    }
+    if group.intensity.within.is_zero() {
+        let message = format!(
+            "group {} counts failures within no time at all: its intensity wants a window",
+            quoted(&group.name)
+        );
         problems.error(Problem::nowhere(message));
     }
     let members = group.members.iter().filter_map(|member| match member {

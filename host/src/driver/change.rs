@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::Driver;
 use super::reload::{Purpose, Reply};
 use super::waiters::{self, Goal, Order};
-use crate::config::Written;
+use crate::config::{Definition, Written};
 use crate::handle::{Change, ChangeError, Later, Outcome, ReloadError, Verb, VerbError, Wait};
 
 /// Changes that may wait.
@@ -31,13 +31,18 @@ impl Change {
     /// What the program describes with this change.
     pub(super) fn apply(&self, written: &Written) -> Result<Written, ChangeError> {
         let mut written = written.clone();
+        let is_member = written.groups.iter().any(|group| group.has(self.name()));
+        let defined = |definition: &Definition| match is_member {
+            true => definition.clone().as_member(),
+            false => definition.clone(),
+        };
         let at = written.services.iter().position(|service| service.name == self.name());
         let name = || self.name().to_owned();
         match (self, at) {
             // The check tells of a second one, with the place of the first.
             (Change::Add(_), Some(_)) => return Err(ChangeError::Exists { name: name() }),
-            (Change::Add(definition), None) => written.services.push(definition.clone()),
-            (Change::Replace(definition), Some(at)) => written.services[at] = definition.clone(),
+            (Change::Add(definition), None) => written.services.push(defined(definition)),
+            (Change::Replace(definition), Some(at)) => written.services[at] = defined(definition),
             (Change::Remove(_), Some(at)) => drop(written.services.remove(at)),
             (Change::Replace(_) | Change::Remove(_), None) => {
                 return Err(ChangeError::Unknown { name: name() });

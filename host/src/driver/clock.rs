@@ -75,7 +75,7 @@ impl Clock {
         let ago = self.now().since(time);
         let wall = match &self.fake {
             None => SystemTime::now(),
-            Some(fake) => self.started_at + fake.passed(),
+            Some(fake) => self.started_at.checked_add(fake.passed()).unwrap_or(self.started_at),
         };
         wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
     }

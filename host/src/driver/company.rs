@@ -1,12 +1,13 @@
 //! Commands beside a run, its checks and its stop command, and what they leave.
 //!
-//! They end with their run: their group is killed. A process of theirs that has left it is a
-//! stray of the run once its parent has ended, and not before: what descends from a process
-//! that we have started is not looked at. So where a command was at work when the run ended
+//! They end with their run, checks with the first signal of its stop: their group is killed. A
+//! process of theirs that has left it is a stray of the run once its parent has ended, and not
+//! before: what descends from a process that we have started is not looked at. So where a
+//! command was at work when the run ended
 //!
 //! ```text
-//!   a stop    checks are given up ─► the main process ends ─► the commands have ended ─► look
-//!             for strays ─► over
+//!   a stop    checks are ended ─► the main process ends ─► the commands have ended ─►
+//!             look for strays ─► over
 //!   a crash   over, the next run may start ─► the commands have ended ─► look ─► killed
 //! ```
 
@@ -23,8 +24,9 @@ use super::strays::Swept;
 use super::{Fact, Facts};
 use crate::os::{self, Among, RunMark};
 
-/// The end of a run waits for so long, no longer: a command may be stuck in the kernel.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The end of a run waits for so long, no longer: a command that was killed may be stuck in the
+/// kernel, and one that a plugin has asked for ends with its call.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What the commands have left is looked for if they end within this.
 const PATIENCE_BEHIND: Duration = Duration::from_secs(60);
 /// So long are those that were killed expected to end.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Driver, Fact};
-use crate::handle::ShutdownMode;
+use crate::handle::{Request, ShutdownMode};
 use crate::hooks::{self, Hook, HookEnd};
 use kennel_core::{Course, Input};
 
@@ -72,8 +72,27 @@ impl Driver {
         let (ends, mut ended) = tokio::sync::mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(hooks::run(hooks, program, move |end| drop(ends.send(end))));
-        while let Some(end) = ended.recv().await {
-            self.hook_ended(&end);
+        loop {
+            tokio::select! {
+                end = ended.recv() => match end {
+                    Some(end) => self.hook_ended(&end),
+                    None => return,
+                },
+                Some(request) = self.requests.recv() => match request {
+                    // What runs is aborted with the tasks.
+                    Request::Shutdown(ShutdownMode::Now) => return,
+                    Request::Status { .. } => self.take_request(request),
+                    // Whoever waits for an answer is told that there is none.
+                    Request::Shutdown(ShutdownMode::Orderly | ShutdownMode::OrderlyOnce)
+                    | Request::Act { .. }
+                    | Request::Plan { .. }
+                    | Request::Reload { .. }
+                    | Request::Announce
+                    | Request::HandOver { .. }
+                    | Request::Await { .. }
+                    | Request::Change { .. } => {}
+                },
+            }
         }
     }
 

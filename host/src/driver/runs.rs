@@ -334,7 +334,8 @@ async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, gate: Gate, fac
     let (status, _pass) = watched.main_exit(run, &gate).await;
     let status = rest.strays.explain(status).await;
     if rest.strays.are_told_to_end() {
-        // Checks end with a stop. What they leave is known as such when they are gone.
+        // Checks ended with the first signal of the stop. What they leave is known as such when
+        // they are gone.
         watched.company.gone().await;
     }
     // Strays that have ended meanwhile are still to be told of.

@@ -10,7 +10,7 @@ use kennel_core::{Graph, Input};
 
 use super::Driver;
 use super::waiters::{Goal, Order, resolve};
-use crate::config::Config;
+use crate::config::{Config, REPLICAS_MAX};
 use crate::handle::{Verb, VerbError};
 
 /// The services whose number the operator has changed.
@@ -80,6 +80,9 @@ impl Scaled {
 impl Driver {
     /// Makes it `to` instances of each service, all of them wanted up.
     pub(super) fn scale(&mut self, to: u32, names: &[String]) -> Result<Order, VerbError> {
+        if !(1..=REPLICAS_MAX).contains(&to) {
+            return Err(VerbError::Replicas { replicas: to });
+        }
         for name in names {
             // An instance has a name of its own and cannot be several.
             let service = self.config.services.iter().find(|service| *service.spec.name == **name);

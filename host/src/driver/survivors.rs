@@ -95,6 +95,10 @@ impl Survivors {
             Process::adopt(pid, start_time).ok().filter(|_| !is_other(pid))
         };
         let spawned = match made {
+            // When it began could not be read: the mark tells whether it is still the same.
+            Some(Made { pid, start_time: 0, .. }) => main_of(&marked)
+                .filter(|main| main.pid == *pid)
+                .and_then(|main| adopt(main.pid, main.start_time)),
             Some(made) => {
                 let adopted = adopt(made.pid, made.start_time);
                 adopted.filter(|process| process.session() == Some(process.pid()) || ended(process))

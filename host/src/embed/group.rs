@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kennel_core::spec::{GiveUp, RestartLimit};
 use kennel_core::{GroupSpec, Member, Strategy};
-use serde_json::{Map, Value};
 
 use super::{Supervised, Task};
 use crate::config::Definition;
@@ -82,7 +81,8 @@ impl Group {
         self
     }
 
-    /// The group fails when its members have to be restarted more than `max` times in that time.
+    /// The group fails when its members have to be restarted more than `max` times in that time,
+    /// which is not zero.
     pub fn intensity(mut self, max: u32, within: Duration) -> Group {
         self.spec.intensity = RestartLimit { max, within };
         self
@@ -96,11 +96,7 @@ impl Group {
 
     /// Has this service or task as its next member.
     pub fn service(mut self, service: impl Supervised) -> Group {
-        let mut definition = service.define();
-        let restart = definition.keys.entry("restart").or_insert_with(|| Map::new().into());
-        if let Value::Object(restart) = restart {
-            restart.entry("limit").or_insert_with(|| "none".into());
-        }
+        let definition = service.define().as_member();
         self.spec.members.push(Member::Service(definition.name.as_str().into()));
         self.services.push(definition);
         self

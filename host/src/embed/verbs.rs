@@ -45,10 +45,10 @@ impl Handle {
         self.carry_out(Verb::Reset, name).await
     }
 
-    /// Wants so many instances of a service, at least 1; returns when all are up.
+    /// Wants so many instances of a service, 1 to 1000; returns when all are up.
     ///
     /// # Errors
-    /// As of [`Handle::start`].
+    /// As of [`Handle::start`]; [`VerbError::Replicas`] for another number.
     pub async fn scale(&self, name: &str, to: u32) -> Result<Vec<Outcome>, VerbError> {
         self.carry_out(Verb::Scale(to), name).await
     }
@@ -107,7 +107,8 @@ impl Handle {
             VerbError::Failed { outcomes } => ChangeError::Failed { outcomes },
             VerbError::UnknownService { name, near: _ } => ChangeError::Unknown { name },
             VerbError::ShuttingDown => ChangeError::ShuttingDown,
-            VerbError::Stopped => ChangeError::Stopped,
+            // No change has a number.
+            VerbError::Replicas { .. } | VerbError::Stopped => ChangeError::Stopped,
         })
     }
 

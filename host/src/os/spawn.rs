@@ -91,6 +91,8 @@ pub fn spawn_with(launch: Launch, group_signals: GroupSignals) -> Result<Process
                 }
             }
         })?;
+    // Where no descriptor is left, theirs are enough to read when it began.
+    drop((plan, launch));
     Ok(Process::new(pid, pidfd, known, group_signals))
 }
 

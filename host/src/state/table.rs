@@ -92,7 +92,8 @@ pub(crate) struct Made {
     pub(crate) run: u64,
     /// Its number.
     pub(crate) pid: i32,
-    /// When it began, in clock ticks since boot, `proc_pid_stat(5)`.
+    /// When it began, in clock ticks since boot, `proc_pid_stat(5)`; 0 where that could not
+    /// be read.
     pub(crate) start_time: u64,
     /// What identifies the definition it was made of.
     pub(crate) digest: String,

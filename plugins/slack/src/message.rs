@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <!here> *house*: 9 events
-//! 🔴 *worker* gave up: 5 restarts within 1 min are too many · 08:00:02
+//! 🔴 *worker* gave up: more than 5 restarts within 1 min · 08:00:02
 //! 🟠 *worker* exited with code 3 after 12 ms · 6 times, last 08:00:02
 //! ⚪ *web* ready after 1 s · 08:00:01
 //! _and 1 more: `kennel events --since 41`_
