@@ -65,7 +65,7 @@ pub struct Definition {
 impl Definition {
     /// The same as a member of a group, which has a restart limit only where it is given one:
     /// the intensity of the group holds.
-    pub(crate) fn as_member(mut self) -> Definition {
+    pub(crate) fn of_a_group(mut self) -> Definition {
         let restart = self.keys.entry("restart").or_insert_with(|| Map::new().into());
         if let Value::Object(restart) = restart {
             restart.entry("limit").or_insert_with(|| "none".into());

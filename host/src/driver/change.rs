@@ -32,9 +32,9 @@ impl Change {
     pub(super) fn apply(&self, written: &Written) -> Result<Written, ChangeError> {
         let mut written = written.clone();
         let is_member = written.groups.iter().any(|group| group.has(self.name()));
-        let defined = |definition: &Definition| match is_member {
-            true => definition.clone().as_member(),
-            false => definition.clone(),
+        let defined = |definition: &Definition| {
+            let definition = definition.clone();
+            if is_member { definition.of_a_group() } else { definition }
         };
         let at = written.services.iter().position(|service| service.name == self.name());
         let name = || self.name().to_owned();

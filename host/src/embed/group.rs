@@ -96,7 +96,7 @@ impl Group {
 
     /// Has this service or task as its next member.
     pub fn service(mut self, service: impl Supervised) -> Group {
-        let definition = service.define().as_member();
+        let definition = service.define().of_a_group();
         self.spec.members.push(Member::Service(definition.name.as_str().into()));
         self.services.push(definition);
         self
