@@ -254,7 +254,7 @@ fn when_a_process_began_may_be_unknown() {
     rewrite(&kennel, &unknown(web.pid));
     kennel.start();
     kennel.wait_for_state("web", "up");
-    assert_eq!(kennel.processes(), [web.clone()]);
+    assert_eq!(kennel.processes(), std::slice::from_ref(&web));
     kennel.kill_supervisor();
     rewrite(&kennel, &unknown(stranger.pid()));
     kennel.start();
