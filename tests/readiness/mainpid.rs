@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::notifying;
+use super::{notifying, python};
 use crate::support::{BOUND, Kennel, Process, wait_for};
 
 /// A daemon of the old kind: the process that was started forks twice and exits.
@@ -147,4 +147,40 @@ fn a_wrapper_that_fails_ends_its_service_whatever_it_has_named() {
     let web = kennel.wait_for_state("web", "failed");
     assert_eq!(web["exit"]["code"], 9, "{web:#}");
     assert_eq!(kennel.processes(), [], "the child in its own session was stopped too");
+}
+
+#[test]
+fn a_process_of_another_service_is_nobodys_main_process_but_its_own() {
+    let mut kennel = Kennel::new("");
+    let thief = python(
+        &kennel,
+        "thief.py",
+        "
+        until('other')
+        with open('other') as f:
+            say('MAINPID=' + f.read().strip(), 'READY=1', 'STATUS=said so')
+        barrier()
+        write('said', 'yes')
+        forever()
+        ",
+    );
+    kennel.configure(&format!(
+        "services:\n  other: {{ command: [sleep, '1000'] }}\n  thief:\n    {thief}\n    \
+         ready: {{ notify: systemd }}\n"
+    ));
+    kennel.start();
+    kennel.wait_for_state("other", "up");
+    let other = kennel.process("other");
+    kennel.write("other.tmp", &other.pid.to_string());
+    std::fs::rename(kennel.path("other.tmp"), kennel.path("other")).unwrap();
+    kennel.wait_for_file("said");
+    let thief = kennel.service("thief");
+    assert_eq!(thief["status_text"], "said so", "it was heard");
+    assert_ne!(thief["pid"], other.pid);
+    kennel.cli(&["restart", "thief"]).ok();
+    kennel.cli(&["stop", "thief"]).ok();
+    assert!(other.is_alive());
+    assert!(kennel.events_of("service.exited", "other").is_empty());
+    assert_eq!(kennel.terminate(), 0);
+    kennel.assert_nothing_is_left();
 }

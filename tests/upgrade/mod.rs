@@ -98,6 +98,8 @@ fn an_upgrade_keeps_pid_services_and_every_line() {
     upgrade(&kennel, &["--binary", next.to_str().unwrap()]);
     let file = fs::read_link(format!("/proc/{}/exe", kennel.supervisor_pid())).unwrap();
     assert_eq!(file, next);
+    // The lock has gone with it.
+    kennel.cli(&["run"]).fails_saying(4, &[&kennel.supervisor_pid().to_string()]);
     for (name, before) in ["count", "quiet"].iter().zip(&processes) {
         let service = kennel.wait_for_state(name, "up");
         assert_eq!(service["restarts"], 0, "{service}");
