@@ -452,7 +452,6 @@ fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
 }
 
-/// Lists what had left the group.
 /// Adds who was swept to what is said of it.
 pub(super) fn tell_swept(swept: &[Swept], message: &mut String, attributes: &mut Attributes) {
     let mut separator = ": ";

@@ -113,7 +113,8 @@ impl SupervisorBuilder {
         self.set("state_dir", dir.into().to_string_lossy().into_owned())
     }
 
-    /// Kills what is left when an orderly shutdown has taken that long.
+    /// Kills what is left when an orderly shutdown has taken that long, counted from the end of
+    /// the hooks of [`on_shutdown`](SupervisorBuilder::on_shutdown), which have times of their own.
     pub fn shutdown_timeout(self, timeout: Duration) -> SupervisorBuilder {
         self.set("shutdown_timeout", written(timeout))
     }

@@ -28,6 +28,10 @@ use crate::task::{TaskContext, TaskOutput};
 /// limit only where it is given one; when it gives up its group has failed. What the operator has
 /// stopped stays stopped whatever its group does.
 ///
+/// Where each member fails alone ([`one_for_one`](Group::one_for_one)), a member does not wait for
+/// the one before it while that one has failed and waits to be tried again. All members of a
+/// group, with those of groups in it, are at most 1000.
+///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;

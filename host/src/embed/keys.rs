@@ -54,7 +54,7 @@ pub(crate) fn written(duration: Duration) -> String {
     format!("{millis}ms")
 }
 
-/// The methods that everything supervised has. `$note` is what a method returns.
+/// The methods that everything supervised has.
 macro_rules! common_keys {
     () => {
         /// Waits for `name` to be ready before it starts, and stops before `name` stops.
