@@ -314,6 +314,55 @@ async fn a_sink_of_the_program_is_given_what_it_asks_for_beside_the_sinks_of_the
     assert!(!kinds.contains(&"service.started".to_owned()), "{kinds:?}");
 }
 
+/// Who blocks a thread of the program does so once, however often the service is started anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_check_that_blocks_is_not_asked_again_by_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, asked) = (Release(Arc::default()), Arc::default());
+    let blocks = often("blocks", blocking(&release, &asked)).timeout(Duration::from_millis(50));
+    let service = sleeper("web").health(blocks.set("timeouts", 1000));
+    let supervisor = supervisor(dir.path()).service(service).start().await.unwrap();
+    let handle = supervisor.handle();
+    for _ in 0..3 {
+        eventually("a late answer", async || {
+            (status(handle, "web").await.health == Health::Degraded).then_some(())
+        })
+        .await;
+        soon("a restart", handle.restart("web")).await.unwrap();
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "it is still in the first question");
+    drop(release);
+    eventually("an answer", async || {
+        (status(handle, "web").await.health == Health::Healthy).then_some(())
+    })
+    .await;
+    supervisor.shutdown().await.unwrap();
+}
+
+/// A service may be ready by other code than it is well by, also where both have one name.
+#[tokio::test]
+async fn what_says_that_it_is_ready_and_that_it_is_well_may_have_one_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked: Arc<[AtomicU32; 3]> = Arc::default();
+    let counts = |at: usize| {
+        let asked = asked.clone();
+        move |_| {
+            asked[at].fetch_add(1, Ordering::Relaxed);
+            async { Verdict::Healthy }
+        }
+    };
+    let ready = |at| Check::own("db", counts(at));
+    let service = sleeper("web").ready(ready(0)).ready(ready(1)).health(often("db", counts(2)));
+    let supervisor = supervisor(dir.path()).service(service).start().await.unwrap();
+    eventually("both", async || {
+        let [_, ready, health] = &*asked;
+        (ready.load(Ordering::Relaxed) > 0 && health.load(Ordering::Relaxed) > 0).then_some(())
+    })
+    .await;
+    assert_eq!(asked[0].load(Ordering::Relaxed), 0, "another one took its place");
+    supervisor.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_the_names_of_own_code_is_told_with_all_else() {
     let dir = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ impl Driver {
             // Without a receiver there is no supervisor any more.
             let _ = facts.send(Fact::Input(Input::Checked(answer)));
         };
-        let CheckMemory { unresolved, streak, window, turn } = self.runs.memory(run, &slot);
+        let CheckMemory { unresolved, streak, window } = self.runs.memory(run, &slot);
         match kind {
             CheckKind::BuiltIn(probe) => {
                 let context = CheckContext { launcher: self.runs.launcher(run) };
@@ -110,7 +110,7 @@ impl Driver {
                 let target = target(about(instance, definition, pid, &self.clock));
                 let (own, program) = (own.clone(), self.task_runtime.clone());
                 let asking = async move {
-                    let looking = own.look(program.as_ref(), &turn, target);
+                    let looking = own.look(program.as_ref(), target);
                     // Dropped when it is late; who blocks goes on, and keeps its turn.
                     tokio::time::timeout(timeout, looking)
                         .await

@@ -23,7 +23,6 @@ use crate::checks::{Launcher, Unresolved, Window};
 use crate::gate::{Gate, Pass};
 use crate::lookup::Lookup;
 use crate::os::{Cgroups, NoCgroups, Process, proc};
-use crate::own::Turn;
 use crate::plugins::Slot;
 
 /// How often a group is looked at whose main process has ended: soon at first, since
@@ -76,8 +75,6 @@ pub(super) struct CheckMemory {
     pub(super) streak: Streak,
     /// Since when the service has used too much.
     pub(super) window: Arc<Mutex<Window>>,
-    /// Of code of the program: one question at a time.
-    pub(super) turn: Turn,
 }
 
 impl Runs {

@@ -123,10 +123,16 @@ impl Check {
         {
             self.keys.set("name", &**own.name());
         }
-        self.ready()
+        (Value::Object(self.keys.0), self.own)
     }
 
-    pub(super) fn ready(self) -> (Value, Option<OwnCheck>) {
+    pub(super) fn ready(mut self) -> (Value, Option<OwnCheck>) {
+        if let Some(own) = self.own.take() {
+            // Health may be looked at by other code of the same name.
+            let own = own.named(&format!("ready/{}", own.name()));
+            self.keys.set("plugin", &**own.name());
+            self.own = Some(own);
+        }
         (Value::Object(self.keys.0), self.own)
     }
 }

@@ -116,6 +116,10 @@ macro_rules! common_keys {
         #[must_use]
         pub fn ready(mut self, check: Check) -> Self {
             let (check, own) = check.ready();
+            // What was said before is said no more.
+            self.own
+                .checks
+                .retain(|before| own.as_ref().is_none_or(|own| own.name() != before.name()));
             self.own.checks.extend(own);
             self.set("ready", check)
         }

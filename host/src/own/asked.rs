@@ -15,7 +15,7 @@ pub(super) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// How many questions there are at a time: who does not yield cannot be aborted, and questions
 /// must not pile up behind it. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Turn(Arc<Semaphore>);
+pub(super) struct Turn(Arc<Semaphore>);
 
 /// One at a time.
 impl Default for Turn {

@@ -1,8 +1,8 @@
 //! Health checks of the program's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -100,11 +100,19 @@ impl<C: HealthCheck> AnyCheck for C {
 pub struct OwnCheck {
     name: Arc<str>,
     check: Arc<dyn AnyCheck>,
+    /// By instance, over its runs: one question at a time. Who blocks a thread has not come back
+    /// because there is another run.
+    turns: Arc<Mutex<HashMap<String, Turn>>>,
 }
 
 impl OwnCheck {
     pub(crate) fn new(name: &str, check: impl HealthCheck) -> OwnCheck {
-        OwnCheck { name: Arc::from(name), check: Arc::new(check) }
+        OwnCheck { name: Arc::from(name), check: Arc::new(check), turns: Arc::default() }
+    }
+
+    /// The same code under another name.
+    pub(crate) fn named(&self, name: &str) -> OwnCheck {
+        OwnCheck { name: Arc::from(name), ..self.clone() }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -115,12 +123,17 @@ impl OwnCheck {
     pub(crate) async fn look(
         &self,
         runtime: Option<&Handle>,
-        turn: &Turn,
         target: CheckTarget,
     ) -> Result<Verdict, String> {
         let check = Arc::clone(&self.check);
-        let answer = asked::ask(runtime, turn, move || check.ask(target)).await;
+        let turn = self.turn(&target.instance);
+        let answer = asked::ask(runtime, &turn, move || check.ask(target)).await;
         answer.map_err(|why| format!("the check {why}"))
+    }
+
+    fn turn(&self, instance: &str) -> Turn {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(instance.to_owned()).or_default().clone()
     }
 }
 

@@ -22,7 +22,6 @@ pub use check::{CheckTarget, HealthCheck, Verdict};
 pub use policy::{Decision, EarlierRun, EndedRun, RestartPolicy};
 pub use sink::{EventBatch, EventSink};
 
-pub(crate) use asked::Turn;
 pub(crate) use check::OwnCheck;
 pub(crate) use policy::OwnPolicy;
 pub(crate) use sink::OwnSink;
