@@ -115,8 +115,10 @@ async fn main() -> Result<(), Error> {
     let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     let ports = [free[0].local_addr()?.port(), free[1].local_addr()?.port()];
     drop(free);
-    let component = std::env::args().nth(1);
-    let supervisor = start(&state, ports, component.as_deref()).await?;
+    // What stands in a file is looked for beside the file.
+    let component = std::env::args().nth(1).map(std::path::absolute).transpose()?;
+    let component = component.as_deref().and_then(Path::to_str);
+    let supervisor = start(&state, ports, component).await?;
     for (word, health) in COURSE {
         signal(&supervisor, word).await?;
         for ServiceStatus { name, health, reason, restarts, .. } in

@@ -2,11 +2,12 @@
 //! answers, and backups of it, at the start and whenever the program wants one.
 //!
 //! Needs PostgreSQL (`apt-get install postgresql`), and runs as root too, where the database has
-//! the user `postgres`. Everything it makes is in the directory that is named.
+//! the user `postgres`. What the database is made of is in the directory that is named, and what the
+//! supervisor keeps beside it.
 //!
 //!     cargo run -p kennel --example database_sidecar -- /tmp/sidecar
-//!     psql -h /tmp/sidecar -U app postgres    # in another terminal, as the program says
-//!     kill -USR1 PID                          # another backup; SIGTERM or Ctrl-C: the end
+//!     psql -h /tmp/sidecar -U app postgres    # in another terminal
+//!     kill -USR1 PID                          # another backup, PID is told; SIGTERM or Ctrl-C: the end
 //!
 //! It says when the database answers and the first backup is there, then what happens: each backup,
 //! and at the end that the database is stopped.
@@ -85,7 +86,7 @@ pub(crate) async fn start(directory: &Path) -> Result<Supervisor, Error> {
     let dump = ["sh", "-c", dump, "sh", &program("pg_dump")].map(str::to_owned);
 
     let supervisor = Supervisor::builder()
-        .state_dir(directory.with_extension("kennel"))
+        .state_dir(beside(directory))
         .service(Service::command("directory", install).oneshot())
         .service(as_user(Service::command("cluster", cluster)).oneshot().after("directory"))
         .service(
@@ -121,6 +122,13 @@ pub(crate) fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.map(|version| version.path().join("bin")).max();
     newest.unwrap_or_else(|| PathBuf::from("/usr/bin"))
+}
+
+/// Where the supervisor keeps what it has to remember: who may read the database may not read that.
+fn beside(directory: &Path) -> PathBuf {
+    let mut name = directory.as_os_str().to_owned();
+    name.push(".kennel");
+    name.into()
 }
 
 /// Who owns `/proc/self` is who we are.

@@ -98,6 +98,7 @@ impl Core {
             target: Target::Down(WhyDown::Unwanted),
             membership: Membership::Configured,
             renewal: None,
+            comes_back: false,
             phase: Phase::Down,
             since: self.now,
             health: Health::Unknown,
@@ -251,7 +252,7 @@ impl Core {
             instance.history.clear();
             self.touch(id);
         } else if ends {
-            instance.renewal = Some(StopReason::Restart);
+            instance.renew_for(StopReason::Restart);
             self.touch(id);
         }
         self.wake(id);
@@ -270,16 +271,12 @@ impl Core {
 
     /// Replaces the run of `id` by a new one, and those of dependents that follow it.
     pub(crate) fn renew(&mut self, id: InstanceId, reason: StopReason) {
-        let restarts_with_group = self.restarts_with_its_group(id);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.counters.forget();
         instance.history.clear();
         self.changed.insert(id);
         if instance.phase.is_live() {
-            // It is replaced in any case, and others of its group wait for its end.
-            if !restarts_with_group {
-                instance.renewal = Some(reason);
-            }
+            instance.renew_for(reason);
             self.renew_dependents(id);
         } else {
             self.wake(id);

@@ -67,12 +67,12 @@ impl GroupSpec {
         }
     }
 
-    /// Every service in it, those of its groups too, in the order of starts.
     /// Whether a service stands in it, or in a group within it.
     pub fn has(&self, service: &str) -> bool {
         self.services().iter().any(|one| **one == *service)
     }
 
+    /// Every service in it, those of its groups too, in the order of starts.
     fn services(&self) -> Vec<Arc<str>> {
         let of = |member: &Member| match member {
             Member::Service(name) => vec![name.clone()],

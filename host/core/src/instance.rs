@@ -28,6 +28,9 @@ pub(crate) struct Instance {
     pub(crate) membership: Membership,
     /// The present run is to be replaced by a new one, for this reason.
     pub(crate) renewal: Option<StopReason>,
+    /// Somebody has asked for the new one: it comes although it is temporary in the group that
+    /// restarts.
+    pub(crate) comes_back: bool,
     pub(crate) phase: Phase,
     /// When the phase was entered.
     pub(crate) since: Time,

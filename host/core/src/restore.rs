@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::effect::{Effect, Recipient};
-use crate::event::EventKind;
+use crate::event::{EventKind, StopReason};
 use crate::instance::{
     Asked, Backoff, Instance, Phase, Proof, Stage, Starting, Stopping, Up, Waiting, Watchdog, Word,
 };
@@ -315,7 +315,11 @@ fn run_of(instance: &Instance, run: RunId, progress: Progress) -> RememberedRun 
         run,
         spawned_at: None,
         progress,
-        renewal: instance.renewal.clone(),
+        renewal: if instance.comes_back {
+            Some(StopReason::Restart)
+        } else {
+            instance.renewal.clone()
+        },
         watchdog: None,
         excused_until: None,
         word: Word::Heard,

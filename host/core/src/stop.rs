@@ -254,6 +254,9 @@ impl Core {
     fn rest(&mut self, id: InstanceId, renewal: Option<StopReason>) {
         let is_temporary = matches!(&renewal, Some(StopReason::GroupRestarted(group))
             if self.is_temporary_in(id, group));
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.comes_back = false;
+        }
         if self.may_not_run(id) {
             self.tell(id, EventKind::Stopped);
             self.enter(id, Phase::Down);

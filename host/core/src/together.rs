@@ -37,8 +37,9 @@ impl Core {
             self.tell_all(EventKind::GroupFailed { group: group.name.clone(), why, above });
         }
         let members = self.members(&services);
-        // Whoever restarts with its group needs no roll, and who ends with it wants none.
-        self.leave_rolls(&members);
+        if let Fate::GiveUp(..) = fate {
+            self.leave_rolls(&members);
+        }
         for member in members {
             match &fate {
                 Fate::Restart(group) => self.restart_with_group(member, group),
@@ -66,6 +67,7 @@ impl Core {
     pub(crate) fn is_temporary_in(&self, id: InstanceId, group: &str) -> bool {
         self.instances.get(&id).is_some_and(|instance| {
             instance.spec.restart.policy == Policy::Never
+                && !instance.comes_back
                 && self.groups.of(&instance.spec.name) == Some(group)
         })
     }
@@ -79,20 +81,15 @@ impl Core {
         }
     }
 
-    /// Whether its run is about to be replaced because of its group.
-    pub(crate) fn restarts_with_its_group(&self, id: InstanceId) -> bool {
-        let renewal = self.instances.get(&id).and_then(|instance| instance.renewal.as_ref());
-        matches!(renewal, Some(StopReason::GroupRestarted(_))) && !self.ends_with_its_group(id)
-    }
-
     fn restart_with_group(&mut self, id: InstanceId, group: &Arc<str>) {
         let starts_again = !self.is_temporary_in(id, group);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match &instance.phase {
-            // Somebody has asked for another run, whatever becomes of its group.
+            // A group around this one has given up, and somebody has started who failed now.
             Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_)
-                if !starts_again && instance.renewal.is_some() => {}
+                if matches!(instance.renewal, Some(StopReason::GroupGaveUp(..))) => {}
             Phase::Starting(_) | Phase::Up(_) | Phase::Stopping(_) => {
+                instance.comes_back |= instance.renewal.as_ref().is_some_and(is_asked_for);
                 instance.renewal = Some(StopReason::GroupRestarted(group.clone()));
                 self.is_unsettled = true;
                 self.touch(id);
@@ -145,20 +142,29 @@ impl Core {
         if !self.groups.has(service) {
             return None;
         }
-        let stops = |other: &&Instance| {
-            let name = &other.spec.name;
-            let group = match &other.renewal {
-                Some(StopReason::GroupRestarted(group)) => Some(&**group),
-                // It was to end with its group, and somebody wants it to be there again.
-                Some(StopReason::Restart) if other.spec.restart.policy == Policy::Never => {
-                    self.groups.of(name)
-                }
-                Some(_) | None => None,
-            };
-            other.id != id
-                && other.phase.is_live()
-                && group.is_some_and(|group| self.groups.restart_together(group, service, name))
+        let stops = |other: &&Instance| match &other.renewal {
+            Some(StopReason::GroupRestarted(group)) => {
+                other.phase.is_live()
+                    && self.groups.restart_together(group, service, &other.spec.name)
+            }
+            Some(_) | None => false,
         };
         self.instances.values().find(stops).map(|other| other.id)
     }
+}
+
+impl Instance {
+    /// Has its run replaced, as somebody has asked. One that stops with its group goes on doing
+    /// that, and the others of the group wait for its end.
+    pub(crate) fn renew_for(&mut self, reason: StopReason) {
+        match self.renewal {
+            Some(StopReason::GroupRestarted(_)) => self.comes_back = true,
+            Some(_) | None => self.renewal = Some(reason),
+        }
+    }
+}
+
+/// Whether a new run was asked for, rather than following from that of somebody else.
+fn is_asked_for(reason: &StopReason) -> bool {
+    matches!(reason, StopReason::Restart | StopReason::Configuration)
 }

@@ -85,6 +85,7 @@ scenarios! {
     group_restarts_a_group_alone
     group_restarts_all
     group_that_gave_up
+    group_with_temporary_members
     group_waits_behind_who_is_tried_again
     late_facts
     life_of_a_daemon
