@@ -21,7 +21,7 @@ use crate::instance::{
 };
 use crate::memory::{Memory, MemoryChange, Progress, Remembered, RememberedPhase, RememberedRun};
 use crate::restart::Stability;
-use crate::spec::{Kind, Ready};
+use crate::spec::{Kind, Policy, Ready};
 use crate::{ExitStatus, Graph, Group, InstanceId, RunId, ServiceSpec, Signal, Time};
 
 impl Core {
@@ -315,10 +315,14 @@ fn run_of(instance: &Instance, run: RunId, progress: Progress) -> RememberedRun 
         run,
         spawned_at: None,
         progress,
-        renewal: if instance.comes_back {
-            Some(StopReason::Restart)
-        } else {
-            instance.renewal.clone()
+        renewal: match &instance.renewal {
+            // Remembered is what was asked for, lest it stays away.
+            Some(StopReason::GroupRestarted(_))
+                if instance.comes_back && instance.spec.restart.policy == Policy::Never =>
+            {
+                Some(StopReason::Restart)
+            }
+            renewal => renewal.clone(),
         },
         watchdog: None,
         excused_until: None,
