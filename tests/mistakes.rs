@@ -188,8 +188,7 @@ fn a_program_that_does_not_exist_is_named_with_the_near_one() {
         "#,
     );
     kennel.write("notes.txt", "hello\n");
-    kennel.write("script", "#!/no/such/interpreter\n");
-    fs::set_permissions(kennel.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+    kennel.program("script", "#!/no/such/interpreter\n");
     let says = |service: &str, parts: &[&str]| {
         wait_for(&format!("the message of {service}"), BOUND, || {
             let events = kennel.events_of("service.start_failed", service);

@@ -2,7 +2,6 @@
 //! says stands above all of it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
 
@@ -100,8 +99,7 @@ fn a_missing_program_is_counted_and_backed_off_and_recovers_when_it_appears() {
     assert!(message.contains("late.sh\": no such file"), "{message}");
 
     // Put there in one step: half a script must not be run.
-    kennel.write("new", "#!/bin/sh\nexec sleep 1000\n");
-    fs::set_permissions(kennel.path("new"), fs::Permissions::from_mode(0o755)).unwrap();
+    kennel.program("new", "#!/bin/sh\nexec sleep 1000\n");
     fs::rename(kennel.path("new"), kennel.path("late.sh")).unwrap();
     kennel.wait_for_state("late", "up");
 }

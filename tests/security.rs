@@ -239,7 +239,7 @@ fn a_service_of_another_user_reaches_neither_the_supervisor_nor_its_socket_nor_i
     }
     let mut kennel = Kennel::new("services: { intruder: { user: daemon, command: [./tries] } }");
     let speaks = "perl -MIO::Socket::UNIX -e 'exit !IO::Socket::UNIX->new(Peer => shift)'";
-    kennel.write(
+    kennel.program(
         "tries",
         &format!(
             "#!/bin/sh
@@ -261,7 +261,6 @@ fn a_service_of_another_user_reaches_neither_the_supervisor_nor_its_socket_nor_i
             socket = kennel.socket().display(),
         ),
     );
-    fs::set_permissions(kennel.path("tries"), fs::Permissions::from_mode(0o755)).unwrap();
     kennel.start();
     let end = format!("that is all of {}\n", kennel.supervisor_pid());
     let log = wait_for("all tries", BOUND, || {

@@ -1,7 +1,6 @@
 //! The sample of docs/rqlite.md with a stand-in for the node, its times scaled down.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -47,8 +46,7 @@ fn cluster() -> Kennel {
 fn cluster_of(yaml: &str) -> Kennel {
     let kennel = Kennel::new(yaml);
     fs::create_dir(kennel.path("bin")).unwrap();
-    kennel.write("bin/rqlited", include_str!("rqlited.py"));
-    fs::set_permissions(kennel.path("bin/rqlited"), fs::Permissions::from_mode(0o755)).unwrap();
+    kennel.program("bin/rqlited", include_str!("rqlited.py"));
     let path = format!("{}:{}", kennel.path("bin").display(), std::env::var("PATH").unwrap());
     kennel.env("PATH", &path)
 }

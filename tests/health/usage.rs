@@ -51,7 +51,8 @@ fn processor_time_is_limited_for_all_processes_of_a_service_together() {
     if needs_python() {
         return;
     }
-    // The server itself does not spin: a child of it does, in a session of its own.
+    // The server itself does not spin: children of it do, in sessions of their own; so many that
+    // together they get their share of a busy machine too.
     let checks = "[{ cpu_max: 20%, for: 1s, every: 500ms, timeout: 20s, grace: 0s, \
                      on_unhealthy: report }, { http: URL/, every: 100ms, timeout: 20s }]";
     let mut kennel = kennel_with_server(checks, "");
@@ -59,6 +60,7 @@ fn processor_time_is_limited_for_all_processes_of_a_service_together() {
         "print(\"listening\"",
         "import subprocess\n\
          code = 'import os,time\\nwhile True:\\n while os.path.exists(\"spin\"): sum(range(1000))\\n time.sleep(0.05)'\n\
+         for _ in range(4):\n \
          subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\n\
          print(\"listening\"",
     );

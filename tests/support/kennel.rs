@@ -100,6 +100,20 @@ impl Kennel {
         fs::write(self.path(name), text).expect("the directory is ours");
     }
 
+    /// Writes a program. Another process does, since a descriptor of ours that may write would be
+    /// inherited by what other tests are just starting, and whoever holds one keeps the file from
+    /// being run (`ETXTBSY`).
+    pub(crate) fn program(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        let wrote = Command::new("sh")
+            .args(["-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", text])
+            .arg(&path)
+            .status()
+            .expect("there is a shell");
+        assert!(wrote.success(), "cannot write {}", path.display());
+        path
+    }
+
     /// The text of a file; empty when there is none.
     pub(crate) fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()

@@ -5,8 +5,8 @@ mod refused;
 mod words;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 
@@ -32,7 +32,8 @@ const COUNTING: &str = r#"
 /// The program under test under another name, as a newer version would be.
 fn another_binary(kennel: &Kennel) -> PathBuf {
     let path = kennel.path("kennel-next");
-    fs::copy(binary(), &path).unwrap();
+    // By another process, for the reason told at `Kennel::program`.
+    assert!(Command::new("cp").arg(binary()).arg(&path).status().unwrap().success());
     path
 }
 
@@ -50,10 +51,7 @@ fn upgrade(kennel: &Kennel, args: &[&str]) {
 
 /// A program that is this one after some lines of shell.
 fn wrapper(kennel: &Kennel, name: &str, lines: &str) -> PathBuf {
-    let (path, program) = (kennel.path(name), binary());
-    kennel.write(name, &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", program.display()));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    kennel.program(name, &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", binary().display()))
 }
 
 /// An upgrade that stands still between the old program and the new one, until the file

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,10 +16,7 @@ fn a_program_that_cannot_go_on_here_leaves_everything_as_it_is() {
     let mut kennel = Kennel::running(COUNTING);
     kennel.wait_for_state("count", "up");
     let (count, started) = (kennel.process("count"), kennel.status()["supervisor"].clone());
-    let script = |name: &str, text: &str| {
-        kennel.write(name, text);
-        fs::set_permissions(kennel.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-    };
+    let script = |name: &str, text: &str| _ = kennel.program(name, text);
     script("refuses", "#!/bin/sh\necho 'this machine is too small' >&2\nexit 1\n");
     script("crashes", "#!/bin/sh\nkill -SEGV $$\n");
     script("else", "#!/bin/sh\necho hello\n");
@@ -235,9 +231,7 @@ fn a_program_that_hangs_when_it_is_tried_out_leaves_the_old_one_running() {
     let pid = kennel.supervisor_pid();
     let children = process::children(pid);
     for (name, first) in [("hangs", ""), ("answers", "echo kennel 9.9.9")] {
-        let next = kennel.path(name);
-        kennel.write(name, &format!("#!/bin/sh\n{first}\nsleep 1000\n"));
-        fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+        let next = kennel.program(name, &format!("#!/bin/sh\n{first}\nsleep 1000\n"));
         let args = ["upgrade", "--timeout", "300ms", "--binary", next.to_str().unwrap()];
         kennel.cli(&args).fails_saying(1, &["cannot go on here", "did not end within 300ms"]);
         // It is gone, with what it has started.

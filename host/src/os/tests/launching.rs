@@ -153,7 +153,13 @@ fn check_error(launch: Launch, expected: &str) -> Option<String> {
 
 fn script(directory: &Path, name: &str, text: &str, mode: u32) -> String {
     let path = directory.join(name);
-    fs::write(&path, text).unwrap();
+    // Written by another process: a descriptor of ours that may write would be inherited by what
+    // other tests are just starting, and whoever holds one keeps the file from being run (ETXTBSY).
+    let path_of_it = path.to_str().unwrap();
+    let wrote = std::process::Command::new("sh")
+        .args(["-c", "printf %s \"$1\" > \"$2\"", "sh", text, path_of_it])
+        .status();
+    assert!(wrote.unwrap().success());
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     path.to_str().unwrap().to_owned()
 }
