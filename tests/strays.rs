@@ -250,8 +250,41 @@ fn what_a_check_at_work_has_detached_ends_after_a_crash() {
     }
 }
 
+/// The kinds of the events of web from this one on.
+fn kinds_from(kennel: &Kennel, first: &str) -> Vec<String> {
+    let kinds = kennel.events().into_iter().filter(|event| event["service"] == "web");
+    let kinds = kinds.map(|event| event["kind"].as_str().unwrap().to_owned());
+    kinds.skip_while(|kind| kind != first).collect()
+}
+
 #[test]
-fn what_a_stop_command_at_work_has_detached_is_swept_though_the_run_is_over() {
+fn what_a_check_has_detached_is_gone_before_a_stop_command_that_suffices_has_stopped_the_service() {
+    for (way, daemon) in WAYS.into_iter().flat_map(|way| [(way, GENTLE), (way, STUBBORN)]) {
+        let mut kennel = Kennel::new(
+            r#"
+            services:
+              web:
+                command: [sleep, "1000"]
+                health: { command: [sh, ./check.sh], timeout: 10m }
+                stop:
+                  command: [sh, -c, "kill -KILL $MAINPID"]
+                  steps: [{ signal: SIGTERM, wait: 300ms }]
+            "#,
+        )
+        .args(way);
+        kennel.write("daemon.sh", daemon);
+        kennel.write("check.sh", AT_WORK);
+        kennel.start();
+        kennel.wait_for_state("web", "up");
+        let daemon = strays(&kennel, 1).remove(0);
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert!(!daemon.is_alive(), "{way:?}");
+        assert_eq!(kennel.processes(), [], "{way:?}");
+    }
+}
+
+#[test]
+fn what_a_stop_command_at_work_has_detached_is_gone_before_the_service_has_stopped() {
     for way in WAYS {
         let mut kennel = Kennel::new(
             r#"
@@ -262,18 +295,22 @@ fn what_a_stop_command_at_work_has_detached_is_swept_though_the_run_is_over() {
             "#,
         )
         .args(way);
-        kennel.write("daemon.sh", STUBBORN);
+        kennel.write("daemon.sh", GENTLE);
         kennel.write("stop.sh", AT_WORK);
         kennel.start();
         kennel.wait_for_state("web", "up");
         assert_eq!(kennel.cli(&["stop", "web", "--no-wait"]).code, 0);
         let daemon = strays(&kennel, 1).remove(0);
         kennel.process("web").signal(Signal::SIGKILL);
-        wait_for("the end of what the command left", BOUND, || (!daemon.is_alive()).then_some(()));
+        kennel.wait_for_state("web", "down");
+        assert!(!daemon.is_alive(), "{way:?}");
+        assert_eq!(kennel.processes(), [], "{way:?}");
         let event = wait_for("the event", BOUND, || swept(&kennel).pop());
         assert_eq!(event["service"], "web", "{way:?}");
         let list = listed(&event);
-        assert!(list.contains(&(daemon.pid.into(), "SIGKILL".into())), "{way:?}: {list:?}");
+        assert!(list.contains(&(daemon.pid.into(), "SIGTERM".into())), "{way:?}: {list:?}");
+        let expected = ["service.stopping", "service.swept", "service.exited", "service.stopped"];
+        assert_eq!(kinds_from(&kennel, "service.stopping"), expected, "{way:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Commands beside a run, its checks and its stop command, and what they leave.
 //!
-//! They end with their run, checks with the first signal of its stop: their group is killed. A
+//! They end with their run, checks when its stop begins: their group is killed. A
 //! process of theirs that has left it is a stray of the run once its parent has ended, and not
 //! before: what descends from a process that we have started is not looked at. So where a
 //! command was at work when the run ended
@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 
 use super::news::tell_swept;
 use super::note::Note;
+use super::stop_command::StopCommand;
 use super::strays::Swept;
 use super::{Fact, Facts};
 use crate::os::{self, Among, RunMark};
@@ -33,28 +34,29 @@ const PATIENCE_BEHIND: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Commands beside one run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Company {
     run: RunMark,
     main: i32,
+    stop_command: StopCommand,
 }
 
 impl Company {
     /// Those that were started for `run`, apart from its main process.
-    pub(super) fn of(run: RunMark, main: i32) -> Company {
-        Company { run, main }
+    pub(super) fn of(run: RunMark, main: i32, stop_command: StopCommand) -> Company {
+        Company { run, main, stop_command }
     }
 
-    fn is_there(self) -> bool {
-        os::has_company(self.run, self.main)
+    fn is_there(&self) -> bool {
+        self.stop_command.is_there() || os::has_company(self.run, self.main)
     }
 
     /// Waits until they have ended.
-    pub(super) async fn gone(self) {
+    pub(super) async fn gone(&self) {
         self.gone_within(PATIENCE).await;
     }
 
-    async fn gone_within(self, patience: Duration) {
+    async fn gone_within(&self, patience: Duration) {
         let begun = Instant::now();
         let mut pause = Duration::from_micros(200);
         while self.is_there() && begun.elapsed() < patience {
@@ -71,19 +73,20 @@ impl Company {
         let (name, facts) = (name.clone(), facts.clone());
         tokio::spawn(async move {
             self.gone_within(PATIENCE_BEHIND).await;
+            let run = self.run.run;
             // It fails when the runtime ends.
             let swept = spawn_blocking(move || self.sweep()).await.unwrap_or_default();
             if !swept.is_empty() {
                 let text = "what commands of the ended run left was killed".to_owned();
                 let mut note = Note::of(&name, "service.swept", text);
-                note.attributes.insert("run".to_owned(), self.run.run.into());
+                note.attributes.insert("run".to_owned(), run.into());
                 tell_swept(&swept, &mut note.text, &mut note.attributes);
                 let _ = facts.send(Fact::Outlived(note));
             }
         });
     }
 
-    fn sweep(self) -> Vec<Swept> {
+    fn sweep(&self) -> Vec<Swept> {
         let deadline = Instant::now() + SWEEP;
         let mut swept: Vec<Swept> = Vec::new();
         loop {

@@ -43,6 +43,7 @@ mod runs;
 mod scale;
 mod snapshot;
 mod sockets;
+mod stop_command;
 mod strays;
 mod survivors;
 mod tasks;

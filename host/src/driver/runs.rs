@@ -16,6 +16,7 @@ use super::launch::{Descent, Job, Made};
 use super::notify::{self, Flush, Hearing, Said};
 use super::processes::Processes;
 use super::progress::Streak;
+use super::stop_command::StopCommand;
 use super::strays::{Haunts, Strays, haunts_of_our_runs, haunts_of_runs_of_others};
 use super::tasks::Tasks;
 use super::{Fact, Facts, launch};
@@ -59,7 +60,7 @@ struct Run {
     /// Keeps the listener of its notification socket at work.
     hearing: Hearing,
     group_watch: Option<JoinHandle<()>>,
-    stop_command: Option<JoinHandle<()>>,
+    stop_command: StopCommand,
     /// Its checks that are being made; they end with it.
     checks: JoinSet<()>,
     /// What is remembered of each of them from one to the next.
@@ -115,11 +116,17 @@ impl Runs {
             strays: strays.clone(),
             groups: self.groups.clone(),
         };
-        let company = Company::of(job.mark(), processes.spawned().pid());
-        let watched = Watched { processes: processes.clone(), flush, company };
+        let stop_command = StopCommand::new();
+        let company = Company::of(job.mark(), processes.spawned().pid(), stop_command.clone());
+        let watched = Watched {
+            processes: processes.clone(),
+            flush,
+            stop_command: stop_command.clone(),
+            company: company.clone(),
+        };
         tokio::spawn(wait_for_exit(run, watched, rest, gate.clone(), facts.clone()));
         let said = Said::default();
-        let (group_watch, stop_command) = (None, None);
+        let group_watch = None;
         let (checks, memories) = (JoinSet::new(), HashMap::new());
         let entry = Run {
             processes,
@@ -253,19 +260,14 @@ impl Runs {
 
     pub(super) fn run_stop_command(&mut self, id: RunId, timeout: Duration, facts: &Facts) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let pid = run.processes.main().pid();
-        let (job, facts) = (run.job.clone(), facts.clone());
-        run.stop_command = Some(tokio::spawn(async move {
-            stop_command(job, pid, timeout).await;
-            let _ = facts.send(Fact::Input(Input::StopCommandEnded(id)));
-        }));
+        run.checks.abort_all();
+        let main = run.processes.main().pid();
+        run.stop_command.begin(id, run.job.clone(), main, timeout, facts);
     }
 
-    pub(super) fn end_stop_command(&mut self, run: RunId) {
-        // Dropping the command's process on the way out kills its group.
-        let command = self.runs.get_mut(&run).and_then(|run| run.stop_command.take());
-        if let Some(command) = command {
-            command.abort();
+    pub(super) fn end_stop_command(&self, run: RunId) {
+        if let Some(run) = self.runs.get(&run) {
+            run.stop_command.cut();
         }
     }
 
@@ -324,15 +326,17 @@ fn report(run: &Run, signal: Signal, sent: std::io::Result<()>) {
 struct Watched {
     processes: Arc<Processes>,
     flush: Option<Flush>,
+    stop_command: StopCommand,
     company: Company,
 }
 
 async fn wait_for_exit(run: RunId, watched: Watched, rest: Rest, gate: Gate, facts: Facts) {
     let (status, _pass) = watched.main_exit(run, &gate).await;
     let status = rest.strays.explain(status).await;
-    if rest.strays.are_told_to_end() {
-        // Checks ended with the first signal of the stop. What they leave is known as such when
-        // they are gone.
+    if rest.strays.are_told_to_end() || watched.stop_command.is_begun() {
+        // Checks ended when the stop began, and the stop command has done its work. What they
+        // leave is known as such when they are gone.
+        watched.stop_command.cut();
         watched.company.gone().await;
     }
     // Strays that have ended meanwhile are still to be told of.
@@ -408,37 +412,5 @@ async fn exit_status(run: RunId, process: &Process) -> ExitStatus {
                 tokio::time::sleep(EXIT_POLL).await;
             }
         }
-    }
-}
-
-/// Kills the group of a stop command that is not let finish.
-struct KillOnDrop(Process);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.signal_group(Signal::KILL.number());
-        self.0.release();
-    }
-}
-
-async fn stop_command(job: Job, pid: i32, timeout: Duration) {
-    let name = job.name.clone();
-    // Guarded from its first moment: nobody may be waiting any more when it exists.
-    let make = move || launch::make_stop_command(&job, pid).map(KillOnDrop);
-    let process = match tokio::task::spawn_blocking(make).await {
-        Ok(Ok(process)) => process,
-        Ok(Err(error)) => {
-            tracing::warn!(service = &*name, "cannot run the stop command: {error}");
-            return;
-        }
-        Err(_) => return,
-    };
-    match tokio::time::timeout(timeout, process.0.exited()).await {
-        Ok(Ok(status)) => match ExitStatus::from(status) {
-            ExitStatus::Code(0) => {}
-            status => tracing::warn!(service = &*name, "the stop command {status}"),
-        },
-        Ok(Err(error)) => tracing::warn!(service = &*name, "the stop command is lost: {error}"),
-        Err(_) => tracing::warn!(service = &*name, "the stop command took longer than {timeout:?}"),
     }
 }
