@@ -84,6 +84,33 @@ fn readiness_on_a_descriptor_is_heard_by_the_next_supervisor() {
 }
 
 #[test]
+fn who_has_closed_its_descriptor_while_nobody_listened_is_ready_when_its_time_is_over() {
+    let mut kennel = Kennel::running(
+        r#"
+        services:
+          web:
+            shell: "until [ -e ready ]; do sleep 0.02; done; echo >&3; exec 3>&-; exec sleep 1000"
+            ready: { notify: { fd: 3 }, timeout: 15s }
+        "#,
+    );
+    let web = kennel.process("web");
+    kennel.kill_supervisor();
+    // With the last who holds it goes what is in the pipe.
+    kennel.write("ready", "");
+    wait_for("the end of the pipe", BOUND, || {
+        let command = fs::read_to_string(format!("/proc/{}/cmdline", web.pid)).unwrap();
+        command.ends_with("1000\0").then_some(())
+    });
+    kennel.start();
+    let told = kennel.wait_for_event("service.adopted_in_part", "web");
+    let told = told["message"].as_str().unwrap();
+    assert!(told.contains("descriptor 3 was closed while nobody listened"), "{told}");
+    kennel.wait_for_state("web", "up");
+    assert_eq!(kennel.process("web"), web);
+    assert_eq!(kennel.service("web")["restarts"], 0);
+}
+
+#[test]
 fn checks_go_on_with_what_was_adopted() {
     let mut kennel = Kennel::new(
         r#"

@@ -404,12 +404,17 @@ impl Hands<'_> {
                 match reader {
                     Ok(reader) => Ears::Pipe(reader, number),
                     Err(error) => {
-                        let cause = Cause::from_io(&error);
-                        self.tell(
-                            job,
-                            members,
-                            format!("descriptor {number} cannot be read any more: {cause}"),
-                        );
+                        let text = match error.kind() {
+                            ErrorKind::NotFound => format!(
+                                "descriptor {number} was closed while nobody listened: whether \
+                                 it is ready is not known"
+                            ),
+                            _ => format!(
+                                "descriptor {number} cannot be read any more: {}",
+                                Cause::from_io(&error)
+                            ),
+                        };
+                        self.tell(job, members, text);
                         Ears::None
                     }
                 }
