@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::support::{BOUND, Kennel, wait_for};
+use crate::upgrade;
 
 const TWO: &str = r#"
     services:
@@ -235,4 +236,35 @@ fn an_upgrade_is_no_end_and_the_next_program_goes_on_with_the_words_and_the_sign
     above.wait_for_status("1 of 2 services up");
     assert_eq!(kennel.terminate(), 0);
     above.wait_for_line("STOPPING=1");
+}
+
+#[test]
+fn an_upgrade_that_stands_still_gives_no_sign_of_life_and_one_that_goes_on_says_ready_once() {
+    let (kennel, above) = kennel(TWO);
+    let mut kennel = kennel.env("WATCHDOG_USEC", "500000");
+    kennel.start();
+    above.wait_for_line("READY=1");
+    above.wait_for_status("2 of 2 services up");
+    above.wait_for_line("WATCHDOG=1");
+    let upgrading = upgrade::hold(&kennel);
+    above.signs();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        let said = above.next();
+        assert_eq!(said, None, "nobody is there who could say it");
+    }
+    upgrade::go_on(&kennel, upgrading);
+    let mut said = Vec::new();
+    wait_for("three signs of life", BOUND, || {
+        said.extend(above.next());
+        (said.iter().filter(|text| *text == "WATCHDOG=1").count() == 3).then_some(())
+    });
+    let lines: Vec<&str> = said.iter().flat_map(|text| text.lines()).collect();
+    assert_eq!(lines.iter().filter(|line| **line == "READY=1").count(), 1, "{said:?}");
+    // It is the same process, and neither ended nor began anew.
+    for other in ["MAINPID=", "STOPPING=1", "RELOADING=1"] {
+        assert!(!lines.iter().any(|line| line.starts_with(other)), "{other}: {said:?}");
+    }
+    above.wait_for_status("2 of 2 services up");
+    assert_eq!(kennel.terminate(), 0);
 }

@@ -57,7 +57,7 @@ fn wrapper(kennel: &Kennel, name: &str, lines: &str) -> PathBuf {
 /// An upgrade that stands still between the old program and the new one, until the file
 /// `go-on` is there. The file `between` says that it does.
 #[track_caller]
-fn hold(kennel: &Kennel) -> Background {
+pub(crate) fn hold(kennel: &Kennel) -> Background {
     let (between, go_on) = (kennel.path("between"), kennel.path("go-on"));
     let lines = format!(
         "if [ -n \"$KENNEL_UPGRADE\" ]; then\n\
@@ -75,7 +75,7 @@ fn hold(kennel: &Kennel) -> Background {
 
 /// Lets it come about.
 #[track_caller]
-fn go_on(kennel: &Kennel, upgrading: Background) {
+pub(crate) fn go_on(kennel: &Kennel, upgrading: Background) {
     kennel.write("go-on", "");
     let told = upgrading.end().ok();
     assert!(told.contains(&format!("pid {}", kennel.supervisor_pid())), "{told}");
