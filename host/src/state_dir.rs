@@ -78,6 +78,16 @@ pub(crate) fn prepare(path: &Path) -> Result<(), StateDirError> {
     }
 }
 
+/// What is said of a state directory on the network file system that is called `network`.
+pub(crate) fn on_network(path: &Path, network: &str) -> String {
+    format!(
+        "the state directory \"{}\" lies on a network file system ({network}): while its server \
+         does not answer, output is not read, nothing is remembered and nothing is started\n  \
+         hint: choose one on a disk of this machine, with --state-dir or kennel.state_dir",
+        path.display()
+    )
+}
+
 fn make(path: &Path) -> Result<(), StateDirError> {
     let failed = |error| StateDirError::System { path: path.to_owned(), error };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -111,6 +121,13 @@ mod tests {
         }
         fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
         prepare(&open).unwrap();
+    }
+
+    #[test]
+    fn what_lies_on_a_network_file_system_is_said_with_what_to_do() {
+        let said = on_network(Path::new("/mnt/state"), "NFS");
+        assert!(said.contains("\"/mnt/state\" lies on a network file system (NFS)"), "{said}");
+        assert!(said.contains("\n  hint: choose one on a disk of this machine"), "{said}");
     }
 
     #[test]

@@ -255,6 +255,9 @@ impl Builder {
             }
             Some(_) | None => (StateLock::acquire(&state_dir)?, None),
         };
+        if let Some(network) = lock.network() {
+            tracing::warn!("{}", state_dir::on_network(&state_dir, network));
+        }
         forms::check(&state_dir)?;
         let (facts, incoming) = mpsc::unbounded_channel();
         let table_facts = facts.clone();

@@ -14,6 +14,7 @@
 //! server may not answer at all. So a thread of its own asks, and is left to itself when
 //! there is no answer in time.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,10 +25,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
-use nix::sys::statfs::{NFS_SUPER_MAGIC, fstatfs};
 
 use super::bounded::{Unanswered, bounded};
 use super::cause::Cause;
+use super::network_fs::network_fs;
 
 /// How long the file system may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ const HOLDER_POLL: Duration = Duration::from_millis(5);
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another supervisor has it.
-    #[error("\"{}\" is locked by {}", directory.display(), describe(*pid, *place))]
+    #[error("\"{}\" is locked by {}", directory.display(), describe(*pid, place))]
     HeldBy {
         /// The state directory.
         directory: PathBuf,
@@ -67,23 +68,27 @@ pub enum LockError {
 }
 
 /// Where the holder of a lock is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HolderPlace {
     /// On this machine.
     Here,
     /// No process that we can see has it, and the directory lies on a network file system: on
     /// another machine, or it has died there.
-    Elsewhere,
+    Elsewhere {
+        /// The name that the machine of the last holder gave itself, where it is known.
+        host: Option<String>,
+    },
 }
 
-fn describe(pid: Option<i32>, place: HolderPlace) -> String {
+fn describe(pid: Option<i32>, place: &HolderPlace) -> String {
     let who = match pid {
         Some(pid) => format!("the supervisor with pid {pid}"),
         None => "another supervisor".to_owned(),
     };
     match place {
         HolderPlace::Here => who,
-        HolderPlace::Elsewhere => format!("{who} on another machine"),
+        HolderPlace::Elsewhere { host: Some(host) } => format!("{who} on \"{host}\""),
+        HolderPlace::Elsewhere { host: None } => format!("{who} on another machine"),
     }
 }
 
@@ -93,8 +98,8 @@ impl LockError {
     pub fn hint(&self) -> Option<&'static str> {
         const LOCAL: &str = "choose a state directory on a disk of this machine";
         match self {
-            LockError::HeldBy { place: HolderPlace::Elsewhere, .. } => Some(
-                "when that machine is dead, its file server gives the lock up; or choose a state directory on a disk of this machine",
+            LockError::HeldBy { place: HolderPlace::Elsewhere { .. }, .. } => Some(
+                "when that machine is dead, the file server gives the lock up after its time, or when it is told to; or choose a state directory on a disk of this machine",
             ),
             LockError::Silent { .. }
             | LockError::File {
@@ -110,6 +115,7 @@ impl LockError {
 #[derive(Debug)]
 pub struct StateLock {
     file: File,
+    network: Option<&'static str>,
 }
 
 impl StateLock {
@@ -143,7 +149,14 @@ impl StateLock {
     /// file, not with the program.
     #[must_use]
     pub fn carried_over(descriptor: OwnedFd) -> Self {
-        Self { file: descriptor.into() }
+        Self { file: descriptor.into(), network: None }
+    }
+
+    /// The name of the network file system that the state directory lies on, if it does. Not
+    /// asked again of a lock that was carried over.
+    #[must_use]
+    pub fn network(&self) -> Option<&'static str> {
+        self.network
     }
 }
 
@@ -185,20 +198,26 @@ fn take(path: &Path) -> Result<StateLock, LockError> {
                     thread::sleep(HOLDER_POLL);
                     continue;
                 }
-                let place = match pid {
-                    None if is_remote(&file) => HolderPlace::Elsewhere,
-                    Some(_) | None => HolderPlace::Here,
-                };
                 let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-                let pid = pid.or_else(|| read_pid(&mut file));
-                return Err(LockError::HeldBy { directory, pid, place });
+                let network = network_fs(&file);
+                return Err(held(directory, pid, Note::read(&mut file), network));
             }
         }
     }
     file.set_len(0).map_err(failed)?;
     file.rewind().map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
-    Ok(StateLock { file })
+    file.write_all(Note::own().to_string().as_bytes()).map_err(failed)?;
+    let network = network_fs(&file);
+    Ok(StateLock { file, network })
+}
+
+/// Somebody holds the lock: `seen`, if the kernel names a process that we can see.
+fn held(directory: PathBuf, seen: Option<i32>, note: Note, network: Option<&str>) -> LockError {
+    let place = match (seen, network) {
+        (None, Some(_)) => HolderPlace::Elsewhere { host: note.host },
+        (Some(_), _) | (None, None) => HolderPlace::Here,
+    };
+    LockError::HeldBy { directory, pid: seen.or(note.pid), place }
 }
 
 /// The process that the kernel says has the lock, if it lives where we can see it.
@@ -221,14 +240,56 @@ fn holder_in(line: &str, file: &str) -> Option<i32> {
     }
 }
 
-fn is_remote(file: &File) -> bool {
-    fstatfs(file).is_ok_and(|found| found.filesystem_type() == NFS_SUPER_MAGIC)
+/// What the last holder has written into the file: a line with its pid, and one with the name
+/// of its machine.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Note {
+    pid: Option<i32>,
+    host: Option<String>,
 }
 
-fn read_pid(file: &mut File) -> Option<i32> {
-    let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+/// So long is the name of a machine at most (`HOST_NAME_MAX`, `gethostname(2)`).
+const HOST_MAX: usize = 64;
+
+impl Note {
+    fn own() -> Note {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let pid = i32::try_from(std::process::id()).ok();
+        Note { pid, host: host.as_deref().and_then(host_name) }
+    }
+
+    fn read(file: &mut File) -> Note {
+        let mut bytes = Vec::new();
+        // What cannot be read says nothing.
+        let _ = file.take(128).read_to_end(&mut bytes);
+        Note::parse(&String::from_utf8_lossy(&bytes))
+    }
+
+    fn parse(text: &str) -> Note {
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|line| line.trim().parse().ok());
+        Note { pid, host: lines.next().and_then(host_name) }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pid) = self.pid {
+            writeln!(f, "{pid}")?;
+        }
+        if let Some(host) = &self.host {
+            writeln!(f, "{host}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a machine, unless it is no name that can be shown.
+fn host_name(text: &str) -> Option<String> {
+    let name = text.trim();
+    let is_shown =
+        (1..=HOST_MAX).contains(&name.len()) && name.chars().all(|c| c.is_ascii_graphic());
+    is_shown.then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -257,9 +318,37 @@ mod tests {
         }
         assert_eq!(file(Errno::EACCES).hint(), None);
         let held = |place| LockError::HeldBy { directory: "/s".into(), pid: None, place };
-        assert!(held(HolderPlace::Elsewhere).to_string().ends_with("on another machine"));
-        assert!(held(HolderPlace::Elsewhere).hint().is_some());
         assert_eq!(held(HolderPlace::Here).hint(), None);
+    }
+
+    #[test]
+    fn a_holder_on_a_network_file_system_that_cannot_be_seen_is_named_with_its_machine() {
+        let said = |seen, text: &str, network| {
+            let error = held("/s".into(), seen, Note::parse(text), network);
+            (error.to_string(), error.hint().is_some())
+        };
+        let nfs = Some("NFS");
+        let elsewhere = "\"/s\" is locked by the supervisor with pid 7 on \"db3\"";
+        assert_eq!(said(None, "7\ndb3\n", nfs), (elsewhere.into(), true));
+        let unnamed = "\"/s\" is locked by another supervisor on another machine";
+        assert_eq!(said(None, "", nfs), (unnamed.into(), true));
+        assert_eq!(said(None, "\n\u{1b}[2J\n", nfs), (unnamed.into(), true));
+        // The kernel knows better than the file, which may be the last holder's.
+        let here = "\"/s\" is locked by the supervisor with pid 9";
+        assert_eq!(said(Some(9), "7\ndb3\n", nfs), (here.into(), false));
+        let other_namespace = "\"/s\" is locked by the supervisor with pid 7";
+        assert_eq!(said(None, "7\ndb3\n", None), (other_namespace.into(), false));
+    }
+
+    #[test]
+    fn who_has_the_lock_writes_down_who_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("lock"), "1234567\na-much-longer-name-of-a-machine\n").unwrap();
+        let lock = StateLock::acquire(dir.path()).unwrap();
+        let text = fs::read_to_string(dir.path().join("lock")).unwrap();
+        assert_eq!(Note::parse(&text), Note::own());
+        assert_eq!(Note::own().pid, Some(std::process::id() as i32));
+        drop(lock);
     }
 
     #[test]

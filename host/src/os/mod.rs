@@ -31,6 +31,7 @@ mod init;
 mod launch;
 mod lock;
 mod mark;
+mod network_fs;
 mod notify;
 mod orphans;
 mod pid_file;
