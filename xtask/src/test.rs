@@ -146,8 +146,7 @@ fn what_is_left_out_is_there_otherwise() -> Result<()> {
 }
 
 /// They are a workspace of their own; with the versions of this one, most of what they are made
-/// of is there already. What fuzzes is libFuzzer, in C++. The one of what plugins remember is left
-/// out: it would compile the engine anew.
+/// of is there already. What fuzzes is libFuzzer, in C++.
 fn fuzz_targets_compile() -> Result<()> {
     let is_there = Command::new("c++").arg("--version").output().is_ok();
     if !is_there && std::env::var_os("KENNEL_FORBID_SKIPS").is_none() {

@@ -14,9 +14,7 @@ use crate::driver::try_notification;
 use crate::journal::try_record;
 use crate::logs::{line, try_ledger};
 use crate::sinks::try_cursor;
-#[cfg(feature = "plugins")]
-use crate::state::try_change;
-use crate::state::try_table;
+use crate::state::{try_change, try_id, try_list, try_table};
 
 #[cfg(test)]
 mod tests;
@@ -82,9 +80,18 @@ pub fn run_table(bytes: &[u8]) {
 }
 
 /// What stands behind the checksums of a change of what plugins remember.
-#[cfg(feature = "plugins")]
 pub fn plugin_memory(bytes: &[u8]) {
     try_change(bytes);
+}
+
+/// The list of what a supervisor passes on to its successor.
+pub fn handover(bytes: &[u8]) {
+    try_list(bytes);
+}
+
+/// The file with the id of a state directory.
+pub fn state_id(bytes: &[u8]) {
+    try_id(bytes);
 }
 
 /// What stands before the checksum of the cursor of a sink.

@@ -39,8 +39,9 @@ const TARGETS: &[Target] = &[
     target!(log_line, "whole", "part"),
     target!(ledger, "two-streams"),
     target!(run_table, "runs"),
-    #[cfg(feature = "plugins")]
     target!(plugin_memory, "kept", "dropped"),
+    target!(handover, "all", "nothing"),
+    target!(state_id, "id"),
     target!(sink_cursor, "behind", "new"),
 ];
 
@@ -181,8 +182,9 @@ fn what_a_fuzzer_begins_with_is_what_the_parsers_take() {
                 "log_line" => line::parse(seed).is_some(),
                 "ledger" => try_ledger(seed),
                 "run_table" => try_table(seed),
-                #[cfg(feature = "plugins")]
                 "plugin_memory" => try_change(seed),
+                "handover" => try_list(seed),
+                "state_id" => try_id(seed),
                 "sink_cursor" => try_cursor(text()),
                 other => panic!("nobody looks at the seeds of {other}"),
             };
@@ -191,7 +193,6 @@ fn what_a_fuzzer_begins_with_is_what_the_parsers_take() {
     }
 }
 
-#[cfg(feature = "plugins")]
 #[test]
 fn every_door_has_a_program_that_fuzzes_it() {
     let manifest = include_str!("../../../fuzz/Cargo.toml");

@@ -204,10 +204,8 @@ impl Handover {
             .take(MANIFEST_MAX)
             .read_to_end(&mut bytes)
             .map_err(|error| list(&Cause::from_io(&error).to_string()))?;
-        let head: Head = serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
-        Handover::check(head.format)?;
         let Manifest { from, lock, listener: (path, listener), sockets, ears, streams, format: _ } =
-            serde_json::from_slice(&bytes).map_err(|e| list(&e.to_string()))?;
+            Manifest::parse(&bytes)?;
         let lock = passed.remove(&lock).ok_or(Unusable::Missing("the lock"))?;
         let listener = passed.remove(&listener).ok_or(Unusable::Missing("the control socket"))?;
         let mut sockets_taken = Vec::new();
@@ -225,6 +223,30 @@ impl Handover {
         let parcel = Parcel { sockets: sockets_taken, ears, streams: streams.collect() };
         Ok(Some(Handover { from, lock, listener: (path, listener), parcel }))
     }
+}
+
+impl Manifest {
+    fn parse(bytes: &[u8]) -> Result<Manifest, Unusable> {
+        let unreadable = |error: serde_json::Error| Unusable::List(error.to_string());
+        let head: Head = serde_json::from_slice(bytes).map_err(unreadable)?;
+        Handover::check(head.format)?;
+        serde_json::from_slice(bytes).map_err(unreadable)
+    }
+}
+
+/// Reads `bytes` as a list, and what it says once more; whether it is one. For fuzzing.
+pub(crate) fn try_list(bytes: &[u8]) -> bool {
+    let manifest = match Manifest::parse(bytes) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return false;
+        }
+    };
+    let Ok(written) = serde_json::to_vec(&manifest) else { panic!("it cannot be written again") };
+    let again = Manifest::parse(&written).map(|again| serde_json::to_vec(&again).ok());
+    assert!(matches!(again, Ok(Some(again)) if again == written), "it says something else again");
+    true
 }
 
 /// Numbers in as few words as possible: `3-5,9`.

@@ -137,8 +137,19 @@ fn read(path: &Path) -> io::Result<Option<StateId>> {
     };
     let mut bytes = Vec::new();
     file.take(READ_MAX).read_to_end(&mut bytes)?;
-    let text = str::from_utf8(&bytes).unwrap_or_default();
-    Ok(text.strip_suffix('\n').and_then(|text| text.parse().ok()))
+    Ok(parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> Option<StateId> {
+    str::from_utf8(bytes).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+/// Reads `bytes` as the file has them, and what they say once more; whether they are an id. For
+/// fuzzing.
+pub(crate) fn try_id(bytes: &[u8]) -> bool {
+    let Some(id) = parse(bytes) else { return false };
+    assert_eq!(format!("{id}\n").as_bytes(), bytes);
+    true
 }
 
 #[cfg(test)]

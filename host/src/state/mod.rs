@@ -12,7 +12,6 @@ mod id;
 mod memory;
 #[cfg(feature = "plugins")]
 mod plugin_file;
-#[cfg(feature = "plugins")]
 mod plugin_record;
 #[cfg(feature = "plugins")]
 mod plugin_state;
@@ -22,11 +21,10 @@ mod table_file;
 
 pub(crate) use handover::{
     CarriedSocket, CarriedStream, FORMAT as HANDOVER_FORMAT, Handover, Parcel,
-    VARIABLE as UPGRADE_VARIABLE,
+    VARIABLE as UPGRADE_VARIABLE, try_list,
 };
 pub use id::StateIdError;
-pub(crate) use id::{IdSource, check_id, state_id};
-#[cfg(feature = "plugins")]
+pub(crate) use id::{IdSource, check_id, state_id, try_id};
 pub(crate) use plugin_record::{Key, try_change};
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_state::{Notice, SavedStates};
