@@ -118,8 +118,9 @@ impl Core {
                 self.renew_dependents(id);
             }
             // It was of no concern to the group.
-            Phase::Failed { reason: GaveUp::Policy, .. } | Phase::Down | Phase::Done => {}
-            Phase::Waiting(_) | Phase::Backoff(_) | Phase::Failed { .. } => {
+            Phase::Failed { reason: GaveUp::Policy, .. } | Phase::Done => {}
+            // Down is who is wanted and has not had its turn yet, when a supervisor begins.
+            Phase::Down | Phase::Waiting(_) | Phase::Backoff(_) | Phase::Failed { .. } => {
                 self.fail_with_group(id, group.clone(), then);
             }
         }

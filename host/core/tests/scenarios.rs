@@ -164,6 +164,7 @@ scenarios! {
     restore_ended_meanwhile
     restore_failed_stays_failed
     restore_failure_under_way
+    restore_group_that_gives_up
     restore_in_the_midst_of_a_group
     restore_kills_again
     restore_not_ready_yet

@@ -10,11 +10,30 @@ use kennel_core::{
 };
 
 use crate::checks::{Counts, Question};
+use crate::groups::Own;
 use crate::notices::Notices;
 use crate::processes::Key;
 
 /// One edge of the dependency graph, seen from the dependent.
-pub(crate) type Edge = (InstanceId, Condition, Strength);
+pub(crate) type Edge = (InstanceId, Condition, Bond);
+
+/// What an edge means to the one that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bond {
+    Required,
+    Optional,
+    /// In a group that restarts several: it is waited for also while it is tried again.
+    Ordered,
+}
+
+impl From<Strength> for Bond {
+    fn from(strength: Strength) -> Bond {
+        match strength {
+            Strength::Required => Bond::Required,
+            Strength::Optional => Bond::Optional,
+        }
+    }
+}
 
 /// A little more than nothing: what rounding may cost.
 const ROUNDING: Duration = Duration::from_micros(1);
@@ -29,6 +48,10 @@ pub(crate) struct Account {
     pub(crate) removed: Option<u64>,
     pub(crate) run: Option<Run>,
     pub(crate) next: Next,
+    /// Whether it was its own policy that it failed by.
+    pub(crate) by_policy: Own,
+    /// When it failed because its group gave up, without a run of its own.
+    pub(crate) ended_with_group_at: Option<Time>,
     /// A policy was asked after this run, which ended then.
     pub(crate) question: Option<(RunId, Time)>,
     pub(crate) done: bool,
@@ -68,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) renewal: Option<StopReason>,
     /// Another reason that there was for it before, in the same moment perhaps.
     pub(crate) first_renewal: Option<StopReason>,
+    /// Somebody has asked for the next one, temporary in its group or not.
+    pub(crate) comes_back: bool,
     pub(crate) exit: Option<ExitStatus>,
     pub(crate) spawn_failed: bool,
     pub(crate) command: bool,
@@ -117,6 +142,7 @@ impl Account {
         let spec = self.spec.clone();
         let restart = &spec.restart;
         self.is_attempt = false;
+        self.by_policy = if restart.policy == Policy::Never { Own::Yes } else { Own::No };
         if success && (spec.kind == Kind::Oneshot || restart.policy != Policy::Always) {
             return Next::Done;
         }
@@ -192,12 +218,26 @@ impl Run {
             stopping: None,
             renewal: None,
             first_renewal: None,
+            comes_back: false,
             exit: None,
             spawn_failed: false,
             command: false,
             killed: false,
             restored_at: None,
             is_told_ready: false,
+        }
+    }
+
+    /// It has to be replaced, now for this reason.
+    pub(crate) fn is_renewed(&mut self, reason: StopReason) {
+        self.first_renewal = self.renewal.replace(reason).or(self.first_renewal.take());
+    }
+
+    /// Somebody wants another one. What stops with its group goes on doing that.
+    pub(crate) fn is_asked_for(&mut self, reason: StopReason) {
+        match self.renewal {
+            Some(StopReason::GroupRestarted(_)) => self.comes_back = true,
+            Some(_) | None => self.is_renewed(reason),
         }
     }
 

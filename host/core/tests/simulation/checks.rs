@@ -9,6 +9,7 @@ use kennel_core::{
 };
 
 use crate::account::{Account, Next, Run};
+use crate::groups::Own;
 use crate::processes::Processes;
 use crate::rules::{Checked, Rules};
 
@@ -329,6 +330,10 @@ impl Rules {
             Next::AtOnce => account.next = Next::Backoff(now, now + PATIENCE),
             // Another that ended unseen in the same moment wanted the supervisor to end.
             Next::Free if self.ending.is_some() => return Ok(()),
+            // Its group gave up because of it, or of another one, in the same moment.
+            Next::Failed | Next::Retry(_) if account.ended_with_group_at == Some(now) => {
+                return Ok(());
+            }
             // A rolling restart has taken it, in the same moment, as one that does not run.
             Next::Free if self.rolls.iter().any(|roll| roll.under_way.contains(&id)) => {
                 return Ok(());
@@ -367,10 +372,15 @@ impl Rules {
                     GiveUp::Stay | GiveUp::Exit => Next::Failed,
                     GiveUp::RetryAfter(delay) => Next::Retry(now + delay),
                 };
-                if account.spec.restart.on_give_up == GiveUp::Exit {
+                account.by_policy = Own::No;
+                let then = account.spec.restart.on_give_up;
+                if then == GiveUp::Exit {
                     self.end(now, kennel_core::Shutdown::GaveUp);
                 }
                 self.renew_dependents(id);
+                if then == GiveUp::Stay {
+                    self.member_failed(now, id, true);
+                }
             }
         }
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_core::spec::Ready;
+use kennel_core::spec::{Policy, Ready};
 use kennel_core::{
-    Core, Graph, InstanceId, Memory, MemoryChange, Remembered, RunId, ServiceSpec, Time,
+    Core, Graph, InstanceId, Memory, MemoryChange, Remembered, RunId, ServiceSpec, StopReason, Time,
 };
 
 use crate::account::Next;
@@ -102,6 +102,8 @@ impl Rules {
         self.killing = false;
         self.left_behind.clear();
         self.adoption = Adoption::default();
+        self.groups.forget();
+        self.groups.unseen_since = Some(self.now);
         let ids: BTreeMap<Key, InstanceId> = core
             .view()
             .instances()
@@ -121,7 +123,9 @@ impl Rules {
             account.down_since = None;
             let found = account.run.as_ref().and_then(|r| known.get(&r.id).copied());
             match (&mut account.run, found) {
-                (Some(r), Some((Some(since), ended))) => r.survives(now, since, ended),
+                (Some(r), Some((Some(since), ended))) => {
+                    r.survives(now, since, ended, account.spec.restart.policy);
+                }
                 (Some(_), Some((None, _))) => {
                     account.run = None;
                     account.next = Next::Free;
@@ -161,7 +165,8 @@ impl Rules {
     }
 
     /// After the first step of a new core: is every run adopted that is left?
-    pub(crate) fn all_adopted(&self) -> Checked {
+    pub(crate) fn all_adopted(&mut self) -> Checked {
+        self.groups.unseen_since = None;
         let Adoption { adopted, told } = &self.adoption;
         rule!(told.unwrap_or(0) as usize == adopted.len(), "{told:?} were adopted, it says");
         Ok(())
@@ -184,10 +189,18 @@ impl crate::account::Run {
         now: Time,
         since: Time,
         ended: Option<(kennel_core::ExitStatus, kennel_core::Group)>,
+        policy: Policy,
     ) {
         self.spawned_at.get_or_insert(since);
         if let Some((status, _)) = ended {
             self.exit.get_or_insert(status);
+        }
+        // What was asked for meanwhile is remembered as that.
+        if std::mem::take(&mut self.comes_back)
+            && matches!(self.renewal, Some(StopReason::GroupRestarted(_)))
+            && policy == Policy::Never
+        {
+            self.renewal = Some(StopReason::Restart);
         }
         self.checks.clear();
         self.check_says_restart = false;

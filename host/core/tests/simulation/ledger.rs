@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kennel_core::spec::{Condition, Dependents, Kind, Ready, Strength};
+use kennel_core::spec::{Condition, Dependents, Kind, Ready};
 use kennel_core::{InstanceId, RunId, ServiceSpec, Shutdown, StopReason, Time, Wanted};
 
-use crate::account::{Account, Edge, Next, Run};
+use crate::account::{Account, Bond, Edge, Next, Run};
 use crate::processes::Key;
 use crate::rules::Rules;
 
@@ -66,14 +66,17 @@ impl Rules {
     }
 
     pub(crate) fn want_required(&mut self, id: InstanceId) {
-        for (on, _, strength) in self.edges(id).to_vec() {
-            if strength == Strength::Required {
+        for (on, _, bond) in self.edges(id).to_vec() {
+            if bond == Bond::Required {
                 self.want(on, Wanted::Up);
                 // A retry whose time has come waits like any other restart.
-                let failed = self.accounts.get(&on).is_some_and(|account| match account.next {
-                    Next::Failed => true,
-                    Next::Retry(at) => self.now < at,
-                    Next::Free | Next::Backoff(..) | Next::AtOnce | Next::Done => false,
+                let failed = self.accounts.get(&on).is_some_and(|account| {
+                    match (&account.run, account.next) {
+                        (Some(r), _) => self.groups.ends(account, r),
+                        (None, Next::Failed) => true,
+                        (None, Next::Retry(at)) => self.now < at,
+                        (None, Next::Free | Next::Backoff(..) | Next::AtOnce | Next::Done) => false,
+                    }
                 });
                 if failed {
                     self.anew(on);
@@ -84,12 +87,16 @@ impl Rules {
     }
 
     pub(crate) fn anew(&mut self, id: InstanceId) {
-        if let Some(account) = self.accounts.get_mut(&id)
-            && account.run.is_none()
-        {
-            account.forget();
-            account.next = Next::Free;
-            account.done = false;
+        let Some(account) = self.accounts.get_mut(&id) else { return };
+        let ends = account.run.as_ref().is_some_and(|r| self.groups.ends(account, r));
+        match &mut account.run {
+            Some(r) if ends => r.is_asked_for(StopReason::Restart),
+            Some(_) => {}
+            None => {
+                account.forget();
+                account.next = Next::Free;
+                account.done = false;
+            }
         }
     }
 
@@ -98,7 +105,7 @@ impl Rules {
         account.forget();
         match &mut account.run {
             Some(r) => {
-                r.first_renewal = r.renewal.replace(reason).or(r.first_renewal.take());
+                r.is_asked_for(reason);
                 self.renew_dependents(id);
             }
             None => {
@@ -117,7 +124,7 @@ impl Rules {
         }
         let dependents: Vec<InstanceId> = self
             .dependents(id)
-            .filter(|d| self.edges(*d).iter().any(|e| e.0 == id && e.2 == Strength::Required))
+            .filter(|d| self.edges(*d).iter().any(|e| e.0 == id && e.2 == Bond::Required))
             .collect();
         for dependent in dependents {
             let Some(r) = self.accounts.get_mut(&dependent).and_then(|a| a.run.as_mut()) else {
@@ -150,9 +157,17 @@ impl Rules {
             for (other, on) in &self.accounts {
                 let older = on.removed.unwrap_or(u64::MAX) < account.removed.unwrap_or(u64::MAX);
                 if on.key.0 == dependency.service && !older {
-                    found.push((*other, dependency.condition, dependency.strength));
+                    found.push((*other, dependency.condition, dependency.strength.into()));
                 }
             }
+        }
+        if account.removed.is_some() {
+            return found;
+        }
+        for (service, bond) in self.groups.before(&account.key.0) {
+            let of_service =
+                self.accounts.iter().filter(|(_, on)| on.key.0 == service && on.removed.is_none());
+            found.extend(of_service.map(|(other, _)| (*other, Condition::Ready, bond)));
         }
         found
     }
@@ -161,24 +176,26 @@ impl Rules {
         self.accounts.get(&id).into_iter().flat_map(|account| account.dependents.iter().copied())
     }
 
-    /// Dependents of `id`, near and far, that have to be down too and still run.
+    /// Dependents of `id`, near and far, that have to end too and still run. Behind one that
+    /// does not run others may stand that do.
     pub(crate) fn live_dependents(&self, id: InstanceId) -> Vec<Key> {
         let mut seen = BTreeSet::new();
         let mut open = vec![id];
         let mut live = Vec::new();
         while let Some(next) = open.pop() {
             for dependent in self.dependents(next) {
-                if !self.is_down(dependent) || !seen.insert(dependent) {
+                if !seen.insert(dependent) {
                     continue;
                 }
                 let Some(account) = self.accounts.get(&dependent) else { continue };
                 match (&account.run, account.removed) {
-                    (Some(_), _) => live.push(account.key.clone()),
+                    (Some(r), _) if r.renewal.is_some() || self.is_down(dependent) => {
+                        live.push(account.key.clone());
+                    }
                     // What left the configuration and does not run is gone, and leads nowhere.
-                    (None, Some(_)) => continue,
-                    (None, None) => {}
+                    (Some(_), _) | (None, Some(_)) => {}
+                    (None, None) => open.push(dependent),
                 }
-                open.push(dependent);
             }
         }
         live
@@ -201,7 +218,7 @@ impl Rules {
                 && self
                     .edges(id)
                     .iter()
-                    .any(|(on, _, strength)| *strength == Strength::Required && self.is_down(*on))
+                    .any(|(on, _, bond)| *bond == Bond::Required && self.is_down(*on))
     }
 
     pub(crate) fn reached(&self, now: Time, id: InstanceId, condition: Condition) -> bool {

@@ -29,6 +29,8 @@ macro_rules! rule {
 mod account;
 mod checks;
 mod deaths;
+mod groups;
+mod layout;
 mod ledger;
 mod moods;
 mod notices;
@@ -111,6 +113,20 @@ fn checks_lie_flap_hang_and_recover() {
         from_degraded.min(from_unhealthy).min(stops) >= 20,
         "health comes to little: {turns:?}"
     );
+}
+
+#[test]
+fn groups_restart_escalate_and_give_up() {
+    let mut sum = world::Groups::default();
+    for seed in 0..60 {
+        let outcome = live(Pace::Busy, seed, Transcript::None, &mut String::new());
+        let world::Groups { restarts, ends, escalations } = outcome.expect("rules hold").groups;
+        sum.restarts += restarts;
+        sum.ends += ends;
+        sum.escalations += escalations;
+    }
+    println!("{sum:?}");
+    assert!(sum.restarts.min(sum.ends).min(sum.escalations) >= 100, "groups do little: {sum:?}");
 }
 
 /// Replays one world: `KENNEL_SIM_SEED=busy:17` or `calm:3`.

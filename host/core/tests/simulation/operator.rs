@@ -12,6 +12,7 @@ use std::time::Duration;
 use kennel_core::spec::{Dependents, Enabled};
 use kennel_core::{Core, Graph, Input, InstanceId, ServiceSpec, Signal, State, Time, Wanted};
 
+use crate::layout::{self, Span};
 use crate::plan::{self, Pace, Temper};
 use crate::random::Random;
 
@@ -20,7 +21,9 @@ enum Command {
     Start(InstanceId),
     Stop(InstanceId),
     StopWithDependents(InstanceId),
+    StartWithDependents(InstanceId),
     Restart(InstanceId),
+    RestartWithDependents(InstanceId),
     /// All instances of its service, a few at a time.
     Roll(InstanceId),
     Reset(InstanceId),
@@ -37,6 +40,9 @@ enum Command {
 /// How many commands found their target in which state; in the order of [`State`].
 pub(crate) type Hits = [u64; 8];
 
+/// Services have numbers below this one.
+const NUMBERS: usize = 12;
+
 pub(crate) struct Operator {
     pace: Pace,
     commands: BinaryHeap<Reverse<(Time, u64, Command)>>,
@@ -44,6 +50,8 @@ pub(crate) struct Operator {
     seen: BTreeMap<InstanceId, State>,
     services: BTreeMap<usize, ServiceSpec>,
     tempers: BTreeMap<Arc<str>, Temper>,
+    /// The groups that services stand in; in many worlds there are none.
+    spans: Vec<Span>,
     pub(crate) hits: Hits,
 }
 
@@ -56,10 +64,14 @@ impl Operator {
             seen: BTreeMap::new(),
             services: BTreeMap::new(),
             tempers: BTreeMap::new(),
+            spans: Vec::new(),
             hits: Hits::default(),
         };
         for number in 0..3 + random.below(9) {
             operator.add(random, number);
+        }
+        if random.chance(0.5) {
+            operator.spans = layout::random(random, pace, NUMBERS);
         }
         operator.plan(Time::ZERO + Duration::from_secs(1), Command::Round);
         operator.plan(ends_at, Command::Shutdown);
@@ -77,7 +89,7 @@ impl Operator {
 
     /// A configuration that somebody changed while no supervisor ran.
     pub(crate) fn change_any(&mut self, random: &mut Random) -> Input {
-        let number = random.below(12);
+        let number = random.below(NUMBERS);
         let changed = self.change(&plan::name(number), random);
         changed.unwrap_or_else(|| self.configuration(Vec::new()))
     }
@@ -93,7 +105,8 @@ impl Operator {
     /// The configuration as it is now.
     pub(crate) fn configuration(&self, restart: Vec<Arc<str>>) -> Input {
         let specs = self.services.values().cloned().collect();
-        let graph = Graph::new(specs).expect("dependencies lead to smaller numbers only");
+        let groups = layout::groups(&self.spans, &self.services);
+        let graph = Graph::grouped(specs, groups).expect("all leads to smaller numbers only");
         Input::Configure { graph, restart }
     }
 
@@ -104,7 +117,9 @@ impl Operator {
             Command::Start(id)
             | Command::Stop(id)
             | Command::StopWithDependents(id)
+            | Command::StartWithDependents(id)
             | Command::Restart(id)
+            | Command::RestartWithDependents(id)
             | Command::Roll(id)
             | Command::Reset(id)
             | Command::Signal(id)
@@ -118,10 +133,9 @@ impl Operator {
         match command {
             Command::Start(id) => Some(Input::Start(vec![id])),
             Command::Stop(id) => Some(Input::Stop(vec![id])),
-            Command::StopWithDependents(id) => {
-                let ids = core.view().instances().map(|view| view.id());
-                Some(Input::Stop(ids.filter(|other| *other >= id).collect()))
-            }
+            Command::StopWithDependents(id) => Some(Input::Stop(all_from(core, id))),
+            Command::StartWithDependents(id) => Some(Input::Start(all_from(core, id))),
+            Command::RestartWithDependents(id) => Some(Input::Restart(all_from(core, id))),
             Command::Restart(id) => Some(Input::Restart(vec![id])),
             Command::Roll(id) => {
                 let service = core.view().instance(id)?.spec().name.clone();
@@ -168,7 +182,11 @@ impl Operator {
                 13 => Command::Reset(target),
                 14 => Command::Signal(target),
                 15..=17 => Command::Change(target),
-                18 => Command::StopWithDependents(target),
+                18 => match random.below(4) {
+                    0 => Command::StartWithDependents(target),
+                    1 => Command::RestartWithDependents(target),
+                    _ => Command::StopWithDependents(target),
+                },
                 _ => Command::Reload,
             };
             self.plan(now + after, command);
@@ -228,7 +246,7 @@ impl Operator {
     }
 
     fn add_or_remove(&mut self, random: &mut Random) -> Option<Input> {
-        let number = random.below(12);
+        let number = random.below(NUMBERS);
         if self.services.remove(&number).is_some() {
             let name = plan::name(number);
             for spec in self.services.values_mut() {
@@ -247,6 +265,14 @@ impl Operator {
         let number = known.iter().copied().find(|number| plan::name(*number) == name)?;
         let spec = self.services.get_mut(&number)?;
         let mut restart = Vec::new();
+        if !self.spans.is_empty() && random.chance(0.15) {
+            if random.chance(0.2) {
+                self.spans = layout::random(random, self.pace, NUMBERS);
+            } else {
+                layout::change(random, self.pace, &mut self.spans);
+            }
+            return Some(self.configuration(Vec::new()));
+        }
         match random.below(8) {
             0 => {
                 spec.enabled = match spec.enabled {
@@ -274,6 +300,11 @@ impl Operator {
         self.number += 1;
         self.commands.push(Reverse((at, self.number, command)));
     }
+}
+
+/// `id`, and everything that was added after it.
+fn all_from(core: &Core, id: InstanceId) -> Vec<InstanceId> {
+    core.view().instances().map(|view| view.id()).filter(|other| *other >= id).collect()
 }
 
 /// A dependency or a dependent of `id`, if it has one.

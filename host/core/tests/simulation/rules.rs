@@ -19,9 +19,10 @@ use kennel_core::{
     Core, Graph, Group, Input, InstanceId, Limits, RunId, Shutdown, State, StopReason, Time, Wanted,
 };
 
-use crate::account::{Account, Next, SECOND, wanted};
+use crate::account::{Account, Bond, Next, SECOND, wanted};
 use crate::checks::PATIENCE;
 use crate::deaths::Adoption;
+use crate::groups::{Groups, Own};
 use crate::plan;
 use crate::processes::Processes;
 use crate::rolls::Roll;
@@ -42,8 +43,10 @@ pub(crate) struct Rules {
     pub(crate) ticks_at: (Time, u32),
     pub(crate) continues: Option<RunId>,
     pub(crate) rolls: Vec<Roll>,
+    pub(crate) groups: Groups,
     /// The last run that was to be made.
     pub(crate) last_run: RunId,
+    pub(crate) last_spawn_at: Time,
     pub(crate) adoption: Adoption,
 }
 
@@ -62,7 +65,9 @@ impl Rules {
             ticks_at: (Time::ZERO, 0),
             continues: None,
             rolls: Vec::new(),
+            groups: Groups::default(),
             last_run: RunId(0),
+            last_spawn_at: Time::ZERO,
             adoption: Adoption::default(),
         }
     }
@@ -111,6 +116,10 @@ impl Rules {
                         account.forget();
                         if matches!(state, Some(State::Backoff | State::Failed)) {
                             account.next = Next::Free;
+                        }
+                        let ends = |r| self.groups.ends(account, r);
+                        if account.run.as_ref().is_some_and(ends) {
+                            self.anew(*id);
                         }
                     }
                 }
@@ -172,6 +181,7 @@ impl Rules {
         core: &Core,
     ) -> Checked {
         self.reloads += 1;
+        self.groups.change(graph.groups());
         let mut present = BTreeSet::new();
         let mut renewed = Vec::new();
         for spec in graph.services() {
@@ -191,6 +201,8 @@ impl Rules {
                     removed: None,
                     run: None,
                     next: Next::Free,
+                    by_policy: Own::No,
+                    ended_with_group_at: None,
                     question: None,
                     done: false,
                     streak: 0,
@@ -261,6 +273,7 @@ impl Rules {
         let deadline = core.next_deadline();
         self.rolls_advance(now);
         self.shutdown_ends(now)?;
+        self.groups.all_told()?;
         for roll in &self.rolls {
             rule!(
                 deadline.is_some_and(|at| at <= roll.deadline),
@@ -311,6 +324,9 @@ impl Rules {
         };
         let over = self.ending.is_some();
         let waits = view.state() == State::Waiting && !self.has_to_wait(now, id, core);
+        // Whoever starts now may have stood between it and the one that it waited for.
+        let goes_on = self.last_spawn_at < now && !down && !over && self.goes_on(id);
+        rule!(!goes_on, "{} is to be replaced and goes on: {}", view.name(), view.reason(now));
         let Some(account) = self.accounts.get_mut(&id) else { return Ok(()) };
         let key = &account.key;
         rule!(view.wanted() == account.wanted, "{key:?}: what the operator wants was overwritten");
@@ -390,12 +406,27 @@ impl Rules {
         Ok(())
     }
 
+    /// Whether it is to be replaced, and nothing stands against its end.
+    fn goes_on(&self, id: InstanceId) -> bool {
+        let Some(r) = self.accounts.get(&id).and_then(|account| account.run.as_ref()) else {
+            return false;
+        };
+        r.renewal.is_some() && r.stopping.is_none() && self.live_dependents(id).is_empty()
+    }
+
     /// Whether something stands against the start of an instance that waits.
     fn has_to_wait(&self, now: Time, id: InstanceId, core: &Core) -> bool {
-        let unmet = self.edges(id).iter().any(|&(on, condition, _)| {
+        let unmet = self.edges(id).iter().any(|&(on, condition, bond)| {
             let renewed = core.view().instance(on).is_some_and(|view| view.is_being_renewed());
-            renewed || self.is_down(on) || !self.reached(now, on, condition)
+            let missing = renewed || self.is_down(on) || !self.reached(now, on, condition);
+            missing
+                && match bond {
+                    Bond::Required => true,
+                    Bond::Optional => !self.is_hopeless(now, on, core),
+                    Bond::Ordered => !self.is_passed_over(now, on, core),
+                }
         });
+        let unmet = unmet || self.stops_before(id).is_some();
         let full = self.starting() >= self.limits.max_concurrent_starts.max(1) as usize;
         let storm = core.next_deadline().is_some_and(|at| at <= now + SECOND)
             && self.automatic.back().is_some_and(|at| now.since(*at) < SECOND);

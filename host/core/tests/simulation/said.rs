@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use kennel_core::spec::{GiveUp, Ready, Strength};
+use kennel_core::spec::{GiveUp, Ready};
 use kennel_core::{
     Cause, Core, Effect, Event, EventKind, ExitStatus, InstanceId, Recipient, RunId, Shutdown,
     Signal, StopReason, Time, Wanted,
 };
 
-use crate::account::{Next, Run, SECOND};
+use crate::account::{Bond, Next, Run, SECOND};
+use crate::groups::Own;
 use crate::processes::{Key, Processes};
 use crate::rules::{Checked, Rules};
 
@@ -34,7 +35,9 @@ impl Rules {
                 }
                 self.end(now, *how);
             }
-            EventKind::GroupFailed { group, .. } => return Err(format!("no group is {group}")),
+            EventKind::GroupFailed { group, why, above } => {
+                self.groups.failed(group, why, above)?;
+            }
             EventKind::RollFailed { at, kept, .. } => self.roll_failed(now, at, kept)?,
             EventKind::RollEnded { .. } => self.rolls_advance(now),
             EventKind::Adopted { run } => self.adopts(id, *run)?,
@@ -174,6 +177,9 @@ impl Rules {
         let may_not = account.wanted == Wanted::Down || account.removed.is_some() || over;
         account.next = Next::Free;
         if may_not || !for_itself || r.renewal.is_some() {
+            if let Some((next, own)) = self.groups.follows(now, account, &r).filter(|_| !may_not) {
+                (account.next, account.by_policy) = (next, own);
+            }
             return Ok(());
         }
         let success = match (&r.stopping, r.exit) {
@@ -193,8 +199,19 @@ impl Rules {
         if gives_up && account.on_give_up() == GiveUp::Exit {
             self.end(now, Shutdown::GaveUp);
         }
-        if !self.accounts.get(&id).is_some_and(|account| account.done) {
-            self.renew_dependents(id);
+        let Some(account) = self.accounts.get(&id).filter(|account| !account.done) else {
+            return Ok(());
+        };
+        let concerns_group = match account.next {
+            Next::Backoff(..) | Next::AtOnce => Some(false),
+            Next::Failed if account.by_policy == Own::No => {
+                (account.on_give_up() == GiveUp::Stay).then_some(true)
+            }
+            Next::Failed | Next::Retry(_) | Next::Free | Next::Done => None,
+        };
+        self.renew_dependents(id);
+        if let Some(gave_up) = concerns_group {
+            self.member_failed(now, id, gave_up);
         }
         Ok(())
     }
@@ -284,7 +301,7 @@ impl Rules {
         core: &Core,
     ) -> Checked {
         self.rolls_advance(now);
-        self.last_run = run;
+        (self.last_run, self.last_spawn_at) = (run, now);
         let Some(account) = self.accounts.get(&id) else {
             return Err(format!("run {run} is of an instance that nobody knows"));
         };
@@ -302,17 +319,23 @@ impl Rules {
             Next::AtOnce => true,
             Next::Done | Next::Failed => return Err(format!("{key:?} starts by itself again")),
         };
-        for &(on, condition, strength) in self.edges(id) {
+        let other = self.stops_before(id).map(|other| &other.key);
+        rule!(other.is_none(), "{key:?} starts before {other:?} has stopped with its group");
+        for &(on, condition, bond) in self.edges(id) {
             let met = self.reached(now, on, condition) && !self.is_down(on);
             let Some(other) = self.accounts.get(&on) else { continue };
             let on_its_way = other.run.as_ref().is_some_and(|r| r.stopping.is_none())
                 && !self.is_down(on)
                 && !self.reached(now, on, condition);
-            rule!(
-                met || strength == Strength::Optional && !on_its_way,
-                "{key:?} starts before {:?} is {condition:?}",
-                other.key
-            );
+            let is_free = match bond {
+                Bond::Required => false,
+                Bond::Optional => !on_its_way,
+                // What is due when a supervisor begins is due after the first starts.
+                Bond::Ordered => {
+                    self.groups.unseen_since.is_some() || self.is_passed_over(now, on, core)
+                }
+            };
+            rule!(met || is_free, "{key:?} starts before {:?} is {condition:?}", other.key);
         }
         let places = 1 + self.starting();
         rule!(

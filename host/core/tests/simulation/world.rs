@@ -3,7 +3,9 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use kennel_core::{Core, Effect, EventKind, Health, Input, Limits, RunId, StopReason, Time};
+use kennel_core::{
+    Core, Effect, EventKind, GaveUp, Health, Input, Limits, RunId, StopReason, Time,
+};
 
 use crate::deaths::{self, Written};
 use crate::moods::Recoveries;
@@ -23,6 +25,7 @@ pub(crate) struct Outcome {
     pub(crate) hits: Hits,
     pub(crate) recoveries: Recoveries,
     pub(crate) turns: Turns,
+    pub(crate) groups: Groups,
     /// How often the supervisor was killed.
     pub(crate) deaths: u64,
     /// Of the transcript; zero when none was written.
@@ -49,6 +52,29 @@ impl Turns {
         let is_for_health =
             matches!(kind, EventKind::Stopping { reason: StopReason::Unhealthy(_), .. });
         self.stops += u64::from(is_for_health);
+    }
+}
+
+/// What groups came to.
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+pub(crate) struct Groups {
+    /// Runs that were stopped because another one failed.
+    pub(crate) restarts: u64,
+    /// Instances that have failed with their group.
+    pub(crate) ends: u64,
+    /// Groups that were too much for the one above.
+    pub(crate) escalations: u64,
+}
+
+impl Groups {
+    fn count(&mut self, kind: &EventKind) {
+        let restarts =
+            matches!(kind, EventKind::Stopping { reason: StopReason::GroupRestarted(_), .. });
+        let ends = matches!(kind, EventKind::Failed { reason: GaveUp::Group(_), .. });
+        let escalates = matches!(kind, EventKind::GroupFailed { above: Some(_), .. });
+        self.restarts += u64::from(restarts);
+        self.ends += u64::from(ends);
+        self.escalations += u64::from(escalates);
     }
 }
 
@@ -233,6 +259,7 @@ impl World<'_> {
             let name = event.name.as_deref().unwrap_or("supervisor");
             self.write(format_args!("  {name}: {:?}", event.kind));
             self.outcome.turns.count(&event.kind);
+            self.outcome.groups.count(&event.kind);
             self.rules.heard(now, &event)?;
         }
         while let Some(effect) = self.core.poll_effect() {
