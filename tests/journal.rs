@@ -123,7 +123,7 @@ fn why_tells_the_cause_and_what_was_decided() {
         r#"
         services:
           worker:
-            shell: "exit 3"
+            shell: "echo bind: the address is in use >&2; exit 3"
             restart: { backoff: { initial: 10ms }, limit: { max: 2, within: 1m } }
           missing:
             command: [no-such-program]
@@ -142,9 +142,13 @@ fn why_tells_the_cause_and_what_was_decided() {
         }
     };
     says("worker", &["exited with code 3", "2 restarts within 1 min"]);
+    // What it has said itself, in all of its runs of this story.
+    says("worker", &["\n  its last lines of output (more: kennel logs worker)\n"]);
+    says("worker", &[&"    bind: the address is in use\n".repeat(3)]);
     says("missing", &["program \"no-such-program\" not found in PATH", "restart.policy is never"]);
     says("app", &["waits for worker to be ready", "exited with code 3"]);
     says("web", &["web is up", "started", "ready after"]);
+    assert!(!kennel.cli(&["why", "web"]).ok().contains("output"), "that is what logs are for");
     assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
     says("web", &["web is down", "the operator wants it down"]);
     kennel.cli(&["why", "wbe"]).fails_saying(1, &["\"wbe\"", "\"web\""]);

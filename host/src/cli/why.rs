@@ -2,7 +2,8 @@
 //!
 //! The story of a service begins with the last thing that was settled before its present
 //! run or its last failure: an order of the operator, a reset, or a run that had become
-//! stable. When the service waits for another one, that one's story follows.
+//! stable. When the service waits for another one, that one's story follows. Programs mostly say
+//! themselves why they ended, so of one that does not run the last lines of output are shown.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -15,8 +16,8 @@ use super::local_time::{age, coarse};
 use super::paint::{Colour, Paint};
 use super::status::printable;
 use super::{ExitKind, Failure, Global, Outcome};
-use crate::api::client::EventQuery;
-use crate::api::wire::{Event, EventLine, Health, Service, State};
+use crate::api::client::{EventQuery, LogQuery};
+use crate::api::wire::{Event, EventLine, Health, LogsTo, Service, State};
 use crate::api::{Client, ClientError};
 
 /// How many of the last events a story is looked for in.
@@ -25,6 +26,10 @@ const LOOKED_AT: u64 = 300;
 const TOLD: usize = 25;
 /// How many services down a chain of waiting are told of.
 const DEPTH: usize = 5;
+/// How many lines of output are shown of a service that does not run.
+const LINES: u64 = 5;
+/// Between the first line of a run and the event that tells of its start.
+const A_LITTLE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Options of `kennel why`.
 #[derive(clap::Args, Debug)]
@@ -59,12 +64,14 @@ async fn tell(client: &Client, name: &str) -> Result<String, ClientError> {
             ..EventQuery::default()
         };
         let events = past(client, &query).await?;
-        chapters.push(chapter(
-            &service,
-            story(&service, &events),
-            Timestamp::now(),
-            Paint::stdout(),
-        ));
+        let story = story(&service, &events);
+        let mut told_now = chapter(&service, story, Timestamp::now(), Paint::stdout());
+        if let Some(first) = story.first()
+            && is_down_for_a_fault(&service)
+        {
+            told_now.push_str(&last_words(&service.name, &lines(client, &service, first).await?));
+        }
+        chapters.push(told_now);
         if depth < DEPTH
             && let Some(other) = waits_for(&service, &all)
         {
@@ -85,6 +92,56 @@ pub(super) async fn past(client: &Client, query: &EventQuery) -> Result<Vec<Even
         }
     }
     Ok(events)
+}
+
+/// Whether it is to run and does not, for a reason that its output may tell.
+fn is_down_for_a_fault(service: &Service) -> bool {
+    service.logs_to == LogsTo::File
+        && match service.state {
+            State::Backoff | State::Failed | State::Starting => true,
+            State::Up | State::Down | State::Done | State::Waiting | State::Stopping => false,
+        }
+}
+
+/// The last lines that it wrote since this event. A start is told when the program runs, which may
+/// have written by then.
+async fn lines(
+    client: &Client,
+    service: &Service,
+    since: &Event,
+) -> Result<Vec<String>, ClientError> {
+    let query = LogQuery {
+        services: vec![service.name.clone()],
+        lines: Some(LINES),
+        since: Some(a_little_before(&since.at)),
+        follow: false,
+    };
+    let mut lines = client.logs(&query).await?;
+    let mut texts = Vec::new();
+    while let Some(line) = lines.next().await? {
+        texts.push(line.text);
+    }
+    Ok(texts)
+}
+
+fn a_little_before(at: &str) -> String {
+    match at.parse::<Timestamp>().map(|at| at.checked_sub(A_LITTLE)) {
+        Ok(Ok(before)) => before.to_string(),
+        Ok(Err(_)) | Err(_) => at.to_owned(),
+    }
+}
+
+fn last_words(name: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n  its last lines of output (more: kennel logs {name})\n");
+    for line in lines {
+        // Without colours: these would be those of the service.
+        let line = anstream::adapter::strip_str(line).to_string();
+        out.push_str(&format!("    {}\n", printable(&line)));
+    }
+    out
 }
 
 /// The service that `service` says it waits for.
@@ -280,6 +337,20 @@ mod tests {
             chapter(&service, &events, now, Paint::never()),
             "web is waiting for 10 s: waits for db to be ready, which has failed\n\
              \n  20 s ago  wanted\n  19 s ago  started\n"
+        );
+    }
+
+    #[test]
+    fn output_is_shown_of_what_should_run_and_does_not() {
+        let shows = |state| is_down_for_a_fault(&service(state, ""));
+        let all = [State::Backoff, State::Failed, State::Starting, State::Up, State::Down];
+        assert_eq!(all.map(shows), [true, true, true, false, false]);
+        let to_nowhere = Service { logs_to: LogsTo::None, ..service(State::Failed, "") };
+        assert!(!is_down_for_a_fault(&to_nowhere));
+        assert_eq!(last_words("web", &[]), "");
+        assert_eq!(
+            last_words("web", &["bind: \u{1b}[31min use".to_owned()]),
+            "\n  its last lines of output (more: kennel logs web)\n    bind: in use\n"
         );
     }
 

@@ -112,6 +112,16 @@ pub(super) fn for_word(word: &str, raw: &str) -> Option<String> {
     Some(format!("write \"restart: {{ policy: {policy} }}\""))
 }
 
+/// The keys of the mapping that may stand at this place of a service.
+pub(super) fn keys_below(path: &str) -> Option<String> {
+    let below = |key: &'static String| {
+        let key = key.strip_prefix("services.*.")?.strip_prefix(path)?.strip_prefix('.')?;
+        (!key.contains('.')).then_some(key)
+    };
+    let keys: Vec<&str> = key_paths().iter().filter_map(below).collect();
+    (!keys.is_empty()).then(|| format!("the mapping has the keys {}", keys.join(", ")))
+}
+
 /// Where the key does exist, when there is one such place or all are alike.
 fn elsewhere(key: &str, here: &str) -> Option<String> {
     let in_service = !here.is_empty() || key_paths().contains(&format!("services.*.{key}"));

@@ -2,6 +2,7 @@
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
+use super::super::suggest;
 use super::super::tree::{Kind, Node};
 use super::{De, DecodeError};
 
@@ -61,6 +62,9 @@ impl<'de> de::VariantAccess<'de> for ShapeOf<'_, '_> {
             if here && let Some((wanted, found)) = error.message.split_once(", found ") {
                 let wanted = wanted.replace(" or ", ", ");
                 error.message = format!("{wanted} or {}, found {found}", others.join(" or "));
+                if error.hint.is_none() && others.contains(&"a mapping") {
+                    error.hint = suggest::keys_below(&de.path.to_string());
+                }
             }
             error
         })
