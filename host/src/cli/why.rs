@@ -1,8 +1,8 @@
 //! `kennel why`: the decisions that led to today's state.
 //!
 //! The story of a service begins with the last thing that was settled before its present
-//! run or its last failure: an order of the operator, a reset, or a run that had become
-//! stable. When the service waits for another one, that one's story follows. Programs mostly say
+//! run or its last failure: an order of the operator, a reset, an orderly end, or a run that had
+//! become stable. When the service waits for another one, that one's story follows. Programs mostly say
 //! themselves why they ended, so of one that does not run the last lines of output are shown.
 
 use std::collections::VecDeque;
@@ -159,7 +159,8 @@ fn story<'a>(service: &Service, events: &'a [Event]) -> &'a [Event] {
         State::Up | State::Starting => last(&["service.started"]),
         State::Backoff | State::Failed => last(&["service.exited", "service.start_failed"]),
         State::Done => last(&["service.started"]),
-        State::Down | State::Waiting | State::Stopping => None,
+        State::Down => last(&["service.stopped"]),
+        State::Waiting | State::Stopping => None,
     };
     let turn = turn.unwrap_or(events.len());
     let begin = events[..turn].iter().rposition(is_settled).unwrap_or(0);
@@ -170,7 +171,7 @@ fn story<'a>(service: &Service, events: &'a [Event]) -> &'a [Event] {
 fn is_settled(event: &Event) -> bool {
     let reason = event.attributes.get("reason").and_then(|reason| reason.as_str());
     match event.kind.as_str() {
-        "service.wanted" | "service.reset" | "service.stable" => true,
+        "service.wanted" | "service.reset" | "service.stable" | "service.stopped" => true,
         "service.stopping" => matches!(reason, Some("restart" | "configuration" | "operator")),
         _ => false,
     }
@@ -324,6 +325,12 @@ mod tests {
             State::Failed,
             &["stable", "exited", "backoff", "started", "stopping not-ready", "exited", "failed"],
             &["stable", "exited", "backoff", "started", "stopping", "exited", "failed"],
+        );
+        // Another supervisor went on after an orderly end.
+        check(
+            State::Backoff,
+            &["stable", "exited", "failed", "stopped", "started", "exited", "backoff"],
+            &["stopped", "started", "exited", "backoff"],
         );
         check(State::Waiting, &[], &[]);
     }
