@@ -209,26 +209,30 @@ fn with_a_check_at_work(way: &[&str], daemon: &str) -> (Kennel, Process) {
 /// Nobody wants to know how a service is that stops, and its end waits for that of its checks.
 #[test]
 fn checks_end_when_a_stop_begins() {
-    let mut kennel = Kennel::new(
-        r#"
-        services:
-          web:
-            command: [sh, ./web.sh]
-            health: { command: [sh, ./check.sh], timeout: 10m }
-            stop: { steps: [{ signal: SIGTERM, wait: 10m }] }
-        "#,
-    );
-    kennel.write("check.sh", "echo $$ > check; exec sleep 1000\n");
-    kennel.write("web.sh", "trap 'touch told' TERM; until test -e go; do sleep 0.05; done\n");
-    kennel.start();
-    let check =
-        wait_for("a check", BOUND, || Process::find(kennel.read("check").trim().parse().ok()?));
-    let web = kennel.process("web");
-    assert_eq!(kennel.cli(&["stop", "web", "--no-wait"]).code, 0);
-    wait_for("the end of the check", BOUND, || (!check.is_alive()).then_some(()));
-    assert!(web.is_alive(), "it was to go on until it may end");
-    kennel.write("go", "");
-    kennel.wait_for_state("web", "down");
+    const UNTIL_TOLD: &str = "until test -e go; do sleep 0.05; done\n";
+    for command in ["", "command: [sh, ./stop.sh], "] {
+        let mut kennel = Kennel::new(&format!(
+            r#"
+            services:
+              web:
+                command: [sh, ./web.sh]
+                health: {{ command: [sh, ./check.sh], timeout: 10m }}
+                stop: {{ {command}steps: [{{ signal: SIGTERM, wait: 10m }}] }}
+            "#
+        ));
+        kennel.write("check.sh", "echo $$ > check; exec sleep 1000\n");
+        kennel.write("web.sh", &format!("trap 'touch told' TERM; {UNTIL_TOLD}"));
+        kennel.write("stop.sh", UNTIL_TOLD);
+        kennel.start();
+        let check =
+            wait_for("a check", BOUND, || Process::find(kennel.read("check").trim().parse().ok()?));
+        let web = kennel.process("web");
+        assert_eq!(kennel.cli(&["stop", "web", "--no-wait"]).code, 0);
+        wait_for("the end of the check", BOUND, || (!check.is_alive()).then_some(()));
+        assert!(web.is_alive(), "it was to go on until it may end");
+        kennel.write("go", "");
+        kennel.wait_for_state("web", "down");
+    }
 }
 
 #[test]
