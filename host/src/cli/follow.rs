@@ -118,4 +118,16 @@ mod tests {
         assert_eq!(new, [&("a", 3), &("a", 2), &("b", 2), &("c", 1)]);
         assert!(shown.is_new("a", None));
     }
+
+    #[test]
+    fn what_comes_again_for_the_sake_of_another_service_is_not_shown_again() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let mut shown = Shown::default();
+        let lines = [("a", 1), ("b", 1), ("a", 2)];
+        assert!(lines.iter().all(|(name, second)| shown.is_new(name, at(*second))));
+        assert_eq!(shown.again().as_deref(), Some("1970-01-01T00:00:01.000000000Z"));
+        let mut again = vec![("a", 1), ("b", 1), ("a", 2), ("a", 2), ("b", 2)];
+        again.retain(|(name, second)| shown.is_new(name, at(*second)));
+        assert_eq!(again, [("a", 2), ("b", 2)]);
+    }
 }
