@@ -344,3 +344,45 @@ fn an_unknown_user_or_group_is_told_where_it_stands() {
         &["services.yaml:4:16:", "\"no-such-user\"", "services.yaml:5:16:", "\"no-such-group\""],
     );
 }
+
+#[test]
+fn check_warns_of_programs_that_are_not_there_and_accepts_them() {
+    let kennel = Kennel::new(
+        r#"
+        services:
+          web: { command: [ngnix-of-nobody, "-g"] }
+          job: { command: ./bin/job }
+          file: { command: [/no/such/file] }
+          own:
+            command: [own-program]
+            env: { PATH: "/no/such/place:${OWN_PATH}" }
+          other:
+            command: [own-program]
+            stop: { command: [no-such-stop] }
+          shell: { shell: no-such-program --at all }
+          fine: { command: [sleep, "1"], working_dir: nowhere }
+        "#,
+    );
+    fs::create_dir(kennel.path("bin")).unwrap();
+    let own = kennel.program("bin/own-program", "#!/bin/sh\n");
+    let folder = own.parent().unwrap().to_str().unwrap().to_owned();
+    kennel.program("bin/jobs", "#!/bin/sh\n");
+    let kennel = kennel.env("OWN_PATH", &folder);
+    let checked = kennel.cli(&["check"]);
+    assert_eq!(checked.code, 0, "{checked:#?}");
+    let told: Vec<&str> =
+        checked.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let expected = [
+        "services.yaml:3:10: the command of \"web\": program \"ngnix-of-nobody\" not found in PATH",
+        "services.yaml:4:19: the command of \"job\": cannot run \"",
+        "services.yaml:5:11: the command of \"file\": cannot run \"/no/such/file\": no such file",
+        "services.yaml:10:5: the command of \"other\": program \"own-program\" not found in PATH",
+        "services.yaml:11:13: the stop command of \"other\": program \"no-such-stop\" not found",
+        "services.yaml:13:47: the working_dir",
+    ];
+    for part in expected {
+        assert!(told.iter().any(|line| line.contains(part)), "{part}: {told:#?}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    assert!(checked.stderr.contains("did you mean \"jobs\"?"), "{}", checked.stderr);
+}

@@ -23,12 +23,12 @@ async fn length() -> usize {
     3
 }
 
-async fn shop(directory: &Path) -> Result<Supervisor, StartError> {
+async fn shop(directory: &Path, port: u16) -> Result<Supervisor, StartError> {
     let supervisor = Supervisor::builder()
         .state_dir(directory.join("kennel"))
         .service(
             Service::command("database", ["postgres", "-D", "data"])
-                .ready(Check::tcp("127.0.0.1:5432")),
+                .ready(Check::tcp(format!("127.0.0.1:{port}"))),
         )
         .service(
             Task::new("mailer", mailer)
@@ -44,7 +44,8 @@ async fn shop(directory: &Path) -> Result<Supervisor, StartError> {
 #[tokio::test]
 async fn the_first_supervisor_of_the_guide_says_why_it_cannot_start() {
     let dir = tempfile::tempdir().unwrap();
-    match soon("the start", shop(dir.path())).await {
+    let port = crate::support::free_port();
+    match soon("the start", shop(dir.path(), port)).await {
         Err(StartError::Services { failed, .. }) => assert_eq!(failed[0].name, "database"),
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it has started"),

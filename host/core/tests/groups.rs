@@ -409,7 +409,7 @@ fn a_group_that_gave_up_is_tried_again_where_that_is_wanted() {
     let mut world = World::new(&G("top", OneForAll, 0, permanent()), later);
     world.end("b", Crash);
     world.done();
-    // Storm control lets them pass one after the other.
+    // Each is tried again by itself, and starts when the one before it is up.
     while world.done.len() < 3
         && let Some(due) = world.core.next_deadline()
     {
