@@ -265,8 +265,20 @@ fn a_full_disk_holds_output_back_and_nothing_is_missing_when_there_is_space_agai
         .then_some(())
     });
 
+    // An order is carried out, and who gave it hears that it would not outlive the supervisor.
+    wait_for("a run table that is refused", BOUND, || {
+        kennel.cli(&["restart", "web"]);
+        kennel.said().contains("the run table cannot be written").then_some(())
+    });
+    kennel.cli(&["stop", "web"]).fails_saying(1, &["web: down", "not remembered", "no space left"]);
+    kennel.wait_for_state("web", "down");
+
     fs::remove_file(kennel.path("disk/filler")).unwrap();
     kennel.wait_for_event("logs.resumed", "chatty");
+    wait_for("a run table that is written", BOUND, || {
+        kennel.said().contains("the run table is written again").then_some(())
+    });
+    kennel.cli(&["stop", "web"]).ok();
     assert_eq!(kennel.wait_for_file("wrote"), "done\n");
     let expected: String = (1..=LINES).map(|line| format!("{line}\n")).collect();
     wait_for("all lines", BOUND, || {

@@ -26,6 +26,7 @@ mod launching;
 mod limits;
 mod logs;
 mod mistakes;
+mod namesakes;
 mod overload;
 #[cfg(feature = "plugins")]
 mod plugin_cli;

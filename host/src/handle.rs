@@ -15,7 +15,7 @@ use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::plugins::Plugins;
 use crate::sinks::SinkStates;
-use crate::state::{Parcel, RunTable};
+use crate::state::{Parcel, RunTable, unwritten};
 use crate::status::Status;
 use crate::tallies::CheckTallies;
 use crate::upgrade::Succession;
@@ -73,7 +73,8 @@ pub enum Wait {
 pub struct Outcome {
     /// `web`, or `web/0` when there are several.
     pub name: String,
-    /// Whether it is as it was wanted; without waiting: whether it was accepted.
+    /// Whether it is as it was wanted; without waiting: whether it was accepted. False also
+    /// where the order cannot be written down for the next supervisor, which is said then.
     pub success: bool,
     /// Its state now.
     pub state: State,
@@ -262,11 +263,21 @@ impl Handle {
         wait: Wait,
     ) -> Result<Vec<Outcome>, VerbError> {
         let (reply, answer) = oneshot::channel();
+        // A signal is nothing to be remembered.
+        let is_order = !matches!(verb, Verb::Signal(_));
         let request = Request::Act { verb, names, wait, reply };
         self.requests.send(request).await.map_err(|_| VerbError::Stopped)?;
-        let outcomes = answer.await.map_err(|_| VerbError::Stopped)??;
+        let mut outcomes = answer.await.map_err(|_| VerbError::Stopped)??;
         // Who is told that it was accepted may rely on it, whatever happens to the supervisor.
-        self.table.written().await;
+        if is_order && let Err(cause) = self.table.written().await {
+            let why = unwritten(cause);
+            for outcome in &mut outcomes {
+                outcome.success = false;
+                outcome.message.push_str(&format!(
+                    "; not remembered, should the supervisor die now: cannot write its state: {why}"
+                ));
+            }
+        }
         Ok(outcomes)
     }
 

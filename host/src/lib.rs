@@ -89,7 +89,7 @@ pub use own::{
     Verdict,
 };
 pub use service_manager::ServiceManager;
-pub use state::{StateIdError, TableError};
+pub use state::{OtherConfig, StateIdError, TableError};
 pub use state_dir::StateDirError;
 pub use status::{CgroupStatus, Role, ServiceStatus, SocketStatus, Status, SupervisorStatus};
 pub use supervisor::{Builder, Ended, Prepared, Running, StartError};

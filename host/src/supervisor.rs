@@ -9,7 +9,9 @@ use kennel_wasm::Traps;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Loaded, Written};
+use crate::config::{
+    self, Config, ConfigError, ConfigErrors, Environment, Loaded, SupervisorSettings, Written,
+};
 use crate::driver::{Driver, Fact, HandedOver, Left, Parts, Source, StatusLines};
 use crate::fake_clock::FakeClock;
 use crate::forms::{self, NewerState};
@@ -22,7 +24,7 @@ use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
 use crate::service_manager::ServiceManager;
 use crate::sinks::{self, Sinks};
-use crate::state::{Parcel, RunTable, StateIdError, TableError, state_id};
+use crate::state::{OtherConfig, Parcel, Place, RunTable, StateIdError, TableError, state_id};
 use crate::state_dir::{self, StateDirError};
 use crate::tallies::CheckTallies;
 use crate::upgrade::{Succession, Successor};
@@ -59,6 +61,9 @@ pub enum StartError {
     /// Something in the state directory was written by a newer version.
     #[error(transparent)]
     Newer(#[from] NewerState),
+    /// The state directory is that of another configuration of the same name.
+    #[error(transparent)]
+    OtherConfig(#[from] OtherConfig),
     /// The id of the state directory cannot be read or made, or is not that of the table.
     #[error(transparent)]
     StateId(#[from] StateIdError),
@@ -259,6 +264,7 @@ impl Builder {
             tracing::warn!("{}", state_dir::on_network(&state_dir, network));
         }
         forms::check(&state_dir)?;
+        take_place(&config.supervisor, source.as_ref())?;
         let (facts, incoming) = mpsc::unbounded_channel();
         let table_facts = facts.clone();
         let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));
@@ -432,6 +438,26 @@ impl Running {
         let code = self.handle.ended().await;
         Ended { code, _lock: self.driver.await.ok() }
     }
+}
+
+/// Writes down whose state this is, unless it is that of another file of the same name.
+fn take_place(settings: &SupervisorSettings, source: Option<&Source>) -> Result<(), OtherConfig> {
+    let dir = &settings.state_dir;
+    let file = source.and_then(|source| source.file.as_deref());
+    let config = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+    let was_chosen = source.is_some_and(|source| source.state_dir.is_some());
+    if let Some(ours) = &config
+        && settings.is_named_after_file
+        && !was_chosen
+    {
+        Place::read(dir).check(dir, ours)?;
+    }
+    let place = Place { config, socket: Some(settings.socket.clone()) };
+    if let Err(error) = place.write(dir) {
+        let cause = Cause::from_io(&error);
+        tracing::warn!("cannot write \"{}\": {cause}", dir.join("place").display());
+    }
+    Ok(())
 }
 
 /// A seed for jitter that differs between supervisors: std's hasher is keyed at random.

@@ -26,7 +26,7 @@ use tokio::task::spawn_blocking;
 use crate::gate::Closed;
 use crate::handle::{Handle, Request};
 use crate::os::{self, Cause};
-use crate::state::Parcel;
+use crate::state::{Parcel, unwritten};
 
 /// How long a program has to say that it can go on, unless somebody asks for another time.
 pub(crate) const TRIAL: Duration = Duration::from_secs(30);
@@ -65,6 +65,9 @@ pub enum UpgradeError {
     /// What was begun does not end.
     #[error("the start or the end of a service is still being dealt with after {} s", .0.as_secs())]
     Unsettled(Duration),
+    /// What was decided cannot be written down, and who goes on would not know of it.
+    #[error("the state cannot be written: {}", unwritten(*.0))]
+    NotWritten(Option<Cause>),
     /// Another upgrade is under way.
     #[error("another upgrade is under way")]
     Busy,
@@ -189,7 +192,9 @@ impl Handle {
             Ok(None) => return UpgradeError::ShuttingDown,
             Err(_) => return UpgradeError::Stopped,
         };
-        self.table.written().await;
+        if let Err(cause) = self.table.written().await {
+            return UpgradeError::NotWritten(cause);
+        }
         let (journal, successor) = (self.journal.clone(), succession.successor.clone());
         let (file, plugins) = (program.clone(), self.plugins.clone());
         let executing = spawn_blocking(move || {

@@ -8,8 +8,19 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+/// The cargo that runs this, without what it says to this program: some build scripts look at it,
+/// and what depends on them would be built anew for each of us.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if is_of_package {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Says what comes next, and when: seconds since the first step.

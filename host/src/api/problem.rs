@@ -91,7 +91,9 @@ impl From<UpgradeError> for Problem {
             UpgradeError::Embedded | UpgradeError::Busy | UpgradeError::ShuttingDown => {
                 Problem::new(StatusCode::CONFLICT, text)
             }
-            UpgradeError::Unsettled(_) | UpgradeError::Stopped => Problem::busy(text),
+            UpgradeError::Unsettled(_) | UpgradeError::NotWritten(_) | UpgradeError::Stopped => {
+                Problem::busy(text)
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use super::{ExitKind, Failure, Global};
 use crate::api::Client;
 use crate::config::{self, Environment};
+use crate::state::Place;
 
 /// The client of the supervisor that is meant: by `--socket`, `KENNEL_SOCKET`, else by the
 /// configuration file.
@@ -12,11 +13,23 @@ pub(super) fn client(global: &Global) -> Result<Client, Failure> {
     if let Some(socket) = global.socket() {
         return Ok(Client::new(socket));
     }
-    let found = config::client_socket(global.config(), &Environment::current());
-    found.map(Client::new).ok_or_else(|| {
-        Failure::new(ExitKind::Invalid, "cannot tell which supervisor is meant: HOME is not set")
-            .hint("name its socket with --socket")
-    })
+    let config = global.config();
+    let paths = config::client_paths(config, &Environment::current());
+    let Some(socket) = paths.socket else {
+        let cause = "cannot tell which supervisor is meant: HOME is not set";
+        return Err(Failure::new(ExitKind::Invalid, cause).hint("name its socket with --socket"));
+    };
+    let Some(dir) = &paths.state_dir else { return Ok(Client::new(socket)) };
+    let place = Place::read(dir);
+    if paths.is_named_after_file && config.exists() {
+        let ours = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        place.check(dir, &ours).map_err(|other| {
+            Failure::new(ExitKind::Invalid, other.to_string()).hint(other.hint())
+        })?;
+    }
+    // In another environment, or under an earlier configuration, it listens elsewhere.
+    let elsewhere = place.socket.filter(|listening| !socket.exists() && listening.exists());
+    Ok(Client::new(elsewhere.unwrap_or(socket)))
 }
 
 /// The same failure; when no supervisor is there because no configuration is, with that

@@ -140,7 +140,7 @@ impl From<ConfigErrors> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let kind = match &error {
-            StartError::Config(_) => ExitKind::Invalid,
+            StartError::Config(_) | StartError::OtherConfig(_) => ExitKind::Invalid,
             StartError::Lock(LockError::HeldBy { .. }) => ExitKind::AlreadyRunning,
             StartError::Lock(LockError::File { .. } | LockError::Silent { .. })
             | StartError::StateDir(_)
@@ -158,6 +158,7 @@ impl From<StartError> for Failure {
             StartError::Table(error) => error.hint().map(str::to_owned),
             StartError::StateId(error) => error.hint().map(str::to_owned),
             StartError::Newer(error) => Some(error.hint().to_owned()),
+            StartError::OtherConfig(error) => Some(error.hint().to_owned()),
             StartError::Config(_)
             | StartError::Journal(_)
             | StartError::Logs(_)

@@ -416,6 +416,7 @@ fn supervisor(old: &SupervisorSettings, new: &SupervisorSettings) -> Vec<Supervi
     let SupervisorSettings {
         name,
         state_dir,
+        is_named_after_file: _,
         socket,
         shutdown_timeout,
         max_concurrent_starts,

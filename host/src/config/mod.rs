@@ -69,8 +69,8 @@ pub use service::{LogConfig, LogTarget, ServiceConfig};
 pub use sink::SinkConfig;
 pub use sockets::SocketConfig;
 pub use supervisor::{
-    DefaultPaths, Environment, MAX_SOCKET_PATH_BYTES, SupervisorSettings, client_socket,
-    default_name, default_paths, is_valid_name,
+    ClientPaths, DefaultPaths, Environment, MAX_SOCKET_PATH_BYTES, SupervisorSettings,
+    client_paths, default_name, default_paths, is_valid_name,
 };
 
 use checker::Checker;

@@ -49,6 +49,9 @@ pub struct SupervisorSettings {
     pub name: String,
     /// Where it keeps what has to survive it; absolute.
     pub state_dir: PathBuf,
+    /// Whether that follows from the name of the configuration file alone, so that another
+    /// file of this name would have the same one.
+    pub is_named_after_file: bool,
     /// The control socket; absolute.
     pub socket: PathBuf,
     /// How long an orderly shutdown may take.
@@ -109,11 +112,20 @@ pub fn is_valid_name(name: &str) -> bool {
         && !name.starts_with(['.', '-'])
 }
 
-/// The control socket of the supervisor that runs the configuration at `path`, for its
-/// clients. Looks at the `kennel:` block only: what is wrong elsewhere, or that there is
-/// no such file, keeps nobody from talking to a supervisor that runs. None when the
-/// place depends on a home directory and there is none.
-pub fn client_socket(path: &Path, env: &Environment) -> Option<PathBuf> {
+/// Where clients find the supervisor that runs a configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientPaths {
+    /// The control socket; none when that depends on a home directory and there is none.
+    pub socket: Option<PathBuf>,
+    /// The state directory; none for the same reason.
+    pub state_dir: Option<PathBuf>,
+    /// Whether both follow from the name of the file alone.
+    pub is_named_after_file: bool,
+}
+
+/// Where clients find the supervisor that runs the configuration at `path`. Looks at the `kennel:` block only: what is wrong elsewhere, or that there is
+/// no such file, keeps nobody from talking to a supervisor that runs.
+pub fn client_paths(path: &Path, env: &Environment) -> ClientPaths {
     let mut sources = Sources::default();
     let directory = directory_of(path);
     let block = files::read(path).ok().and_then(|text| {
@@ -124,14 +136,14 @@ pub fn client_socket(path: &Path, env: &Environment) -> Option<PathBuf> {
         let node = block.as_ref()?.get(key)?;
         if node.is_null() { None } else { node.text().map(str::to_owned) }
     };
-    if let Some(socket) = word("socket") {
-        return Some(absolute(&directory, &socket));
-    }
-    let name =
-        word("name").filter(|name| is_valid_name(name)).unwrap_or_else(|| default_name(path));
-    let DefaultPaths { state_dir, socket } = default_paths(&name, env);
-    let state_dir = word("state_dir").map(|dir| absolute(&directory, &dir)).or(state_dir);
-    socket.or_else(|| Some(state_dir?.join("kennel.sock")))
+    let given = |key: &str| Some(absolute(&directory, &word(key)?));
+    let name = word("name").filter(|name| is_valid_name(name));
+    let is_named_after_file = [&name, &word("socket"), &word("state_dir")] == [&None; 3];
+    let defaults = default_paths(&name.unwrap_or_else(|| default_name(path)), env);
+    let state_dir = given("state_dir").or(defaults.state_dir);
+    let in_state_dir = state_dir.as_ref().map(|dir| dir.join("kennel.sock"));
+    let socket = given("socket").or(defaults.socket).or(in_state_dir);
+    ClientPaths { socket, state_dir, is_named_after_file }
 }
 
 /// The directory that relative paths in a file start from; absolute.
@@ -188,6 +200,7 @@ pub(super) fn check(
         max_restarts_per_second,
         include: _,
     } = raw;
+    let is_named_after_file = name.is_none() && state_dir.is_none();
     let name = match name {
         Some(name) if is_valid_name(name) => name.clone(),
         Some(name) => {
@@ -223,6 +236,7 @@ pub(super) fn check(
     SupervisorSettings {
         name,
         state_dir,
+        is_named_after_file,
         socket,
         shutdown_timeout: checker.positive(
             root,

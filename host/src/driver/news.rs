@@ -126,7 +126,9 @@ impl News {
             TableNotice::Stalled(cause) => format!(
                 "the run table cannot be written ({cause}); it is kept in memory and tried again"
             ),
-            TableNotice::Resumed => "the run table is written again, nothing is missing".to_owned(),
+            TableNotice::Resumed => {
+                "the run table is written again, with all that this supervisor knows".to_owned()
+            }
         };
         self.restored(Note::of_state(message));
     }

@@ -5,11 +5,13 @@
 //!   Driver  ──► RunTable    ──► thread ──► table           (runs, intent, counters)
 //!   lock held ──► state_id ──► id   (the id of the directory, which processes bear; in the
 //!                                    table too)
+//!   lock held ──► Place ──► place   (of which configuration it is, and the socket)
 //! ```
 
 mod handover;
 mod id;
 mod memory;
+mod place;
 #[cfg(feature = "plugins")]
 mod plugin_file;
 mod plugin_record;
@@ -25,10 +27,12 @@ pub(crate) use handover::{
 };
 pub use id::StateIdError;
 pub(crate) use id::{IdSource, check_id, state_id, try_id};
+pub use place::OtherConfig;
+pub(crate) use place::Place;
 pub(crate) use plugin_record::{Key, try_change};
 #[cfg(feature = "plugins")]
 pub(crate) use plugin_state::{Notice, SavedStates};
-pub(crate) use run_table::{Durability, RunTable, TableNotice};
+pub(crate) use run_table::{Durability, RunTable, TableNotice, unwritten};
 pub(crate) use table::{
     Began, Instance, LastEnd, Made, Named, Origin, Record, Scaled, Table, TableRun, Who,
 };

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum TableNotice {
     /// The file cannot be written; everything is kept in memory.
     Stalled(String),
-    /// It is written again, and nothing is missing.
+    /// It is written again, with all that was kept.
     Resumed,
 }
 
@@ -77,7 +77,8 @@ struct Waiting {
     posted: u64,
     /// The disk is to be waited for.
     wants_sync: bool,
-    is_stalled: bool,
+    /// Why the disk refuses, if it does.
+    stalled: Option<Cause>,
     is_closing: bool,
 }
 
@@ -146,12 +147,18 @@ impl RunTable {
     }
 
     /// Returns when what was posted before is written, or the disk has refused for long.
-    pub(crate) async fn written(&self) {
+    ///
+    /// # Errors
+    /// Why it is not written; none: the disk does not answer.
+    pub(crate) async fn written(&self) -> Result<(), Option<Cause>> {
         let posted = self.shared.lock_waiting().posted;
         let mut written = self.shared.written.subscribe();
         let is_written = written.wait_for(|written| *written >= posted);
         // An answer is late rather than missing when the disk does not work.
-        let _ = tokio::time::timeout(PATIENCE, is_written).await;
+        match tokio::time::timeout(PATIENCE, is_written).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(self.shared.lock_waiting().stalled),
+        }
     }
 
     /// Writes all and waits for the disk. Blocks.
@@ -174,6 +181,11 @@ impl RunTable {
     }
 }
 
+/// Why something is not written, in words.
+pub(crate) fn unwritten(cause: Option<Cause>) -> String {
+    cause.map_or("the disk does not answer".to_owned(), |cause| cause.to_string())
+}
+
 /// Where the table of a state directory is.
 pub(crate) fn path_in(dir: &Path) -> PathBuf {
     dir.join("table")
@@ -188,7 +200,7 @@ impl Shared {
                 if waiting.is_closing || !waiting.records.is_empty() || waiting.wants_sync {
                     break;
                 }
-                waiting = if waiting.is_stalled {
+                waiting = if waiting.stalled.is_some() {
                     let (waiting, time) =
                         self.wake.wait_timeout(waiting, RETRY).unwrap_or_else(|e| e.into_inner());
                     if time.timed_out() {
@@ -238,18 +250,16 @@ impl Shared {
     }
 
     fn report(&self, result: &io::Result<()>) {
-        let was_stalled = {
-            let mut waiting = self.lock_waiting();
-            std::mem::replace(&mut waiting.is_stalled, result.is_err())
-        };
-        match result {
-            Err(error) if !was_stalled => {
-                (self.tell)(TableNotice::Stalled(Cause::from_io(error).to_string()));
+        let cause = result.as_ref().err().map(Cause::from_io);
+        let was_stalled = std::mem::replace(&mut self.lock_waiting().stalled, cause).is_some();
+        match cause {
+            Some(cause) if !was_stalled => {
+                (self.tell)(TableNotice::Stalled(cause.to_string()));
                 // The thread tries again, whoever has noticed.
                 self.wake.notify_all();
             }
-            Ok(()) if was_stalled => (self.tell)(TableNotice::Resumed),
-            Ok(()) | Err(_) => {}
+            None if was_stalled => (self.tell)(TableNotice::Resumed),
+            None | Some(_) => {}
         }
     }
 
@@ -314,12 +324,13 @@ mod tests {
         table.write(scaled("c"));
         assert_eq!(on_disk(dir.path()), [""; 0]);
         assert!(!table.close(Duration::from_millis(10)), "it says that all is written");
+        assert!(matches!(table.written().await, Err(Some(_))), "it says that all is written");
         assert!(told.try_recv().is_err(), "it was told twice");
         fs::remove_dir(&in_the_way).unwrap();
         // Nobody writes anything more: the thread tries again by itself.
         assert_eq!(told.recv_timeout(BOUND), Ok(TableNotice::Resumed));
         assert_eq!(on_disk(dir.path()), ["a", "b", "c"]);
-        table.written().await;
+        assert_eq!(table.written().await, Ok(()));
         assert!(table.close(BOUND));
     }
 

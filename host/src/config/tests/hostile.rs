@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::{client_socket, load, load_str};
+use super::super::{client_paths, load, load_str};
 use super::{environment, report};
 
 /// Long enough for a slow machine under load; without limits these take minutes.
@@ -152,21 +152,21 @@ fn a_client_finds_the_socket_of_a_broken_file() {
         ("kennel: { name: ../../etc }", "/run/user/7/kennel/services.sock"),
     ] {
         std::fs::write(&path, text).unwrap();
-        assert_eq!(client_socket(&path, &env), Some(expected.into()), "{text}");
+        assert_eq!(client_paths(&path, &env).socket, Some(expected.into()), "{text}");
     }
     std::fs::write(&path, "kennel: { socket: ./run/x.sock, name: y }").unwrap();
-    assert_eq!(client_socket(&path, &env), Some(dir.path().join("run/x.sock")));
+    assert_eq!(client_paths(&path, &env).socket, Some(dir.path().join("run/x.sock")));
     let mut bare = environment(&[]);
     bare.vars.remove("XDG_RUNTIME_DIR");
     assert_eq!(
-        client_socket(Path::new("/none/my conf.yaml"), &bare),
+        client_paths(Path::new("/none/my conf.yaml"), &bare).socket,
         Some("/home/me/.local/state/kennel/my-conf/kennel.sock".into())
     );
     bare.vars.remove("HOME");
-    assert_eq!(client_socket(Path::new("/none/services.yaml"), &bare), None);
+    assert_eq!(client_paths(Path::new("/none/services.yaml"), &bare).socket, None);
     bare.is_root = true;
     assert_eq!(
-        client_socket(Path::new("/none/services.yaml"), &bare),
+        client_paths(Path::new("/none/services.yaml"), &bare).socket,
         Some("/run/kennel/services.sock".into())
     );
 }
