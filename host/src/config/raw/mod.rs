@@ -58,14 +58,14 @@ pub(super) struct RawKennel {
     /// Names the state directory and the socket. Default: the file's name without its
     /// extension.
     pub(super) name: Option<String>,
-    /// Where the supervisor keeps what has to survive it. Default:
-    /// $XDG_STATE_HOME/kennel/NAME, or /var/lib/kennel/NAME as root.
+    /// Where the supervisor keeps what has to survive it. Default: /var/lib/kennel/NAME as
+    /// root, else $XDG_STATE_HOME/kennel/NAME, else ~/.local/state/kennel/NAME.
     pub(super) state_dir: Option<String>,
-    /// The control socket. Default: $XDG_RUNTIME_DIR/kennel/NAME.sock, or
-    /// /run/kennel/NAME.sock as root.
+    /// The control socket. Default: /run/kennel/NAME.sock as root, else
+    /// $XDG_RUNTIME_DIR/kennel/NAME.sock, else kennel.sock in the state directory.
     pub(super) socket: Option<String>,
-    /// An address such as 127.0.0.1:9800 for the API, the dashboard and metrics over TCP;
-    /// needs token_file. Default: none.
+    /// An address such as 127.0.0.1:9800 for the API and metrics over TCP; needs token_file.
+    /// Default: none.
     pub(super) listen: Option<String>,
     /// A file with the bearer token for TCP; refused when others may read it. Default:
     /// none.
