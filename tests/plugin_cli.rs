@@ -267,6 +267,14 @@ fn what_a_stock_plugin_is_can_be_seen_and_a_wrong_name_has_a_near_one() {
     let wrong = kennel(folder.path(), &["inspect", "stock:htpt"]);
     assert_eq!(wrong.code, 2, "{}", wrong.out);
     assert!(wrong.err.contains("did you mean \"stock:http\"?"), "{}", wrong.err);
+    // The name alone is that of a file.
+    let file = kennel(folder.path(), &["inspect", "http"]);
+    assert_eq!(file.code, 1, "{}", file.out);
+    for part in ["cannot read \"http\": no such file", "hint: did you mean \"stock:http\"?"] {
+        assert!(file.err.contains(part), "{}", file.err);
+    }
+    let other = kennel(folder.path(), &["inspect", "./http"]);
+    assert!(!other.err.contains("stock:"), "{}", other.err);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where the component is that a command is about.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,12 +30,19 @@ impl Source {
         }
         let name = written.file_stem().unwrap_or_default().to_string_lossy().as_ref().into();
         let what = format!("read \"{label}\"");
-        let doing = |error| Failure::from(error).doing(&what);
+        let failed = |error: io::Error| {
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            let failure = Failure::from(error).doing(&what);
+            match meant(&label).filter(|_| is_missing) {
+                Some(name) => failure.hint(format!("did you mean \"stock:{name}\"?")),
+                None => failure,
+            }
+        };
         let mut bytes = Vec::new();
         // One byte more than is taken says that there is more.
         fs::File::open(written)
             .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(doing)?;
+            .map_err(failed)?;
         Ok(Source { label, name, bytes: bytes.into() })
     }
 
@@ -51,4 +58,9 @@ impl Source {
         };
         Ok(Source { label: format!("stock:{name}"), name: name.into(), bytes: bytes.into() })
     }
+}
+
+/// The plugin of this binary that is written like a file, without `stock:`.
+fn meant(label: &str) -> Option<&'static str> {
+    stock::names().iter().copied().find(|name| *name == label)
 }
