@@ -51,6 +51,14 @@ pub(crate) fn count(kennel: &Kennel) -> Option<f64> {
     series.get(&format!("kennel_plugin_sample{{{labels}}}")).copied()
 }
 
+/// How many checks of the plugin could not be made.
+fn impossible_checks(kennel: &Kennel) -> f64 {
+    let body = kennel.api("GET", "/metrics").body;
+    let series = openmetrics::parse(&body).unwrap_or_else(|error| panic!("{error}\n{body}"));
+    let labels = "service=\"web\",instance=\"web\",check=\"p\",outcome=\"impossible\"";
+    series.get(&format!("kennel_check_answers_total{{{labels}}}")).copied().unwrap_or(0.0)
+}
+
 pub(crate) fn wait_for_count(kennel: &Kennel, least: f64) -> f64 {
     wait_for(&format!("{least} answers"), BOUND, || count(kennel).filter(|count| *count >= least))
 }
@@ -315,6 +323,11 @@ fn a_grant_that_a_plugin_lacks_is_named_by_check_and_when_it_is_asked_and_stops_
                 reason.contains("asked in vain").then_some(service)
             });
             assert_eq!((&told["state"], &told["health"]), (&"up".into(), &"unknown".into()));
+            // Every one from now on asks the host again, and is denied again.
+            let before = impossible_checks(&kennel);
+            wait_for("more checks that cannot be made", BOUND, || {
+                (impossible_checks(&kennel) >= before + 3.0).then_some(())
+            });
             let denials = kennel.events().into_iter().filter(|e| e["kind"] == "plugin.denied");
             assert_eq!(denials.count(), 1, "once a minute");
 
