@@ -3,26 +3,27 @@
 //! Each plugin is a few lines of WebAssembly text, made a component here and run by the
 //! real host under its real limits. Beside it stand two hundred services with a built-in
 //! check each. How fast these are restarted and checked is measured twice, without the
-//! plugin and while it does its worst, and compared.
+//! plugin and while it does its worst, and compared. The trouble that it makes is counted, and
+//! checks are counted until there was more of it meanwhile.
 
-use std::collections::{BTreeMap, HashSet};
+mod pace;
+mod stir;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::guest::Guest;
+use crate::sinks::is_about_sink;
 use crate::support::{Kennel, openmetrics, wait_for};
+use pace::{Pace, Trouble, at_ms};
+use stir::Stir;
 
 const SERVICES: usize = 200;
-/// How many of them are killed.
-const KILLED: usize = 20;
-/// For how long checks are counted.
-const WINDOW: Duration = Duration::from_secs(4);
 /// How often it is measured, without and with the plugin, before it is found too slow:
 /// other tests are not always the same burden.
 const ATTEMPTS: usize = 3;
@@ -34,7 +35,7 @@ enum Use {
     Check,
     /// As the restart policy of the victim, which keeps crashing.
     Policy,
-    /// As a sink of all events.
+    /// As a sink of all events, beside one that writes them to the file `events`.
     Sink,
 }
 
@@ -50,15 +51,27 @@ fn listen(kennel: &Kennel) {
     });
 }
 
-fn configuration(plugin: &str, used: &Use) -> String {
-    let (health, restart, sinks) = match used {
-        Use::Check => ("{ plugin: hostile, every: 200ms, timeout: 1m, grace: 0s }", "{}", "[]"),
+/// Where there is no plugin.
+fn peaceful() -> String {
+    format!("{}  victim: {{ command: [sleep, '100000'] }}\n", services())
+}
+
+fn configuration(kennel: &Kennel, plugin: &str, used: &Use) -> String {
+    let file = kennel.path("events").display().to_string();
+    let (archive, sinks) = match used {
+        Use::Check | Use::Policy => (String::new(), "[]".to_owned()),
+        Use::Sink => (
+            format!("  archive: {{ source: 'stock:file', grants: {{ files: ['{file}'] }} }}\n"),
+            format!("[{{ plugin: hostile }}, {{ plugin: archive, config: {{ path: '{file}' }} }}]"),
+        ),
+    };
+    let (health, restart) = match used {
+        Use::Check => ("{ plugin: hostile, every: 200ms, timeout: 1m, grace: 0s }", "{}"),
         Use::Policy => (
             "{ unix: ./l.sock, every: 1h }",
             "{ limit: none, backoff: { initial: 300ms, max: 300ms }, policy_plugin: { plugin: hostile } }",
-            "[]",
         ),
-        Use::Sink => ("{ unix: ./l.sock, every: 1h }", "{}", "[{ plugin: hostile }]"),
+        Use::Sink => ("{ unix: ./l.sock, every: 1h }", "{}"),
     };
     let command = match used {
         Use::Policy => "[sh, -c, 'sleep 0.1; exit 3']",
@@ -66,8 +79,8 @@ fn configuration(plugin: &str, used: &Use) -> String {
     };
     let victim = format!("{{ command: {command}, health: {health}, restart: {restart} }}");
     format!(
-        "plugins:\n  hostile: {{ source: ./hostile.wasm, {plugin} }}\nsinks: {sinks}\n{}  \
-         victim: {victim}\n",
+        "plugins:\n  hostile: {{ source: ./hostile.wasm, {plugin} }}\n{archive}sinks: {sinks}\n\
+         {}  victim: {victim}\n",
         services()
     )
 }
@@ -88,106 +101,21 @@ fn services() -> String {
     yaml
 }
 
-/// How often each of the others was checked.
-fn checks(kennel: &Kennel) -> BTreeMap<String, u64> {
+/// A figure of the plugin.
+fn figure(kennel: &Kennel, name: &str) -> u64 {
     let text = kennel.api("GET", "/metrics").body;
-    let series = openmetrics::parse(&text).unwrap();
-    let mut counts = BTreeMap::new();
-    for (name, value) in series {
-        let Some(labels) = name.strip_prefix("kennel_check_answers_total{") else { continue };
-        let instance = labels.split('"').nth(1).unwrap_or_default().to_owned();
-        if labels.contains("check=\"unix\"") {
-            *counts.entry(instance).or_default() += value as u64;
-        }
-    }
-    counts.retain(|name: &String, _| name.starts_with('s'));
-    counts
+    let all = openmetrics::parse(&text).unwrap();
+    all.get(&format!("{name}{{plugin=\"hostile\"}}")).copied().unwrap_or(0.0) as u64
+}
+
+/// How many calls of the plugin were answered or failed.
+fn calls(kennel: &Kennel) -> u64 {
+    figure(kennel, "kennel_plugin_calls_total")
 }
 
 /// How many calls of the plugin failed.
 fn faults(kennel: &Kennel) -> u64 {
-    let text = kennel.api("GET", "/metrics").body;
-    let series = openmetrics::parse(&text).unwrap();
-    let of = |name: &str| name.starts_with("kennel_plugin_faults_total{");
-    series.into_iter().filter(|(name, _)| of(name)).map(|(_, value)| value as u64).sum()
-}
-
-fn at_ms(event: &Value) -> i64 {
-    let at = event["at"].as_str().unwrap();
-    at.parse::<jiff::Timestamp>().unwrap().as_millisecond()
-}
-
-/// Kills some services and waits until each is up again: how long that took, in the middle.
-fn restarts(kennel: &Kennel) -> Duration {
-    let since = kennel.events().last().map_or(0, |event| event["seq"].as_u64().unwrap());
-    let status = kennel.status();
-    let services = status["services"].as_array().unwrap();
-    let names: HashSet<String> = (0..KILLED).map(|number| format!("s{}", number * 7)).collect();
-    let mut killed = BTreeMap::new();
-    for service in services {
-        let name = service["name"].as_str().unwrap();
-        if names.contains(name) {
-            let pid = i32::try_from(service["pid"].as_i64().unwrap()).unwrap();
-            killed.insert(name, jiff::Timestamp::now().as_millisecond());
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-        }
-    }
-    let started = wait_for("every killed service to be started again", LONG, || {
-        let mut started = BTreeMap::new();
-        for event in kennel.events().iter().filter(|event| event["seq"].as_u64() > Some(since)) {
-            let name = event["service"].as_str().filter(|name| names.contains(*name));
-            if let Some(name) = name.filter(|_| event["kind"] == "service.started") {
-                started.insert(name.to_owned(), at_ms(event));
-            }
-        }
-        (started.len() == KILLED).then_some(started)
-    });
-    let mut took: Vec<i64> = started.iter().map(|(name, at)| at - killed[name.as_str()]).collect();
-    took.sort_unstable();
-    Duration::from_millis(u64::try_from(took[KILLED / 2]).unwrap())
-}
-
-/// How fast the supervisor is.
-#[derive(Debug)]
-struct Pace {
-    /// From the end of a service to its next run.
-    restart: Duration,
-    /// Checks in a second, of all services together.
-    checks: f64,
-    /// The same of the service that was checked least.
-    least: f64,
-}
-
-impl Pace {
-    fn of(kennel: &Kennel) -> Pace {
-        let restart = restarts(kennel);
-        let before = wait_for("every service to be checked", LONG, || {
-            Some(checks(kennel)).filter(|counts| counts.len() == SERVICES)
-        });
-        let begun = Instant::now();
-        thread::sleep(WINDOW);
-        let after = checks(kennel);
-        let seconds = begun.elapsed().as_secs_f64();
-        let made: Vec<u64> = before.iter().map(|(name, count)| after[name] - count).collect();
-        let least = *made.iter().min().unwrap() as f64 / seconds;
-        Pace { restart, checks: made.iter().sum::<u64>() as f64 / seconds, least }
-    }
-
-    /// Without any plugin.
-    fn undisturbed() -> Pace {
-        let kennel = up(Kennel::new(&services()));
-        let pace = Pace::of(&kennel);
-        assert!(pace.least > 0.0, "there is nothing to compare with: {pace:?}");
-        pace
-    }
-
-    /// Half as many checks, and restarts that take three times as long and a little more,
-    /// are what a busy machine may be the cause of.
-    fn keeps_up_with(&self, other: &Pace) -> bool {
-        self.restart <= other.restart * 3 + Duration::from_millis(200)
-            && self.checks * 2.0 >= other.checks
-            && self.least * 2.0 >= other.least
-    }
+    figure(kennel, "kennel_plugin_faults_total")
 }
 
 fn up(mut kennel: Kennel) -> Kennel {
@@ -200,26 +128,21 @@ fn up(mut kennel: Kennel) -> Kennel {
     kennel
 }
 
-/// Lets `guest` do its worst until `trouble` is seen in the events, or among the plugins,
-/// then looks at the others: they are as fast as without it.
-fn beside(guest: &[u8], plugin: &str, used: &Use, trouble: impl Fn(&Kennel) -> bool) -> Kennel {
-    compared(|| {
-        let kennel = Kennel::new(&configuration(plugin, used));
-        fs::write(kennel.path("hostile.wasm"), guest).unwrap();
-        let kennel = up(kennel);
-        wait_for("the plugin to do its worst", LONG, || trouble(&kennel).then_some(()));
-        let pace = Pace::of(&kennel);
-        (kennel, pace)
-    })
-}
-
-/// Measures without and with the plugin until the one is about as fast as the other.
+/// Lets `guest` do its worst, stirred up by `stir` and counted by `trouble`, and looks at the
+/// others meanwhile: they are as fast as without it. Measures both until it is so, a few times.
 #[track_caller]
-fn compared(hostile: impl Fn() -> (Kennel, Pace)) -> Kennel {
+fn beside(guest: &[u8], plugin: &str, used: &Use, stir: Stir, trouble: Trouble<'_>) -> Kennel {
     let mut seen = Vec::new();
     for _ in 0..ATTEMPTS {
-        let undisturbed = Pace::undisturbed();
-        let (kennel, pace) = hostile();
+        let undisturbed = Pace::undisturbed(stir);
+        let kennel = Kennel::new("");
+        kennel.configure(&configuration(&kennel, plugin, used));
+        fs::write(kennel.path("hostile.wasm"), guest).unwrap();
+        let kennel = up(kennel);
+        let pace = stir.during(&kennel, || {
+            wait_for("the plugin to do its worst", LONG, || (trouble(&kennel) > 0).then_some(()));
+            Pace::of(&kennel, Some(trouble))
+        });
         if pace.keeps_up_with(&undisturbed) {
             return kennel;
         }
@@ -240,21 +163,11 @@ fn mostly(body: &str) -> Guest {
     ))
 }
 
-/// The same with a check that fails with this fault and no other, and goes on doing so
-/// while the others are looked at. Its service is left alone.
+/// Lets a check that fails with this fault and no other do so again and again. Its service is
+/// left alone.
 fn beside_again_and_again(guest: &Guest, plugin: &str, word: &str) -> Kennel {
-    let guest = guest.build();
-    let kennel = compared(|| {
-        let kennel = Kennel::new(&configuration(plugin, &Use::Check));
-        fs::write(kennel.path("hostile.wasm"), &guest).unwrap();
-        let kennel = up(kennel);
-        wait_for("the plugin to fail", LONG, || fault(word)(&kennel).then_some(()));
-        let before = faults(&kennel);
-        let pace = Pace::of(&kennel);
-        // It was at it all the time.
-        wait_for("it to fail again", LONG, || (faults(&kennel) > before).then_some(()));
-        (kennel, pace)
-    });
+    let kennel = beside(&guest.build(), plugin, &Use::Check, Stir::Nothing, &faults);
+    assert!(fault(word)(&kennel));
     let events = kennel.events();
     for event in events.iter().filter(|event| event["kind"] == "plugin.fault") {
         assert_eq!(event["attributes"]["fault"], word, "{event}");
@@ -276,16 +189,15 @@ fn fault(word: &str) -> impl Fn(&Kennel) -> bool {
     }
 }
 
-/// Whether the plugin was refused, in these words.
-fn refused(words: &'static [&'static str]) -> impl Fn(&Kennel) -> bool {
-    move |kennel| {
-        let events = kennel.events();
-        let mut refusals = events.iter().filter(|event| event["kind"] == "plugin.rejected");
-        refusals.any(|event| {
-            let message = event["message"].as_str().unwrap();
-            words.iter().all(|word| message.contains(word))
-        })
-    }
+/// How often the plugin was refused, in these words.
+fn refusals(kennel: &Kennel, words: &[&str]) -> u64 {
+    let events = kennel.events();
+    let refusals = events.iter().filter(|event| event["kind"] == "plugin.rejected");
+    let in_words = refusals.filter(|event| {
+        let message = event["message"].as_str().unwrap();
+        words.iter().all(|word| message.contains(word))
+    });
+    in_words.count() as u64
 }
 
 fn victim_is_left_alone(kennel: &Kennel) {
@@ -298,6 +210,8 @@ fn victim_is_unknown(kennel: &Kennel) {
     assert_eq!(kennel.service("victim")["health"], "unknown");
     victim_is_left_alone(kennel);
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 const QUICK: &str = "limits: { time: 20s, cpu: 100ms, memory: 8MiB }";
 /// Whoever waits for a plugin of these limits is late: for a computation, for an answer.
@@ -371,8 +285,10 @@ fn a_plugin_that_overflows_its_stack_delays_nobody() {
 #[test]
 fn a_plugin_that_traps_on_every_call_is_not_asked_for_a_while() {
     let guest = Guest::check("(unreachable)").build();
-    let kennel = beside(&guest, QUICK, &Use::Check, |kennel| {
-        kennel.events().iter().any(|event| event["kind"] == "plugin.disabled")
+    // Asked once after each rest, it fails again.
+    let kennel = beside(&guest, QUICK, &Use::Check, Stir::Nothing, &faults);
+    wait_for("the plugin to rest", LONG, || {
+        kennel.events().iter().any(|event| event["kind"] == "plugin.disabled").then_some(())
     });
     victim_is_unknown(&kennel);
 }
@@ -411,12 +327,17 @@ fn a_plugin_that_floods_the_log_delays_nobody_and_fills_nothing() {
           (br_if $again (i32.lt_u (local.get $i) (i32.const 900))))
         (call $verdict (i32.const 0))";
     let guest = Guest::check(body).with_log().build();
-    let kennel = beside(&guest, COMPUTES, &Use::Check, |kennel| {
-        kennel.service("victim")["health"] == "healthy"
-    });
-    assert_eq!(faults(&kennel), 0);
-    let lines = kennel.said().lines().filter(|line| line.contains("fine")).count();
-    assert!(lines < 5_000, "{lines} lines of the plugin are in the supervisor's log");
+    let kennel = beside(&guest, COMPUTES, &Use::Check, Stir::Nothing, &calls);
+    assert_eq!((faults(&kennel), &kennel.service("victim")["health"]), (0, &"healthy".into()));
+    let is_of_plugin = |line: &&str| line.contains(" fine ") && line.contains("plugin=\"hostile\"");
+    let lines = kennel.said().lines().filter(is_of_plugin).count() as u64;
+    // The host passes on 100 messages of a call, and 600 of a plugin in each minute, of which
+    // the first begins when the plugin is loaded.
+    let age_ms = jiff::Timestamp::now().as_millisecond() - at_ms(&kennel.events()[0]);
+    let minutes = age_ms.unsigned_abs() / 60_000 + 1;
+    let most = (600 * minutes).min(100 * (calls(&kennel) + 1));
+    assert!((1..=most).contains(&lines), "{lines} lines of the plugin are in the log, not {most}");
+    assert!(figure(&kennel, "kennel_plugin_log_dropped_messages_total") > 0);
 }
 
 #[test]
@@ -431,36 +352,68 @@ fn a_plugin_that_forges_text_delays_nobody() {
 #[test]
 fn a_plugin_that_traps_in_configure_is_refused_and_delays_nobody() {
     let guest = Guest::healthy().configure("(unreachable)").build();
-    let kennel = beside(&guest, QUICK, &Use::Check, refused(&["hostile"]));
+    let refused = |kennel: &Kennel| refusals(kennel, &["failed over its configuration"]);
+    let kennel = beside(&guest, QUICK, &Use::Check, Stir::Reload, &refused);
     victim_is_unknown(&kennel);
 }
 
 #[test]
 fn a_policy_that_wants_to_wait_for_ages_is_cut_to_a_week() {
     let guest = Guest::policy("(call $decision (i64.const -1))").build();
-    let kennel = beside(&guest, QUICK, &Use::Policy, |kennel| {
-        kennel.events().iter().any(|event| event["kind"] == "service.policy")
+    let decided = |kennel: &Kennel| kennel.events_of("service.policy", "victim").len() as u64;
+    let kennel = beside(&guest, QUICK, &Use::Policy, Stir::Restart, &decided);
+    // The built-in policy waits for 300 ms.
+    let wait = wait_for("the policy to decide", LONG, || {
+        let wait = kennel.service("victim")["next_restart_in_ms"].as_u64();
+        wait.filter(|wait| *wait > 6 * DAY_MS)
     });
-    let victim = kennel.service("victim");
-    assert_eq!(victim["state"], "backoff");
-    let wait = victim["next_restart_in_ms"].as_u64().unwrap();
-    assert!(wait <= 7 * 86_400_000, "it waits {wait} ms");
+    assert!(wait <= 7 * DAY_MS, "it waits {wait} ms");
+    assert_eq!(kennel.service("victim")["state"], "backoff");
 }
 
 #[test]
 fn a_policy_that_loops_leaves_the_built_in_decision() {
     let guest = Guest::policy("(loop $for_ever (br $for_ever)) (unreachable)").build();
-    let kennel = beside(&guest, QUICK, &Use::Policy, |kennel| {
-        fault("cpu")(kennel) && kennel.service("victim")["restarts"].as_u64() > Some(2)
+    let kennel = beside(&guest, QUICK, &Use::Policy, Stir::Nothing, &faults);
+    assert!(fault("cpu")(&kennel));
+    wait_for("the built-in policy to go on", LONG, || {
+        (kennel.service("victim")["restarts"].as_u64() > Some(2)).then_some(())
     });
     assert!(kennel.events().iter().all(|event| event["kind"] != "service.policy"));
 }
 
 #[test]
 fn a_sink_that_traps_loses_no_event_and_delays_nobody() {
-    let guest = Guest::sink("(unreachable)").build();
-    let kennel = beside(&guest, QUICK, &Use::Sink, fault("trap"));
+    // At one millisecond out of four. One that always traps is soon asked once in minutes.
+    let guest = Guest::sink(
+        "(if (i64.eqz (i64.and (local.get $now) (i64.const 3))) (then (unreachable)))
+         (call $taken (local.get $count))",
+    );
+    let kennel = beside(&guest.build(), QUICK, &Use::Sink, Stir::Signal, &faults);
+    assert!(fault("trap")(&kennel));
     assert_eq!(kennel.service("victim")["state"], "up");
+    // The one beside it has each event once, in order, those about itself apart.
+    wait_for("all events in the file", LONG, || {
+        let events = kennel.events();
+        let expected = events.iter().filter(|event| !is_about_sink(event, "archive", "archive"));
+        let text = kennel.read("events");
+        let written = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let written: Vec<Value> = written.map(|event| event["seq"].clone()).collect();
+        written.iter().eq(expected.map(|event| &event["seq"])).then_some(())
+    });
+    // And it has itself taken each, sooner or later.
+    let of_sink = |all: &openmetrics::Series, name: &str, outcome: &str| {
+        all[&format!("{name}{{sink=\"hostile\",plugin=\"hostile\"{outcome}}}")]
+    };
+    let all = wait_for("the sink to have caught up", LONG, || {
+        let all = openmetrics::parse(&kennel.api("GET", "/metrics").body).unwrap();
+        (of_sink(&all, "kennel_sink_behind_events", "") == 0.0).then_some(all)
+    });
+    for (outcome, is_some) in [("taken", true), ("rejected", false), ("dropped", false)] {
+        let label = format!(",outcome=\"{outcome}\"");
+        let count = of_sink(&all, "kennel_sink_events_total", &label);
+        assert_eq!(count > 0.0, is_some, "{count} events were {outcome}");
+    }
 }
 
 /// The same component against a contract that does not exist.
@@ -509,10 +462,8 @@ fn what_is_no_plugin_is_refused_for_what_it_is_and_delays_nobody() {
         (b"#!/bin/sh\necho hello\n".to_vec(), &["script"]),
         (huge, &["MiB"]),
     ] {
-        let kennel = {
-            let words: &'static [&'static str] = Box::leak(words.to_vec().into_boxed_slice());
-            beside(&bytes, QUICK, &Use::Check, refused(words))
-        };
+        let refused = |kennel: &Kennel| refusals(kennel, words);
+        let kennel = beside(&bytes, QUICK, &Use::Check, Stir::Reload, &refused);
         victim_is_unknown(&kennel);
         kennel.sweep();
     }
