@@ -19,10 +19,11 @@ struct Namesakes {
 type Said = (Option<i32>, String);
 
 impl Namesakes {
-    fn new(places: &[&str]) -> Namesakes {
+    /// `name` is that of the test, for tests run side by side.
+    fn new(name: &str, places: &[&str]) -> Namesakes {
         let home = tempfile::Builder::new().prefix("k-").tempdir().unwrap();
         // As root there is one place for the state of all: nobody else has this name.
-        let namesakes = Namesakes { home, file: format!("twin-{}.yaml", std::process::id()) };
+        let namesakes = Namesakes { home, file: format!("{name}-{}.yaml", std::process::id()) };
         for place in places {
             fs::create_dir(namesakes.home.path().join(place)).unwrap();
             let text = format!("services: {{ {place}: {{ command: [sleep, '1000'] }} }}\n");
@@ -88,7 +89,7 @@ impl Drop for Namesakes {
 
 #[test]
 fn files_of_one_name_do_not_take_each_others_services() {
-    let twins = Namesakes::new(&["one", "two", "three"]);
+    let twins = Namesakes::new("twins", &["one", "two", "three"]);
     twins.works("one", &["run", "--detach"]);
     assert!(twins.works("one", &["status"]).contains("one "));
     // Neither are the other's services shown, nor does an order reach them.
@@ -115,7 +116,7 @@ fn files_of_one_name_do_not_take_each_others_services() {
 
 #[test]
 fn a_supervisor_is_found_from_another_environment_and_after_its_socket_was_changed() {
-    let kennel = Namesakes::new(&["one"]);
+    let kennel = Namesakes::new("found", &["one"]);
     let place = "one";
     kennel.works(place, &["run", "--detach"]);
     let up = |runtime: &Path| {

@@ -163,14 +163,16 @@ fn mostly(body: &str) -> Guest {
     ))
 }
 
-/// Lets a check that fails with this fault and no other do so again and again. Its service is
+/// Lets a check that fails with this fault do so again and again. Its service is
 /// left alone.
 fn beside_again_and_again(guest: &Guest, plugin: &str, word: &str) -> Kennel {
     let kennel = beside(&guest.build(), plugin, &Use::Check, Stir::Nothing, &faults);
     assert!(fault(word)(&kennel));
     let events = kennel.events();
     for event in events.iter().filter(|event| event["kind"] == "plugin.fault") {
-        assert_eq!(event["attributes"]["fault"], word, "{event}");
+        // On a busy machine its time may be over before it has come to that.
+        let is_meant = [word, "deadline"].iter().any(|one| event["attributes"]["fault"] == *one);
+        assert!(is_meant, "{event}");
     }
     assert!(events.iter().all(|event| event["kind"] != "plugin.disabled"));
     wait_for("the victim's health to be unknown", LONG, || {
