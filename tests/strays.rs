@@ -187,16 +187,21 @@ fn what_a_check_leaves_in_a_session_of_its_own_ends_with_the_run() {
 const AT_WORK: &str = "setsid sh ./daemon.sh & wait\n";
 
 fn with_a_check_at_work(way: &[&str], daemon: &str) -> (Kennel, Process) {
-    let mut kennel = Kennel::new(
+    with_a_check_at_work_and(way, daemon, "")
+}
+
+/// The same with one more key of `stop`.
+fn with_a_check_at_work_and(way: &[&str], daemon: &str, stop: &str) -> (Kennel, Process) {
+    let mut kennel = Kennel::new(&format!(
         r#"
         services:
           web:
             command: [sleep, "1000"]
-            health: { command: [sh, ./check.sh], timeout: 10m }
-            restart: { backoff: { initial: 10m, max: 10m } }
-            stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
-        "#,
-    )
+            health: {{ command: [sh, ./check.sh], timeout: 10m }}
+            restart: {{ backoff: {{ initial: 10m, max: 10m }} }}
+            stop: {{ {stop} steps: [{{ signal: SIGTERM, wait: 300ms }}] }}
+        "#
+    ))
     .args(way);
     kennel.write("daemon.sh", daemon);
     kennel.write("check.sh", AT_WORK);
@@ -264,23 +269,8 @@ fn kinds_from(kennel: &Kennel, first: &str) -> Vec<String> {
 #[test]
 fn what_a_check_has_detached_is_gone_before_a_stop_command_that_suffices_has_stopped_the_service() {
     for (way, daemon) in WAYS.into_iter().flat_map(|way| [(way, GENTLE), (way, STUBBORN)]) {
-        let mut kennel = Kennel::new(
-            r#"
-            services:
-              web:
-                command: [sleep, "1000"]
-                health: { command: [sh, ./check.sh], timeout: 10m }
-                stop:
-                  command: [sh, -c, "kill -KILL $MAINPID"]
-                  steps: [{ signal: SIGTERM, wait: 300ms }]
-            "#,
-        )
-        .args(way);
-        kennel.write("daemon.sh", daemon);
-        kennel.write("check.sh", AT_WORK);
-        kennel.start();
-        kennel.wait_for_state("web", "up");
-        let daemon = strays(&kennel, 1).remove(0);
+        let stop = "command: [sh, -c, 'kill -KILL $MAINPID'],";
+        let (kennel, daemon) = with_a_check_at_work_and(way, daemon, stop);
         assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
         assert!(!daemon.is_alive(), "{way:?}");
         assert_eq!(kennel.processes(), [], "{way:?}");

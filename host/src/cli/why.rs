@@ -2,8 +2,9 @@
 //!
 //! The story of a service begins with the last thing that was settled before its present
 //! run or its last failure: an order of the operator, a reset, an orderly end, or a run that had
-//! become stable. When the service waits for another one, that one's story follows. Programs mostly say
-//! themselves why they ended, so of one that does not run the last lines of output are shown.
+//! become stable. When the service waits for another one, that one's story follows. Programs
+//! mostly say themselves why they ended, so of one that does not run the last lines of output
+//! are shown.
 
 use std::collections::VecDeque;
 use std::io::Write as _;

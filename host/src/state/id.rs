@@ -4,11 +4,12 @@
 //! must be the same for every supervisor that ever uses the directory. The run table has it
 //! too, so that a file which is damaged or gone does not make strangers of all services.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::aside;
 use crate::os::{Cause, StateId};
 
 /// No file is read further: a whole one is shorter.
@@ -86,7 +87,7 @@ pub(crate) fn state_id(
         Some(id) => (id, IdSource::Table),
         None => (random().map_err(system)?, IdSource::New),
     };
-    write(&path, id).map_err(system)?;
+    aside::replace(&path, format!("{id}\n").as_bytes()).map_err(system)?;
     Ok((id, source))
 }
 
@@ -112,20 +113,6 @@ fn random() -> io::Result<StateId> {
     let mut random = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     Ok(StateId(u64::from_ne_bytes(random)))
-}
-
-/// Written aside and renamed, so that the file is whole or not there.
-fn write(path: &Path, id: StateId) -> io::Result<()> {
-    let aside = path.with_extension("new");
-    match fs::remove_file(&aside) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    writeln!(file, "{id}")?;
-    file.sync_all()?;
-    fs::rename(&aside, path)
 }
 
 fn read(path: &Path) -> io::Result<Option<StateId>> {
@@ -154,6 +141,7 @@ pub(crate) fn try_id(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;

@@ -8,6 +8,7 @@
 //!   lock held ──► Place ──► place   (of which configuration it is, and the socket)
 //! ```
 
+mod aside;
 mod handover;
 mod id;
 mod memory;

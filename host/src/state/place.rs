@@ -12,10 +12,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use super::aside;
 
 /// No file is read further: two paths are shorter.
 const READ_MAX: u64 = 16 * 1024;
@@ -66,16 +68,7 @@ impl Place {
         if Place::read(dir) == *self {
             return Ok(());
         }
-        let path = path_in(dir);
-        let aside = path.with_extension("new");
-        match fs::remove_file(&aside) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-        file.write_all(&self.bytes())?;
-        fs::rename(&aside, path)
+        aside::replace(&path_in(dir), &self.bytes())
     }
 
     /// Whether the state directory `dir` is that of another file than `ours`, which is still
