@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod examples;
 mod mutants;
+mod packages;
 mod plugins;
 mod runner;
 mod test;
@@ -34,6 +35,8 @@ enum Chore {
     Bench(bench::Args),
     /// Say what of the public API was removed or added since the baseline in xtask/api.
     Api(api::Args),
+    /// Build `kennel` from the packages of its crates, as others get them, and use it.
+    Packages,
     /// Build the stock plugins, or see whether they are what is committed.
     Plugins(plugins::Args),
 }
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Book(args) => book::book(&args),
         Chore::Bench(args) => bench::bench(&args),
         Chore::Api(args) => api::api(&args),
+        Chore::Packages => packages::packages(),
         Chore::Plugins(args) => plugins::plugins(&args),
     }
 }

@@ -48,9 +48,19 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Where cargo puts what it builds.
 pub(crate) fn target_dir() -> Result<PathBuf> {
+    folder("target_directory")
+}
+
+/// Where cargo puts what that is made of; most often the same folder.
+pub(crate) fn build_dir() -> Result<PathBuf> {
+    folder("build_directory")
+}
+
+/// What cargo says of this workspace.
+fn folder(key: &str) -> Result<PathBuf> {
     let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let folder = metadata["target_directory"].as_str().context("cargo has a target directory")?;
+    let folder = metadata[key].as_str().with_context(|| format!("cargo has no {key}"))?;
     Ok(folder.into())
 }
 

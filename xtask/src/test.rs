@@ -10,10 +10,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::runner::{Tally, cargo, run, run_tests, run_tests_steadily, step};
 
-/// The crates that are published. They are packed here; that what is packed is enough to build
-/// them is what the test `packages` looks at.
-const PUBLISHED: [&str; 4] = ["kennel-core", "kennel-wasm", "kennel", "kennel-plugin"];
-
 /// Virtual service-years that the simulation of the core goes through.
 const SIMULATED_YEARS: &str = "1000";
 
@@ -44,10 +40,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     fuzz_targets_compile()?;
     step("documentation");
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
-    step("packages");
-    run(cargo()
-        .args(["package", "--quiet", "--offline", "--allow-dirty", "--no-verify"])
-        .args(PUBLISHED.map(|name| format!("--package={name}"))))?;
+    crate::packages::packages()?;
     step("tests");
     run_tests_steadily(
         cargo().env("RUST_TEST_THREADS", TEST_THREADS).args([
