@@ -1,7 +1,4 @@
-//! An example under the real supervisor, against a real HTTP server.
-//!
-//! What `services.yaml` of the example says is what runs: a service that serves a file, and
-//! the plugin that looks into it. The file is changed, and the supervisor must see it.
+//! Examples under the real supervisor.
 
 use std::fs;
 use std::net::TcpListener;
@@ -21,26 +18,26 @@ const COURSE: &[(&str, &str)] = &[
     (r#"{ "depth": 0 }"#, "healthy"),
 ];
 
-/// Runs `component` as the example in `folder` says, and sees what becomes of the service.
+/// Runs `component` as `services.yaml` in `folder` says, against a real HTTP server: a service
+/// that serves a file, and the plugin that looks into it. The file is changed, and the supervisor
+/// must see it.
 pub(super) fn run(kennel: &Path, folder: &Path, component: &Path) -> Result<()> {
     let place = tempfile::Builder::new().prefix("kennel-example-").tempdir()?;
     let place = place.path();
     fs::copy(folder.join("services.yaml"), place.join("services.yaml"))?;
     fs::copy(component, place.join("depth.wasm"))?;
     fs::write(place.join("stats.json"), COURSE[0].0)?;
-    // Free now, and nobody else on this machine asks for it by its number.
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let supervisor = Supervisor::start(kennel, place, port)?;
+    let supervisor = Supervisor::start(kennel, place)?;
     for (stats, health) in COURSE {
         fs::write(place.join("stats.json"), stats)?;
-        supervisor.until(health).with_context(|| format!("with {stats}"))?;
+        supervisor.until("queue", "health", health).with_context(|| format!("with {stats}"))?;
         println!("{stats}: {health}");
     }
     supervisor.shutdown()
 }
 
 /// A supervisor that is ended when it is no more needed.
-struct Supervisor<'a> {
+pub(super) struct Supervisor<'a> {
     kennel: &'a Path,
     place: &'a Path,
     child: Child,
@@ -56,7 +53,10 @@ impl Drop for Supervisor<'_> {
 }
 
 impl<'a> Supervisor<'a> {
-    fn start(kennel: &'a Path, place: &'a Path, port: u16) -> Result<Supervisor<'a>> {
+    /// Runs what `services.yaml` in `place` says, with a free port in `PORT`.
+    pub(super) fn start(kennel: &'a Path, place: &'a Path) -> Result<Supervisor<'a>> {
+        // Free now, and nobody else on this machine asks for it by its number.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = fs::File::create(place.join("kennel.log"))?;
         let child = Command::new(kennel)
             .arg("run")
@@ -73,32 +73,35 @@ impl<'a> Supervisor<'a> {
         Ok(Supervisor { kennel, place, child })
     }
 
-    fn command(&self, verb: &str) -> Command {
+    /// A command of `kennel` to this supervisor.
+    pub(super) fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(self.kennel);
         command.arg(verb).arg("--socket").arg(self.place.join("socket")).stdin(Stdio::null());
         command
     }
 
-    /// The health of the service, once the supervisor answers.
-    fn health(&self) -> Option<String> {
+    /// What `status --json` says of a service, once the supervisor answers.
+    fn status(&self, service: &str, key: &str) -> Option<String> {
         let output = self.command("status").arg("--json").output().ok()?;
         let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        Some(status["services"][0]["health"].as_str()?.to_owned())
+        let services = status["services"].as_array()?;
+        let of_it = services.iter().find(|found| found["name"] == service)?;
+        Some(of_it[key].as_str()?.to_owned())
     }
 
     /// Waits until the service is as it should be.
-    fn until(&self, health: &str) -> Result<()> {
+    pub(super) fn until(&self, service: &str, key: &str, wanted: &str) -> Result<()> {
         let begun = Instant::now();
         let mut seen = None;
         while begun.elapsed() < PATIENCE {
-            seen = self.health();
-            if seen.as_deref() == Some(health) {
+            seen = self.status(service, key);
+            if seen.as_deref() == Some(wanted) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         let log = fs::read_to_string(self.place.join("kennel.log")).unwrap_or_default();
-        bail!("the service is {seen:?} after {PATIENCE:?}, expected {health}\n{log}");
+        bail!("{key} of {service} is {seen:?} after {PATIENCE:?}, expected {wanted}\n{log}");
     }
 
     fn shut_down(&mut self) -> Result<bool> {
@@ -109,7 +112,7 @@ impl<'a> Supervisor<'a> {
         Ok(self.child.wait()?.success())
     }
 
-    fn shutdown(mut self) -> Result<()> {
+    pub(super) fn shutdown(mut self) -> Result<()> {
         if !self.shut_down()? {
             bail!("the supervisor did not end well");
         }

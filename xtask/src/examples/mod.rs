@@ -1,11 +1,12 @@
 //! `cargo xtask examples`: the same health check in five languages, built, tried, measured
-//! and run by the real supervisor.
+//! and run by the real supervisor; then the examples of the SDK, where Rust is among them.
 //!
 //! What the languages need is installed below `target/examples`, in the versions that the
 //! examples name. A language whose compiler is not there is skipped, and said to be; with
 //! `KENNEL_FORBID_SKIPS=1`, as in CI, that is a failure.
 
 mod live;
+mod sdk;
 mod table;
 mod tools;
 
@@ -81,7 +82,7 @@ pub(crate) fn examples(args: &Args) -> Result<()> {
     std::fs::create_dir_all(MADE)?;
     let mut rows = Vec::new();
     let mut skipped = Vec::new();
-    for language in languages {
+    for &language in &languages {
         step(language.name());
         match tools::install(language)? {
             Ok(tools) => {
@@ -98,6 +99,12 @@ pub(crate) fn examples(args: &Args) -> Result<()> {
                 skipped.push(format!("{}: {reason}", language.name()));
             }
         }
+    }
+    if languages.contains(&Language::Rust)
+        && let Err(reason) = sdk::run_all(&kennel)?
+    {
+        println!("skipped: {reason}");
+        skipped.push(reason);
     }
     let table = table::markdown(&rows);
     println!("\n{table}");

@@ -72,8 +72,9 @@ const EXAMPLES: [(&str, &[&str]); 3] = [
 ];
 
 /// What `export!` makes for each set of kinds is a component that has these kinds.
-fn try_examples(root: &Path, compiler: &Compiler) -> Result<()> {
+fn try_examples(root: &Path, compiler: &Compiler) -> Result<Vec<(&'static str, Vec<u8>)>> {
     compiler.build_examples(root)?;
+    let mut components = Vec::new();
     for (name, kinds) in EXAMPLES {
         let component = component::encode(&compiler.output(&format!("examples/{name}"))?)
             .with_context(|| format!("cannot make a component of the example {name}"))?;
@@ -82,8 +83,14 @@ fn try_examples(root: &Path, compiler: &Compiler) -> Result<()> {
             bail!("the example {name} is {found:?}, not {kinds:?}");
         }
         println!("{name:14} {:>7} bytes  {} (example)", component.len(), kinds.join(", "));
+        components.push((name, component));
     }
-    Ok(())
+    Ok(components)
+}
+
+/// The examples of the SDK, by name, as components.
+pub(crate) fn examples() -> Result<Vec<(&'static str, Vec<u8>)>> {
+    try_examples(&root(), &Compiler::find(Choice::Any)?)
 }
 
 fn write_bindings(root: &Path) -> Result<()> {
