@@ -19,6 +19,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -244,12 +245,13 @@ impl Cgroup {
         &self.path
     }
 
-    /// What a process writes `0` to in order to enter it.
+    /// What stands for it when a process is made in it.
     ///
     /// # Errors
     /// Those of `open(2)`.
     pub fn entrance(&self) -> io::Result<OwnedFd> {
-        Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
+        let flags = libc::O_DIRECTORY | libc::O_PATH;
+        Ok(OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?.into())
     }
 
     /// Whether a process runs in it or below it; zombies do not count. False when it is
@@ -394,7 +396,12 @@ fn own_path(cgroup: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
+    use crate::os::plan::Plan;
+    use crate::os::spawn::{Entry, Stack, start};
+    use crate::os::wait::{Child, Patience, Zombie, wait};
     use crate::os::{Launch, spawn};
 
     #[test]
@@ -464,6 +471,40 @@ mod tests {
         }
         cgroups.remove();
         assert!(!cgroups.place().exists());
+    }
+
+    #[test]
+    fn a_process_is_in_its_cgroup_from_its_first_moment_or_goes_there() {
+        let state = StateId(u64::from(std::process::id()) << 20 | 1);
+        let Ok(cgroups) = Cgroups::find(state) else {
+            return println!("skipped: no cgroup can be made here");
+        };
+        for (run, entry) in [(1, Entry::Born), (2, Entry::Enters)] {
+            let cgroup = cgroups.make("web", run).unwrap();
+            let mut launch = Launch::new(["/bin/sleep", "1000"]);
+            launch.cgroup = Some(cgroup.entrance().unwrap());
+            let plan = Plan::prepare(&launch).unwrap();
+            let (pid, pidfd) = start(&plan, &Stack::map().unwrap(), entry).unwrap();
+            assert!(plan.failure().is_none(), "{entry:?}");
+            assert_eq!(cgroup.members(), [pid], "{entry:?}");
+            cgroup.kill();
+            wait(Child::Pidfd(pidfd.as_fd()), Zombie::Reap, Patience::Block).unwrap();
+            until("it is removed", || {
+                cgroup.remove();
+                !cgroup.path.exists()
+            });
+        }
+        cgroups.remove();
+    }
+
+    /// What is refused when it is made in its cgroup is refused when it enters, and that is told.
+    #[test]
+    fn a_directory_that_is_no_cgroup_is_not_entered() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launch = Launch::new(["/bin/true"]);
+        launch.cgroup = Some(Cgroup { path: dir.path().to_owned() }.entrance().unwrap());
+        let error = spawn(launch).unwrap_err().to_string();
+        assert!(error.starts_with("cannot enter the cgroup of the run"), "{error}");
     }
 
     fn until(what: &str, mut fact: impl FnMut() -> bool) {

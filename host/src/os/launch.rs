@@ -44,7 +44,7 @@ pub struct Launch {
     pub stdout: Output,
     /// Where standard error goes.
     pub stderr: Output,
-    /// The cgroup that it enters before anything else, by
+    /// The cgroup that it is in before it does anything, by
     /// [`Cgroup::entrance`](super::Cgroup::entrance).
     pub cgroup: Option<OwnedFd>,
     /// More descriptors that the process is given.

@@ -24,6 +24,7 @@ mod cause;
 mod cgroup;
 mod cgroup_limits;
 mod children;
+mod clone;
 mod credentials;
 mod fds;
 mod held_socket;

@@ -37,7 +37,7 @@ pub(super) struct Plan {
     pub(super) nice: Option<i32>,
     pub(super) oom_score_adj: Option<Vec<u8>>,
     pub(super) identity: Option<Identity>,
-    /// `cgroup.procs` of the cgroup to enter.
+    /// The cgroup to be in.
     pub(super) cgroup: Option<c_int>,
     pub(super) descriptors: Vec<Placed>,
     /// One more than the highest number given.

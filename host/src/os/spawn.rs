@@ -3,7 +3,7 @@
 //! The supervisor may hold a lot of memory, and a fork copies its page tables at every
 //! start. So the child borrows the supervisor's memory instead, on a stack of its own,
 //! and the calling thread is suspended until the child has executed its program or died:
-//! `clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD)`. The cost is the same at 10 MB and 10 GB.
+//! `CLONE_VM | CLONE_VFORK` (file `clone`). The cost is the same at 10 MB and 10 GB.
 //!
 //! ```text
 //! prepare (may allocate, may fail)      Plan: C strings, pointers, numbers
@@ -35,7 +35,7 @@
 
 use std::convert::Infallible;
 use std::ffi::c_int;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,6 +48,7 @@ use nix::sys::prctl;
 
 use super::cause::Cause;
 use super::children;
+use super::clone::{clone, clone_into};
 use super::launch::Launch;
 use super::mark::Mark;
 use super::plan::Plan;
@@ -80,7 +81,7 @@ pub fn spawn_with(launch: Launch, group_signals: GroupSignals) -> Result<Process
     let (known, (pid, pidfd)) =
         children::register(Mark::among(&launch.env).map(|mark| mark.run), || {
             let (pid, pidfd) =
-                start(&plan, &stack).map_err(|errno| refused(Step::Create, errno))?;
+                start(&plan, &stack, Entry::Born).map_err(|errno| refused(Step::Create, errno))?;
             match plan.failure() {
                 None => Ok((pid, (pid, pidfd))),
                 Some((step, cause)) => {
@@ -107,27 +108,34 @@ fn explain(step: Step, cause: Cause, launch: &Launch) -> SpawnError {
     }
 }
 
+/// How the child gets into its cgroup, if it has one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Entry {
+    /// It is made there.
+    Born,
+    /// It goes there before it does anything else.
+    Enters,
+}
+
 /// Creates the child and returns once it has executed its program or died.
-fn start(plan: &Plan, stack: &Stack) -> Result<(i32, OwnedFd), Errno> {
-    let mut pidfd: c_int = -1;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let argument = ptr::from_ref(plan).cast_mut().cast::<c_void>();
+pub(super) fn start(plan: &Plan, stack: &Stack, entry: Entry) -> Result<(i32, OwnedFd), Errno> {
     let _alone = plan.identity.is_some().then(lock_identity);
     let dumpable = prctl::get_dumpable();
     let blocked = BlockedSignals::all();
-    // SAFETY: the stack is mapped and ours alone; the plan outlives the child's use of our
-    // memory, for CLONE_VFORK suspends this thread until the child leaves it; `child` keeps
-    // the rules at the head of this file. The variadic argument is where CLONE_PIDFD stores.
-    let pid = unsafe { libc::clone(child, stack.top(), flags, argument, &raw mut pidfd) };
-    let pid = Errno::result(pid);
+    let born = match (plan.cgroup, entry) {
+        // SAFETY: the child keeps the rules at the head of this file; signals are blocked.
+        (Some(cgroup), Entry::Born) => unsafe { clone_into(cgroup, child_inside, plan, stack) },
+        (None, _) | (_, Entry::Enters) => Err(Errno::ENOSYS),
+    };
+    // SAFETY: the same. What is refused for another reason is so once more, and then that is
+    // what is told.
+    let made = born.or_else(|_| unsafe { clone(child, plan, stack) });
     drop(blocked);
     if dumpable == Ok(true) && plan.identity.is_some() && prctl::get_dumpable() == Ok(false) {
         // Failure leaves core dumps of the supervisor off: not a reason to fail the start.
         let _ = prctl::set_dumpable(true);
     }
-    let pid = pid?;
-    // SAFETY: clone succeeded, so the kernel stored a new descriptor that nobody else owns.
-    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+    made
 }
 
 /// A child that gives up privileges makes the memory it still shares non-dumpable, and that
@@ -181,9 +189,17 @@ impl At {
 }
 
 extern "C" fn child(argument: *mut c_void) -> c_int {
+    run(argument, Entry::Enters)
+}
+
+pub(super) extern "C" fn child_inside(argument: *mut c_void) -> c_int {
+    run(argument, Entry::Born)
+}
+
+fn run(argument: *mut c_void, entry: Entry) -> c_int {
     // SAFETY: `start` passes a live plan, which nobody changes while its thread sleeps.
     let plan = unsafe { &*argument.cast::<Plan>() };
-    let Err((at, errno)) = set_up_and_execute(plan);
+    let Err((at, errno)) = set_up_and_execute(plan, entry);
     plan.failed_errno.store(errno, Relaxed);
     plan.failed_at.store(at as c_int, Relaxed);
     loop {
@@ -192,14 +208,17 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
     }
 }
 
-fn set_up_and_execute(plan: &Plan) -> Result<Infallible, Refusal> {
+fn set_up_and_execute(plan: &Plan, entry: Entry) -> Result<Infallible, Refusal> {
     // SAFETY: as `system` asks: this is the child, the pointers are the plan's.
     let call = |at, number, a, b, c, d| unsafe { system(at, number, [a, b, c, d]) };
     call(At::Session, libc::SYS_setsid, 0, 0, 0, 0)?;
-    if let Some(procs) = plan.cgroup {
+    if let (Some(cgroup), Entry::Enters) = (plan.cgroup, entry) {
+        let (file, write) = (c"cgroup.procs".as_ptr().expose_provenance(), libc::O_WRONLY as usize);
+        let procs = call(At::Cgroup, libc::SYS_openat, cgroup as usize, file, write, 0)?;
         // 0 means who writes it.
         let own = c"0".as_ptr().expose_provenance();
-        call(At::Cgroup, libc::SYS_write, procs as usize, own, 1, 0)?;
+        call(At::Cgroup, libc::SYS_write, procs, own, 1, 0)?;
+        call(At::Cgroup, libc::SYS_close, procs, 0, 0, 0)?;
     }
     default_signals();
     place_descriptors(plan)?;
@@ -336,7 +355,7 @@ fn swap_mask(new: u64, old: &mut u64) {
 }
 
 /// The child's stack, with a page below it that faults.
-struct Stack {
+pub(super) struct Stack {
     base: NonNull<c_void>,
 }
 
@@ -344,7 +363,7 @@ impl Stack {
     const GUARD_BYTES: usize = 64 * 1024; // a page on every machine
     const BYTES: usize = 256 * 1024;
 
-    fn map() -> Result<Self, Errno> {
+    pub(super) fn map() -> Result<Self, Errno> {
         let length = Self::BYTES.try_into().map_err(|_| Errno::ENOMEM)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK | MapFlags::MAP_NORESERVE;
@@ -355,9 +374,14 @@ impl Stack {
         Ok(stack)
     }
 
-    fn top(&self) -> *mut c_void {
+    pub(super) fn top(&self) -> *mut c_void {
         // SAFETY: one past the end of the mapping, where a descending stack begins.
         unsafe { self.base.byte_add(Self::BYTES) }.as_ptr()
+    }
+
+    /// Its lowest address and its length in bytes, the guard included.
+    pub(super) fn span(&self) -> (u64, u64) {
+        (self.base.as_ptr().expose_provenance() as u64, Self::BYTES as u64)
     }
 }
 
