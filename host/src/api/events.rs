@@ -152,10 +152,23 @@ impl Stream {
         }
     }
 
-    /// The number to begin with. Sends the last few when only those are wanted.
+    /// The number to begin with. Sends the last few when only those are wanted. A number that
+    /// was never given is one of another journal, and says nothing about this one.
     async fn begin(&self, journal: &Journal, since: Option<u64>, last: Option<u64>) -> Option<u64> {
         let first = journal.stats().first_seq.max(1);
-        let from = since.map_or(first, |since| since.saturating_add(1));
+        let from = match since {
+            Some(since) if since > journal.last_seq() => {
+                let gap = Gap { missed: 0, begins_anew: true };
+                let mut out = String::new();
+                self.push(&mut out, None, "gap", &gap);
+                if !self.send(out.into_bytes()).await {
+                    return None;
+                }
+                first
+            }
+            Some(since) => since + 1,
+            None => first,
+        };
         let Some(last) = last else { return Some(from) };
         // Numbers given from here on are read as they come.
         let next = journal.last_seq() + 1;
@@ -200,7 +213,7 @@ impl Stream {
             let missed = expected.map_or(0, |expected| found.saturating_sub(expected));
             expected = expected.map(|expected| expected.max(found + 1));
             if missed > 0 {
-                self.push(out, None, "gap", &Gap { missed });
+                self.push(out, None, "gap", &Gap { missed, begins_anew: false });
             }
         };
         for record in &batch.records {

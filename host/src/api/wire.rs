@@ -214,6 +214,10 @@ pub struct Event {
 pub struct Gap {
     /// How many events are no longer there.
     pub missed: u64,
+    /// Whether the number that was asked after has never been given in this journal: what the
+    /// client has seen came from another one. All events of this one follow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begins_anew: bool,
 }
 
 /// One line of an event stream in the form `ndjson`.

@@ -86,8 +86,9 @@ fn human(event: &Event, paint: Paint) -> String {
 }
 
 pub(super) fn missing(gap: &Gap, paint: Paint) -> String {
-    let Gap { missed } = gap;
+    let Gap { missed, begins_anew } = gap;
     let text = match missed {
+        _ if *begins_anew => "the numbers begin anew: this is another journal".to_owned(),
         1 => "1 event is no longer kept".to_owned(),
         missed => format!("{missed} events are no longer kept"),
     };

@@ -101,13 +101,38 @@ async fn a_gap_is_announced() {
     assert!(tokio::task::spawn_blocking(move || journal.close(SOON)).await.unwrap());
     let query = EventQuery { since: Some(0), ..EventQuery::default() };
     let mut events = fixture.client.events(&query).await.unwrap();
-    let Some(EventLine::Gap(Gap { missed })) = events.next().await.unwrap() else {
+    let Some(EventLine::Gap(Gap { missed, begins_anew: false })) = events.next().await.unwrap()
+    else {
         panic!("no gap");
     };
     let Some(EventLine::Event(first)) = events.next().await.unwrap() else { panic!("no event") };
     assert_eq!(first.seq, missed + 1);
     let (_, text) = fixture.ask("GET", "/v1/events?since=0&follow=false").await;
     assert!(text.contains(&format!("event: gap\ndata: {{\"missed\":{missed}}}\n\n")), "{text}");
+}
+
+/// A client whose cursor is of another journal would otherwise wait for numbers to catch up.
+#[tokio::test]
+async fn a_number_that_was_never_given_begins_anew() {
+    let fixture = Fixture::start();
+    for _ in 0..3 {
+        fixture.happens("service.started", "web/0");
+    }
+    for (since, begins_anew) in [(2, false), (3, false), (4, true), (u64::MAX, true)] {
+        let query = EventQuery { since: Some(since), ..EventQuery::default() };
+        let mut events = fixture.client.events(&query).await.unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = events.next().await.unwrap() {
+            lines.push(line);
+        }
+        let begin = EventLine::Gap(Gap { missed: 0, begins_anew: true });
+        assert_eq!(lines.first() == Some(&begin), begins_anew, "{since}: {lines:?}");
+        let expected = if begins_anew { 4 } else { 3 - since };
+        assert_eq!(lines.len() as u64, expected, "{since}: {lines:?}");
+    }
+    let (_, text) = fixture.ask("GET", "/v1/events?since=9&follow=false&last=1").await;
+    assert!(text.contains("event: gap\ndata: {\"missed\":0,\"begins_anew\":true}\n\n"), "{text}");
+    assert!(text.contains("id: 3\n") && !text.contains("id: 2\n"), "{text}");
 }
 
 #[tokio::test]
