@@ -18,6 +18,10 @@ const STUBBORN: &str = "trap '' TERM HUP INT; echo $$ >> strays; sleep 1000 & wa
 /// The same, and ends on SIGTERM.
 const GENTLE: &str = "trap 'kill $!; exit' TERM; echo $$ >> strays; sleep 1000 & wait\n";
 
+/// Has no mark any more when it is told to end, and does not.
+const WIPED: &str =
+    "trap 'exec env -i /bin/sleep 1000' TERM; echo $$ >> strays; sleep 1000 & wait\n";
+
 const IDLE: &str = "services: { idle: { command: [sleep, '1000'], enabled: false } }";
 
 fn kennel(way: &[&str], daemon: &str, yaml: &str) -> Kennel {
@@ -125,6 +129,26 @@ fn what_a_crash_leaves_in_other_sessions_is_gone_before_the_new_run_starts() {
         assert_eq!(swept(&kennel).len(), 1, "{way:?}");
         kennel.wait_for_state("web", "up");
         assert!(both[0].is_alive(), "{way:?}: the new run was not spared");
+    }
+}
+
+#[test]
+fn who_wipes_its_mark_when_it_is_told_to_end_is_not_forgotten() {
+    for way in WAYS {
+        let kennel = kennel(
+            way,
+            WIPED,
+            r#"
+            services:
+              web:
+                shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
+                stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
+            "#,
+        );
+        let daemon = strays(&kennel, 1).remove(0);
+        assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
+        assert!(!daemon.is_alive(), "{way:?}");
+        assert_eq!(kennel.processes(), [], "{way:?}");
     }
 }
 

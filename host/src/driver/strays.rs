@@ -181,7 +181,8 @@ impl Inner {
         let last = *lock(&self.last);
         let mut found = lock(&self.found);
         for stray in found.iter_mut().filter(|stray| stray.reach == Reach::Here) {
-            if !present.iter().any(|one| stray.is(one)) {
+            // One that is just ending has no mark any more, but still its files and ports.
+            if !present.iter().any(|one| stray.is(one)) && !stray.lives() {
                 stray.reach = Reach::Gone;
             }
         }
