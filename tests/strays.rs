@@ -12,15 +12,27 @@ use crate::support::{BOUND, Kennel, Process, wait_for};
 /// How the supervisor is started: with cgroups where it can have them, and without.
 const WAYS: [&[&str]; 2] = [&[], &["--no-cgroups"]];
 
+/// A script with a child, which says who it is when that executes its program: a shell that is
+/// just being made may lose a signal.
+macro_rules! daemon {
+    ($trap:literal) => {
+        concat!(
+            "trap ",
+            $trap,
+            "; sleep 1000 & until read name < /proc/$!/comm && test $name = sleep; do :; done
+            echo $$ >> strays; wait\n"
+        )
+    };
+}
+
 /// Is orphaned at once, in a session of its own, with a child; both ignore SIGTERM.
-const STUBBORN: &str = "trap '' TERM HUP INT; echo $$ >> strays; sleep 1000 & wait\n";
+const STUBBORN: &str = daemon!("'' TERM HUP INT");
 
 /// The same, and ends on SIGTERM.
-const GENTLE: &str = "trap 'kill $!; exit' TERM; echo $$ >> strays; sleep 1000 & wait\n";
+const GENTLE: &str = daemon!("'kill $!; exit' TERM");
 
 /// Has no mark any more when it is told to end, and does not.
-const WIPED: &str =
-    "trap 'exec env -i /bin/sleep 1000' TERM; echo $$ >> strays; sleep 1000 & wait\n";
+const WIPED: &str = daemon!("'exec env -i /bin/sleep 1000' TERM");
 
 const IDLE: &str = "services: { idle: { command: [sleep, '1000'], enabled: false } }";
 

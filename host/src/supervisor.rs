@@ -256,7 +256,7 @@ impl Builder {
         state_dir::prepare(&state_dir)?;
         let (lock, handed_over) = match handover {
             Some((lock, handed_over)) if StateLock::is_of(&lock, &state_dir) => {
-                (StateLock::carried_over(lock), Some(handed_over))
+                (StateLock::carried_over(lock, &state_dir), Some(handed_over))
             }
             Some(_) | None => (StateLock::acquire(&state_dir)?, None),
         };

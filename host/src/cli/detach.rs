@@ -16,7 +16,9 @@ use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -46,8 +48,7 @@ pub(super) fn detach(global: &Global, args: &RunArgs) -> Outcome {
     let mut line = [0];
     let is_ready = ready.read(&mut line)? > 0;
     let end = if is_ready { Ok(ExitKind::Done) } else { Err(failure(&process)) };
-    // Whoever has its standard error by mistake must not keep us.
-    let _ = shown.recv_timeout(LAST_WORDS);
+    shown.wait();
     end
 }
 
@@ -85,16 +86,42 @@ fn command(global: &Global, args: &RunArgs) -> io::Result<Vec<OsString>> {
     Ok(argv)
 }
 
-/// Shows what it says, until it says it elsewhere or has ended; then the receiver is
-/// disconnected.
-fn show(mut said: PipeReader) -> io::Result<mpsc::Receiver<()>> {
-    let (showing, shown) = mpsc::sync_channel(0);
+/// What it says is being shown.
+struct Shown {
+    /// Disconnected when it says it elsewhere or has ended.
+    end: mpsc::Receiver<()>,
+    /// Something is being written.
+    is_writing: Arc<AtomicBool>,
+}
+
+impl Shown {
+    /// Waits until all is shown, however slowly it is read.
+    fn wait(self) {
+        while self.end.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
+            // Whoever has its standard error by mistake must not keep us.
+            if !self.is_writing.load(Relaxed) {
+                return;
+            }
+        }
+    }
+}
+
+/// Shows what it says, until it says it elsewhere or has ended.
+fn show(mut said: PipeReader) -> io::Result<Shown> {
+    let (showing, end) = mpsc::sync_channel(0);
+    let is_writing = Arc::new(AtomicBool::new(false));
+    let writing = Arc::clone(&is_writing);
     thread::Builder::new().name("kennel-said".into()).spawn(move || {
         let _showing: mpsc::SyncSender<()> = showing;
-        // Without a standard error there is nobody to tell.
-        let _ = io::copy(&mut said, &mut io::stderr());
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = said.read(&mut bytes) {
+            writing.store(true, Relaxed);
+            // Without a standard error there is nobody to tell.
+            let _ = io::stderr().write_all(&bytes[..length]);
+            writing.store(false, Relaxed);
+        }
     })?;
-    Ok(shown)
+    Ok(Shown { end, is_writing })
 }
 
 /// Why it is not there. Mostly it has said so itself.

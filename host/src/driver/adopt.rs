@@ -34,6 +34,7 @@ use super::{Driver, Facts, Parts};
 use crate::config::{
     Command, Config, LaunchConfig, LogConfig, Notify, ReadyWhen, ServiceConfig, SocketConfig,
 };
+use crate::journal::Repaired;
 use crate::logs::{Capture, Source, Stream};
 use crate::os::{
     self, Cause, Cgroup, CgroupLimits, Cgroups, Credentials, HeldSocket, NotifyName, NotifySocket,
@@ -92,6 +93,7 @@ impl Left {
             state_id: parts.state_id,
             // Nothing has happened yet under this supervisor.
             was_used: parts.journal.last_seq() > 0,
+            journal: parts.journal.repaired(),
             cgroups: parts.cgroups.as_ref().ok(),
             table: &parts.table,
             capture: &parts.capture,
@@ -114,6 +116,8 @@ struct Context<'a> {
     state_id: StateId,
     /// A supervisor has worked with the directory before.
     was_used: bool,
+    /// What was done to its journal.
+    journal: Option<Repaired>,
     cgroups: Option<&'a Arc<Cgroups>>,
     table: &'a RunTable,
     capture: &'a Capture,
@@ -146,6 +150,7 @@ fn restore(left: Left, context: &Context<'_>) -> Restored {
         table: found,
         damage: damage.as_ref(),
         id_source,
+        journal: context.journal.clone(),
         was_used: context.was_used,
         boot,
         is_same_host: found.origin.host == origin.host,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::news::Attributes;
 use super::recall::Boot;
 use crate::config::Config;
+use crate::journal::Repaired;
 use crate::state::{Damage, IdSource, Table};
 
 /// So many names at most are told.
@@ -34,6 +35,7 @@ impl Note {
 pub(super) struct Condition<'a> {
     pub(super) table: &'a Table,
     pub(super) damage: Option<&'a Damage>,
+    pub(super) journal: Option<Repaired>,
     pub(super) id_source: IdSource,
     /// A supervisor has worked with it before.
     pub(super) was_used: bool,
@@ -45,7 +47,8 @@ impl Condition<'_> {
     /// What of that is no matter of course.
     pub(super) fn notes(&self, config: &Config) -> Vec<Note> {
         let table = self.table_is_damaged(config);
-        let texts = [table, self.id_is_another(), self.is_of_elsewhere()];
+        let journal = self.journal_is_damaged();
+        let texts = [table, journal, self.id_is_another(), self.is_of_elsewhere()];
         texts.into_iter().flatten().map(Note::of_state).collect()
     }
 
@@ -67,6 +70,23 @@ impl Condition<'_> {
         Some(format!(
             "{what}. What the operator has stopped or started may be forgotten{forgotten}"
         ))
+    }
+
+    fn journal_is_damaged(&self) -> Option<String> {
+        match &self.journal {
+            Some(Repaired { bytes, kept: Some(kept) }) => Some(format!(
+                "the journal is damaged: {bytes} bytes that cannot be read were moved to \"{}\"; \
+                 the numbers go on behind those of the events that were in them",
+                kept.display()
+            )),
+            None if !self.was_used && *self.table != Table::default() => Some(
+                "the journal is gone: what happened before is not known, and the numbers of \
+                 events begin at 1"
+                    .to_owned(),
+            ),
+            // A crash has cut one record short.
+            Some(Repaired { bytes: _, kept: None }) | None => None,
+        }
     }
 
     fn id_is_another(&self) -> Option<String> {

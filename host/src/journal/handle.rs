@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::record::{NewRecord, Record};
-use super::segment::{self, Segment, SegmentInfo};
+use super::segment::{self, Reopened, Segment, SegmentInfo};
 use super::writer::Writer;
 
 /// How long a journal that is being closed tries to write what waits.
@@ -46,12 +46,18 @@ impl Default for JournalOptions {
     }
 }
 
-/// A torn tail was cut off when the journal was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What was no record was cut off when the journal was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
     /// How much was cut off.
     pub bytes: u64,
+    /// Where it is kept: it was more than one record that a crash had cut short. The numbers
+    /// that its records may have had are not given again.
+    pub kept: Option<PathBuf>,
 }
+
+/// No line of a segment is shorter, in bytes: what a record has besides its text.
+const LINE_MIN: u64 = 48;
 
 /// Why a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -142,14 +148,19 @@ impl Journal {
 
     fn try_open(dir: &Path, options: JournalOptions) -> io::Result<Self> {
         let mut segments = segment::list(dir)?;
-        let (mut current, mut last_seq, mut cut) = (None, 0, 0);
+        let (mut current, mut last_seq, mut repaired) = (None, 0, None);
         if let Some(youngest) = segments.last_mut() {
             let reopened = Segment::reopen(dir, youngest.first)?;
             // A segment without a record still says by its name which numbers are taken.
             last_seq = reopened.last_seq.unwrap_or(0).max(youngest.first.saturating_sub(1));
-            cut = reopened.cut;
             *youngest = reopened.segment.info;
-            current = Some(reopened.segment);
+            let Reopened { segment, last_seq: _, cut: bytes, kept } = reopened;
+            // A segment has no holes: what follows a damaged end is written to a new one.
+            current = kept.is_none().then_some(segment);
+            if kept.is_some() {
+                last_seq = last_seq.max(youngest.first) + bytes / LINE_MIN;
+            }
+            repaired = (bytes > 0).then_some(Repaired { bytes, kept });
         }
         let state = State {
             next_seq: last_seq + 1,
@@ -166,7 +177,7 @@ impl Journal {
         let shared = Arc::new(Shared {
             dir: dir.to_path_buf(),
             options,
-            repaired: (cut > 0).then_some(Repaired { bytes: cut }),
+            repaired,
             state: Mutex::new(state),
             wake: Condvar::new(),
             last: watch::Sender::new(last_seq),
@@ -180,7 +191,7 @@ impl Journal {
 
     /// What had to be cut off when the journal was opened.
     pub fn repaired(&self) -> Option<Repaired> {
-        self.shared.repaired
+        self.shared.repaired.clone()
     }
 
     /// Gives the event a number and makes it visible; returns the number. Never waits for

@@ -26,7 +26,8 @@
 //!   and is cut off at the next start ([`Repaired`]). Records that were appended but not
 //!   written are lost, and their numbers are given again; a cursor beyond the last record
 //!   is therefore taken for "at the end".
-//! - *A record rots*: readers pass over it and count it as missed.
+//! - *A record rots*: readers pass over it and count it as missed. When it is all of the end of
+//!   the youngest segment, that is kept in `<number>.corrupt`, and told.
 //! - *The disk is full*: records wait in memory and are tried again twice a second. Past a
 //!   bound the oldest waiting ones are dropped, and a `journal.gap` record says how many.
 //!

@@ -14,7 +14,7 @@ const PREFIX: usize = 9;
 
 /// A record larger than this on disk loses its attributes: one event must not push out all
 /// others.
-const LINE_MAX: usize = 256 * 1024;
+pub(super) const LINE_MAX: usize = 256 * 1024;
 
 /// Longest message kept, in bytes; a bound for what goes around in memory too.
 const MESSAGE_MAX: usize = 32 * 1024;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::record::{Record, parse_line, peek_seq};
+use super::record::{LINE_MAX, Record, parse_line, peek_seq};
 
 /// How much is read at once.
 const BLOCK: usize = 128 * 1024;
@@ -68,6 +68,8 @@ pub(crate) struct Reopened {
     pub(crate) last_seq: Option<u64>,
     /// How much was cut off behind it.
     pub(crate) cut: u64,
+    /// Where that is kept, when it was more than a record that was not written to its end.
+    pub(crate) kept: Option<PathBuf>,
 }
 
 impl Segment {
@@ -84,10 +86,10 @@ impl Segment {
     }
 
     /// Opens the youngest segment to go on with it; cuts off what follows its last valid
-    /// record.
+    /// record. More than the beginning of one more is kept, in `<its number>.corrupt`.
     ///
     /// # Errors
-    /// The file cannot be opened, read or cut.
+    /// The file cannot be opened, read or cut, or what is cut off cannot be kept.
     pub(crate) fn reopen(dir: &Path, first: u64) -> io::Result<Reopened> {
         let file = open_for_append(dir, first)?;
         let len = file.metadata()?.len();
@@ -99,12 +101,17 @@ impl Segment {
                 valid = lines.offset();
             }
         }
+        let is_one_record = lines.offset() == valid && len - valid <= LINE_MAX as u64;
+        let kept = match is_one_record {
+            true => None,
+            false => Some(keep(dir, first, &file, valid)?),
+        };
         if valid < len {
             file.set_len(valid)?;
             file.sync_data()?;
         }
         let segment = Segment { info: SegmentInfo { first, bytes: valid }, file, torn: false };
-        Ok(Reopened { segment, last_seq, cut: len - valid })
+        Ok(Reopened { segment, last_seq, cut: len - valid, kept })
     }
 
     /// Appends whole lines: all of them or none.
@@ -222,6 +229,21 @@ impl Lines {
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
+}
+
+/// Copies what stands in the file behind `from`; one that was kept by this name is replaced.
+fn keep(dir: &Path, first: u64, file: &File, from: u64) -> io::Result<PathBuf> {
+    let path = segment_path(dir, first).with_extension("corrupt");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut damaged = file.try_clone()?;
+    damaged.seek(SeekFrom::Start(from))?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    io::copy(&mut damaged, &mut copy)?;
+    copy.sync_all()?;
+    Ok(path)
 }
 
 fn open_for_append(dir: &Path, first: u64) -> io::Result<File> {

@@ -109,7 +109,7 @@ fn a_torn_tail_is_cut_off_wherever_it_was_torn() {
         fs::write(file, &whole[..len]).unwrap();
         let journal = open(dir.path(), small());
         let cut = (len - last) as u64;
-        assert_eq!(journal.repaired(), (cut > 0).then_some(Repaired { bytes: cut }));
+        assert_eq!(journal.repaired(), (cut > 0).then_some(Repaired { bytes: cut, kept: None }));
         assert_eq!(journal.append(event(9)), 3);
         assert_eq!(read_all(&journal, 10), (vec![1, 2, 3], 0));
         close(journal);
@@ -117,9 +117,41 @@ fn a_torn_tail_is_cut_off_wherever_it_was_torn() {
     // All of the last segment, too.
     fs::write(file, b"\0\0\0\0").unwrap();
     let journal = open(dir.path(), small());
-    assert_eq!(journal.repaired(), Some(Repaired { bytes: 4 }));
+    assert_eq!(journal.repaired(), Some(Repaired { bytes: 4, kept: None }));
     assert_eq!(journal.append(event(1)), 1);
     close(journal);
+}
+
+#[test]
+fn a_damaged_end_is_kept_and_its_numbers_are_not_given_again() {
+    for whole_records in [0, 2] {
+        let dir = TempDir::new().unwrap();
+        filled(dir.path(), small(), 5);
+        let [file] = &files(dir.path())[..] else { panic!("one segment") };
+        let mut bytes = fs::read(file).unwrap();
+        let ends =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let whole = [0].into_iter().chain(ends).nth(whole_records).unwrap();
+        bytes[whole..].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte ^= 0x20);
+        fs::write(file, &bytes).unwrap();
+        let journal = open(dir.path(), small());
+        let Some(Repaired { bytes: cut, kept: Some(kept) }) = journal.repaired() else {
+            panic!("it was not noticed")
+        };
+        assert_eq!(cut, (bytes.len() - whole) as u64);
+        assert_eq!(fs::read(&kept).unwrap(), bytes[whole..]);
+        let next = journal.append(event(9));
+        assert!(next > 5, "{next} was given before");
+        let (seqs, missed) = read_all(&journal, 10);
+        let expected: Vec<u64> = (1..=whole_records as u64).chain([next]).collect();
+        assert_eq!((seqs, missed), (expected.clone(), next - 1 - whole_records as u64));
+        close(journal);
+        let journal = open(dir.path(), small());
+        assert_eq!(journal.repaired(), None);
+        assert_eq!(read_all(&journal, 10).0, expected);
+        assert_eq!(journal.append(event(9)), next + 1);
+        close(journal);
+    }
 }
 
 #[test]

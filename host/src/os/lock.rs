@@ -2,7 +2,8 @@
 //!
 //! The kernel's lock on the file `lock` decides (`flock(2)`): it goes with its holder,
 //! however that one dies, so a file left behind is no obstacle. The file is never removed:
-//! whoever had it open would hold a lock on a file that others no longer see.
+//! whoever had it open would hold a lock on a file that others no longer see. Somebody else may
+//! remove it all the same, so the directory itself is locked too, where the file system can.
 //!
 //! Who holds it, the kernel tells (`/proc/locks`, `proc_locks(5)`). The pid inside serves
 //! where it does not: in another PID namespace, and on file systems that do not say their
@@ -115,6 +116,8 @@ impl LockError {
 #[derive(Debug)]
 pub struct StateLock {
     file: File,
+    /// Locked too; none where that cannot be.
+    directory: Option<File>,
     network: Option<&'static str>,
 }
 
@@ -148,8 +151,10 @@ impl StateLock {
     /// The lock again after this program has re-executed itself: it goes with the open
     /// file, not with the program.
     #[must_use]
-    pub fn carried_over(descriptor: OwnedFd) -> Self {
-        Self { file: descriptor.into(), network: None }
+    pub fn carried_over(descriptor: OwnedFd, directory: &Path) -> Self {
+        // Who holds the file is alone.
+        let directory = lock_directory(directory).ok().flatten();
+        Self { file: descriptor.into(), directory, network: None }
     }
 
     /// The name of the network file system that the state directory lies on, if it does. Not
@@ -165,6 +170,7 @@ impl StateLock {
 impl Drop for StateLock {
     fn drop(&mut self) {
         // What cannot be given up goes when the file is closed.
+        let _ = self.directory.as_ref().map(File::unlock);
         let _ = self.file.unlock();
     }
 }
@@ -204,11 +210,36 @@ fn take(path: &Path) -> Result<StateLock, LockError> {
             }
         }
     }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let locked = loop {
+        match lock_directory(directory) {
+            Ok(locked) => break locked,
+            // Who is killed gives up one after the other.
+            Err(_) if begun.elapsed() < HOLDER_PATIENCE => thread::sleep(HOLDER_POLL),
+            // The file that its holder has locked is gone, and this one is new.
+            Err(other) => {
+                return Err(held(directory.to_owned(), holder(&other), Note::default(), None));
+            }
+        }
+    };
     file.set_len(0).map_err(failed)?;
     file.rewind().map_err(failed)?;
     file.write_all(Note::own().to_string().as_bytes()).map_err(failed)?;
     let network = network_fs(&file);
-    Ok(StateLock { file, network })
+    Ok(StateLock { file, directory: locked, network })
+}
+
+/// The directory, locked, or none where the file system cannot do that, as NFS.
+///
+/// # Errors
+/// The directory that another process has locked.
+fn lock_directory(path: &Path) -> Result<Option<File>, File> {
+    let Ok(directory) = File::open(path) else { return Ok(None) };
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        Err(TryLockError::WouldBlock) => Err(directory),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Somebody holds the lock: `seen`, if the kernel names a process that we can see.
@@ -349,6 +380,23 @@ mod tests {
         assert_eq!(Note::parse(&text), Note::own());
         assert_eq!(Note::own().pid, Some(std::process::id() as i32));
         drop(lock);
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_or_replaced_still_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = StateLock::acquire(dir.path()).unwrap();
+        for replaced in [false, true] {
+            fs::remove_file(dir.path().join("lock")).unwrap();
+            if replaced {
+                fs::write(dir.path().join("lock"), "1\n").unwrap();
+            }
+            let error = StateLock::acquire(dir.path()).unwrap_err();
+            let own = std::process::id() as i32;
+            assert!(matches!(error, LockError::HeldBy { pid: Some(pid), .. } if pid == own));
+        }
+        drop(lock);
+        drop(StateLock::acquire(dir.path()).unwrap());
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl PidFile {
     /// left there is replaced.
     ///
     /// # Errors
-    /// Something stands there that is no pid file: a directory, a link, a device, a longer
-    /// file. Nothing is changed then. Or the file cannot be made.
+    /// Something stands there that is no pid file: a directory, a link, a device, a file with
+    /// anything but a number. Nothing is changed then. Or the file cannot be made.
     pub fn write(path: &Path) -> Result<PidFile, PidFileError> {
         let failed = |error| PidFileError::System { path: path.to_owned(), error };
         let in_the_way = |what| PidFileError::InTheWay { path: path.to_owned(), what };
@@ -61,7 +61,12 @@ impl PidFile {
             Ok(found) if found.len() > MAX_BYTES => {
                 return Err(in_the_way("a file that is no pid file"));
             }
-            Ok(_) => {}
+            Ok(_) => {
+                let text = fs::read(path).map_err(failed)?;
+                if !text.trim_ascii().iter().all(u8::is_ascii_digit) {
+                    return Err(in_the_way("a file that is no pid file"));
+                }
+            }
         }
         let beside = beside(path);
         let written = write_new(&beside).and_then(|()| fs::rename(&beside, path));
@@ -117,7 +122,7 @@ mod tests {
     fn a_pid_file_holds_our_pid_until_the_end_and_replaces_a_stale_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kennel.pid");
-        for stale in [None, Some("1\n"), Some(""), Some("rubbish")] {
+        for stale in [None, Some("1\n"), Some(""), Some(" 4194304")] {
             if let Some(stale) = stale {
                 fs::write(&path, stale).unwrap();
             }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use kennel_wasm::model::SavedState;
 use nix::fcntl::OFlag;
 
+use super::aside::room_for_damaged;
 use super::plugin_record::{self as record, Change, Key, Next};
 
 /// The first line of the file: what it is, and the version of its form.
@@ -77,7 +78,7 @@ impl PluginFile {
             Some(bytes) => this.take(&bytes, &mut found.entries),
         };
         if let Some(reason) = damage {
-            let aside = path.with_extension("corrupt");
+            let aside = room_for_damaged(path)?;
             fs::rename(path, &aside)?;
             let saved = found.entries.len();
             found.aside = Some(Aside { path: aside, reason: reason.to_owned(), saved });

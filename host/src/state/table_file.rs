@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+use super::aside::room_for_damaged;
 use super::table::{Record, Table};
 
 /// The version of the form. A file of a higher one is of a newer Kennel.
@@ -107,7 +108,7 @@ impl TableFile {
         let damage = match wrong {
             None => None,
             Some(reason) => {
-                let aside = path.with_extension("corrupt");
+                let aside = room_for_damaged(path).map_err(system)?;
                 move_aside(path, &aside).map_err(system)?;
                 Some(Damage { aside, reason })
             }
@@ -190,10 +191,6 @@ pub(super) fn check(path: &Path) -> Result<Table, TableError> {
 /// Keeps the file under another name. It also stays where it is until the first change is
 /// written: whole lines of it still count when this start comes to nothing.
 fn move_aside(path: &Path, aside: &Path) -> io::Result<()> {
-    match fs::remove_file(aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
     // A directory has no second name, nor has anything on some file systems.
     fs::hard_link(path, aside).or_else(|_| fs::rename(path, aside))
 }
