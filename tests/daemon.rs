@@ -1,11 +1,14 @@
 //! The supervisor as a daemon: in the background, with a pid file, one of many that start.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getsid};
 
@@ -83,6 +86,23 @@ fn detach_fails_with_the_reason_and_leaves_nothing() {
     kennel.assert_nothing_is_left();
 }
 
+/// Whoever reads late is told all the same.
+#[test]
+fn detach_waits_until_the_reason_is_read() {
+    let kennel = Kennel::running(NONE);
+    let (mut said, stderr) = std::io::pipe().unwrap();
+    // Full, so that nothing more can be said for now.
+    let size = fcntl(&stderr, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    (&stderr).write_all(&vec![b'.'; size.unsigned_abs() as usize]).unwrap();
+    let mut starter = kennel.command(&["run", "--detach"]).stderr(stderr).spawn().unwrap();
+    // Longer than it waits for what nobody writes.
+    thread::sleep(Duration::from_millis(1500));
+    let mut text = String::new();
+    said.read_to_string(&mut text).unwrap();
+    assert_eq!(exit_code(&mut starter, BOUND), Some(4));
+    assert!(text.contains("is locked by"), "{}", text.trim_start_matches('.'));
+}
+
 #[test]
 fn a_pid_file_is_written_under_the_lock_and_a_stale_one_is_no_obstacle() {
     let mut kennel = Kennel::new(WEB).args(&["--pid-file", "k.pid"]);
@@ -110,9 +130,16 @@ fn a_pid_file_that_is_none_stops_the_start_before_anything_has_begun() {
     fs::create_dir(kennel.path("folder")).unwrap();
     kennel.write("precious", &"x".repeat(100));
     symlink(kennel.path("precious"), kennel.path("link")).unwrap();
-    for (path, what) in
-        [("folder", "a directory"), ("link", "a symbolic link"), ("precious", "no pid file")]
-    {
+    kennel.write("words", "ten\n");
+    for (path, what) in [
+        ("folder", "a directory"),
+        ("link", "a symbolic link"),
+        ("precious", "no pid file"),
+        ("words", "no pid file"),
+        // The attempts before have made it.
+        ("state/lock", "no pid file"),
+        ("state/id", "no pid file"),
+    ] {
         let said = kennel.cli(&["run", "--pid-file", path]);
         said.fails_saying(1, &[path, what, "hint: name another one with --pid-file"]);
     }

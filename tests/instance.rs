@@ -30,6 +30,23 @@ fn a_second_supervisor_is_refused_and_told_the_pid_of_the_first() {
 }
 
 #[test]
+fn a_removed_or_replaced_lock_file_lets_no_second_one_in() {
+    let kennel = Kennel::running(WEB);
+    kennel.wait_for_state("web", "up");
+    let (web, pid) = (kennel.process("web"), kennel.supervisor_pid().to_string());
+    for replaced in [false, true] {
+        fs::remove_file(kennel.path("state/lock")).unwrap();
+        if replaced {
+            kennel.write("state/lock", "1\n");
+        }
+        for socket in ["k.sock", "other.sock"] {
+            kennel.cli(&["run", "--socket", socket]).fails_saying(4, &[&pid, "is locked by"]);
+        }
+    }
+    assert_eq!(kennel.processes(), [web]);
+}
+
+#[test]
 fn a_stale_socket_and_a_stale_lock_file_are_no_obstacle() {
     let mut kennel = Kennel::new(WEB);
     fs::create_dir(kennel.path("state")).unwrap();

@@ -90,6 +90,58 @@ fn a_damaged_table_is_moved_aside_and_what_bears_the_mark_is_adopted() {
 }
 
 #[test]
+fn a_directory_where_a_damaged_table_is_kept_is_no_obstacle() {
+    let (mut kennel, web) = killed();
+    fs::create_dir(kennel.path("state/table.corrupt")).unwrap();
+    kennel.write("state/table", "nonsense\n");
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    assert_eq!(mains(&kennel, "web"), [web]);
+    assert_eq!(kennel.read("state/table.corrupt-2"), "nonsense\n");
+}
+
+/// The message of the event that tells of the state, and the number of the first event.
+fn journal_told(kennel: &Kennel) -> (String, u64) {
+    let told = last_event(kennel, "supervisor.state");
+    let started = last_event(kennel, "supervisor.started");
+    (told["message"].as_str().unwrap().to_owned(), started["seq"].as_u64().unwrap())
+}
+
+#[test]
+fn a_damaged_journal_is_kept_and_told_and_gives_no_number_again() {
+    let (mut kennel, web) = killed();
+    let journal = "state/journal/00000000000000000001.journal";
+    let damaged = kennel.read(journal).replace("\"seq\"", "\"sec\"");
+    kennel.write(journal, &damaged);
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    assert_eq!(kennel.process("web"), web);
+    let (message, first) = journal_told(&kennel);
+    let kept = "state/journal/00000000000000000001.corrupt";
+    assert!(message.starts_with("the journal is damaged") && message.contains(kept), "{message}");
+    assert_eq!(kennel.read(kept), damaged);
+    assert!(first > damaged.lines().count() as u64, "{first} was given before");
+    let said = kennel.cli(&["events", "--since", "1"]).ok();
+    assert!(said.contains("events are no longer kept"), "{said}");
+}
+
+#[test]
+fn a_journal_that_is_gone_is_told_and_who_has_read_it_is_told_too() {
+    let (mut kennel, web) = killed();
+    let last = kennel.read("state/journal/00000000000000000001.journal").lines().count();
+    fs::remove_dir_all(kennel.path("state/journal")).unwrap();
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    assert_eq!(kennel.process("web"), web);
+    let (message, first) = journal_told(&kennel);
+    assert!(message.starts_with("the journal is gone"), "{message}");
+    assert_eq!(first, 1);
+    let since = (last + 1000).to_string();
+    let said = kennel.cli(&["events", "--since", &since]).ok();
+    assert!(said.contains("the numbers begin anew") && said.contains("     1 "), "{said}");
+}
+
+#[test]
 fn a_table_that_is_gone_costs_what_was_wanted_which_is_told_and_starts_nothing_twice() {
     let (mut kennel, web) = killed();
     fs::remove_file(kennel.path("state/table")).unwrap();
