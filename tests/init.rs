@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::kennel::binary;
 use crate::support::process::children;
-use crate::support::{BOUND, Kennel, wait_for};
+use crate::support::{BOUND, Kennel, cannot_be_had, wait_for};
 
 /// Runs `kennel init -- sh -c script` to its end; exit code and output.
 fn init(script: &str) -> (Option<i32>, String) {
@@ -34,7 +34,7 @@ fn container() -> Option<Vec<&'static str>> {
     if probe.is_ok_and(|status| status.success()) {
         return Some(arguments);
     }
-    println!("skipped: pid namespaces may not be made here");
+    cannot_be_had("a pid namespace", "unshare(1) fails");
     None
 }
 

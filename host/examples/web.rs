@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use kennel::{Handle, Service, Supervisor, Task, TaskContext};
+use tokio::signal::unix::{SignalKind, signal};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,13 +23,15 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 async fn main() -> Result<(), Error> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let state = std::env::temp_dir().join(format!("kennel-web-{}", std::process::id()));
+    // The signals are the program's: the library touches none. One that comes before all is up is
+    // heard then; it does not end the program and leave the worker behind.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let supervisor = start(TcpListener::bind(&address)?, &state).await?;
     println!("listening on {address}");
-    // The signals are the program's: the library touches none.
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result?,
+        _ = interrupt.recv() => {}
         _ = supervisor.stopped() => {}
     }
     supervisor.shutdown().await?;

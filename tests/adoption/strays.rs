@@ -2,12 +2,11 @@
 //! the next run begins, and told.
 
 use std::fs;
-use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{BOUND, Kennel, Process, wait_for};
+use crate::support::{BOUND, Kennel, Process, place_of_cgroups, wait_for};
 
 /// Ignores SIGTERM in a session of its own and says who it is.
 const DAEMON: &str = "trap '' TERM HUP INT; echo $$ > daemon; exec sleep 1001\n";
@@ -49,12 +48,6 @@ fn die(mut kennel: Kennel) -> Kennel {
         wait_for("the end of web", BOUND, || (!main.is_alive()).then_some(()));
     }
     kennel
-}
-
-/// Where the runs of this supervisor have their cgroups; none where it can make none.
-fn place(kennel: &Kennel) -> Option<PathBuf> {
-    let cgroups = &kennel.status()["supervisor"]["cgroups"];
-    cgroups["place"].as_str().map(PathBuf::from)
 }
 
 /// The processes that `service.swept` lists, each as program, pid and signal, when it has.
@@ -99,9 +92,7 @@ fn a_stray_of_a_run_that_ended_unsupervised_is_swept_by_its_mark() {
 #[test]
 fn a_stray_without_a_mark_of_a_run_that_ended_unsupervised_is_swept_by_its_cgroup() {
     let (mut kennel, daemon) = left_under_a_supervisor(&[], "env -i setsid");
-    let Some(place) = place(&kennel) else {
-        return println!("skipped: no cgroup can be made here");
-    };
+    let Some(place) = place_of_cgroups(&kennel) else { return };
     kennel = die(kennel);
     assert!(daemon.is_alive());
     kennel.start();
@@ -116,8 +107,8 @@ fn a_stray_without_a_mark_of_a_run_that_ended_unsupervised_is_swept_by_its_cgrou
 #[test]
 fn a_stray_is_swept_by_its_cgroup_also_by_a_supervisor_that_makes_none_and_without_a_table() {
     let (mut kennel, daemon) = left_under_a_supervisor(&[], "env -i setsid");
-    if place(&kennel).is_none() {
-        return println!("skipped: no cgroup can be made here");
+    if place_of_cgroups(&kennel).is_none() {
+        return;
     }
     kennel = die(kennel).args(&["--no-cgroups"]);
     kennel.start();
@@ -134,8 +125,7 @@ fn a_stray_is_swept_by_its_cgroup_also_by_a_supervisor_that_makes_none_and_witho
 fn a_stray_of_a_run_that_goes_on_is_left_alone_until_that_is_stopped() {
     for (args, start_daemon) in [(&[][..], "env -i setsid"), (&["--no-cgroups"][..], "setsid")] {
         let (mut kennel, daemon) = left_under_a_supervisor(args, start_daemon);
-        if args.is_empty() && place(&kennel).is_none() {
-            println!("skipped: no cgroup can be made here");
+        if args.is_empty() && place_of_cgroups(&kennel).is_none() {
             continue;
         }
         kennel.kill_supervisor();

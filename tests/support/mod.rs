@@ -32,5 +32,7 @@ pub(crate) mod wait;
 
 pub(crate) use kennel::Kennel;
 pub(crate) use process::Process;
-pub(crate) use skip::{is_root, needs_ordinary_user, needs_program, needs_root};
+pub(crate) use skip::{
+    cannot_be_had, is_root, needs_ordinary_user, needs_program, needs_root, place_of_cgroups,
+};
 pub(crate) use wait::{BOUND, wait_for};

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::Kennel;
+
 /// Whether this is root.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
@@ -43,6 +45,28 @@ pub(crate) fn is_not_installed(what: &str) {
         "{what} is not installed, and skips are forbidden"
     );
     println!("skipped: {what} is not installed");
+}
+
+/// Where a supervisor makes cgroups; none, said aloud, where it can make none. Root mostly can, so
+/// where skips are forbidden that is a failure.
+pub(crate) fn place_of_cgroups(kennel: &Kennel) -> Option<PathBuf> {
+    let cgroups = kennel.status()["supervisor"]["cgroups"].clone();
+    if cgroups["used"] == true {
+        return cgroups["place"].as_str().map(PathBuf::from);
+    }
+    let why = cgroups["reason"].as_str().unwrap_or_default();
+    assert!(!why.is_empty(), "nobody says why there are none: {cgroups}");
+    cannot_be_had("a cgroup", why);
+    None
+}
+
+/// Says that root could mostly have something, and that it is not there.
+pub(crate) fn cannot_be_had(what: &str, why: &str) {
+    assert!(
+        !is_root() || std::env::var_os("KENNEL_FORBID_SKIPS").is_none(),
+        "{what} cannot be had ({why}), and skips are forbidden"
+    );
+    println!("skipped: {what} cannot be had here: {why}");
 }
 
 /// Where a program is. Servers stand in places that are not in everybody's `PATH`.
