@@ -2,7 +2,7 @@
 
 use kennel::Seen;
 
-use crate::support::{sleeper, soon, supervisor};
+use crate::support::{eventually, sleeper, soon, supervisor};
 
 #[tokio::test]
 async fn a_subscriber_sees_each_event_once_in_order_until_the_end() {
@@ -42,9 +42,15 @@ async fn a_subscriber_that_was_too_slow_is_told_how_much_it_missed() {
         });
     }
     let (mut missed, mut next) = (0, first);
-    // What waits to be written is in memory too, so how many are missed is not known before,
-    // and while that is written more may be.
     let last = journal.last_seq();
+    // What waits to be written is in memory too.
+    eventually("the writing of all", async || {
+        let segments = std::fs::read_dir(dir.path().join("state/journal")).unwrap().flatten();
+        let lines =
+            segments.map(|entry| std::fs::read_to_string(entry.path()).unwrap().lines().count());
+        (lines.sum::<usize>() as u64 >= last).then_some(())
+    })
+    .await;
     while next <= last {
         match soon("an event", events.next()).await.unwrap() {
             Seen::Missed(count) => {
@@ -57,6 +63,7 @@ async fn a_subscriber_that_was_too_slow_is_told_how_much_it_missed() {
             }
         }
     }
-    assert!(missed <= 500, "{missed} were missed of 500 at most");
+    // The supervisor itself may have had something to say.
+    assert!((500..600).contains(&missed), "{missed} were missed, not 500");
     supervisor.shutdown().await.unwrap();
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kennel::{OnDrop, Service, Task};
+use kennel::{OnDrop, Service, ShutdownMode, Task, TaskEnd};
 
-use crate::support::{eventually, is_alive, pid, sleeper, soon, supervisor};
+use crate::support::{eventually, is_alive, pid, sleeper, soon, status, supervisor};
 
 #[tokio::test]
 async fn stopping_twice_is_stopping_once() {
@@ -103,4 +103,63 @@ async fn a_detached_supervisor_goes_on() {
     .await;
     handle.shutdown(kennel::ShutdownMode::Orderly).await.unwrap();
     assert_eq!(soon("the end", handle.stopped()).await, 0);
+}
+
+/// Names the directory for the program that detaches.
+const DETACHED: &str = "KENNEL_TEST_DETACHED";
+
+/// Not a test of its own: a program that ends with its supervisor detached.
+#[tokio::test]
+async fn a_program_that_detaches() {
+    let Some(dir) = std::env::var_os(DETACHED) else { return };
+    let builder = supervisor(dir.as_ref()).service(sleeper("web")).on_drop(OnDrop::Detach);
+    drop(builder.start().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_detached_is_adopted_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let ended = tokio::process::Command::new(program)
+        .args(["--exact", "stop::a_program_that_detaches"])
+        .env(DETACHED, dir.path())
+        .output();
+    let output = soon("the end of the program", ended).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let supervisor = supervisor(dir.path()).service(sleeper("web")).start().await.unwrap();
+    let web = status(supervisor.handle(), "web").await;
+    assert_eq!(web.restarts, 0);
+    let web = web.pid.unwrap();
+    let environment = std::fs::read(format!("/proc/{web}/environ")).unwrap();
+    let is_of_the_program = environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable.starts_with(DETACHED.as_bytes()));
+    assert!(is_of_the_program, "it was started a second time");
+    supervisor.shutdown().await.unwrap();
+    assert!(!is_alive(web));
+}
+
+/// Supervision has a thread of its own: it outlives the runtime of the program.
+#[test]
+fn the_end_of_the_runtime_ends_the_tasks_and_nothing_else() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let (program, other) = (runtime().unwrap(), runtime().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let task = Task::new("task", async |_| std::future::pending::<()>().await);
+    let builder = supervisor(dir.path()).service(sleeper("web")).service(task);
+    let supervisor = program.block_on(builder.start()).unwrap();
+    let handle = supervisor.handle().clone();
+    program.shutdown_background();
+    other.block_on(async {
+        eventually("the end of the task", async || {
+            (status(&handle, "task").await.task_end == Some(TaskEnd::RuntimeGone)).then_some(())
+        })
+        .await;
+        let web = pid(&handle, "web").await;
+        assert!(is_alive(web));
+        soon("the shutdown", handle.shutdown(ShutdownMode::Orderly)).await.unwrap();
+        assert_eq!(soon("the end", supervisor.stopped()).await, 0);
+        assert!(!is_alive(web));
+    });
 }
