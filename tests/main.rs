@@ -17,6 +17,7 @@ mod guest;
 #[cfg(feature = "plugins")]
 mod guide;
 mod health;
+mod home;
 #[cfg(feature = "plugins")]
 mod hostile;
 mod init;

@@ -1,7 +1,7 @@
 //! Starting a supervisor inside a program.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +24,9 @@ use crate::os::{Cause, Cgroups, LockError, NoCgroups, StateLock};
 use crate::plugins::Plugins;
 use crate::service_manager::ServiceManager;
 use crate::sinks::{self, Sinks};
-use crate::state::{OtherConfig, Parcel, Place, RunTable, StateIdError, TableError, state_id};
+use crate::state::{
+    Holder, LockSource, OtherConfig, Parcel, Place, RunTable, StateIdError, TableError, state_id,
+};
 use crate::state_dir::{self, StateDirError};
 use crate::tallies::CheckTallies;
 use crate::upgrade::{Succession, Successor};
@@ -37,7 +39,7 @@ const REQUESTS: usize = 256;
 /// what ends it is [`Handle::shutdown`].
 pub struct Running {
     handle: Handle,
-    driver: JoinHandle<StateLock>,
+    driver: JoinHandle<Holder>,
 }
 
 /// A supervisor that has ended. Until this is dropped no other one can have its state
@@ -46,7 +48,7 @@ pub struct Running {
 pub struct Ended {
     /// 0, or 1 when a service that gave up wanted it so.
     pub code: i32,
-    _lock: Option<StateLock>,
+    _holder: Option<Holder>,
 }
 
 /// Why a supervisor could not be started. Nothing was started then.
@@ -264,17 +266,23 @@ impl Builder {
             tracing::warn!("{}", state_dir::on_network(&state_dir, network));
         }
         forms::check(&state_dir)?;
-        take_place(&config.supervisor, source.as_ref())?;
+        let place = take_place(&config.supervisor, source.as_ref())?;
+        let holder = Holder::new(&state_dir, lock);
         let (facts, incoming) = mpsc::unbounded_channel();
         let table_facts = facts.clone();
         let tell = move |notice| drop(table_facts.send(Fact::Table(notice)));
         let (table, found, damage) = RunTable::open(&state_dir, tell)?;
         let (state_id, id_source) = state_id(&state_dir, found.origin.state_id())?;
+        let home_facts = facts.clone();
+        let tell = move |notice| drop(home_facts.send(Fact::Home(notice)));
+        holder.watch(state_id, place, tell).map_err(StartError::Thread)?;
+        table.live_in(holder.home());
         let cgroups = if uses_cgroups { Cgroups::find(state_id) } else { Err(NoCgroups::Off) };
         let cgroups = cgroups
             .map(|cgroups| Arc::new(if steps_aside { cgroups.may_step_aside() } else { cgroups }));
         let left = Left { table: found, damage, id_source, handed_over };
         let journal = Journal::open(&state_dir.join("journal"), JournalOptions::default())?;
+        journal.live_in(holder.home());
         let log_facts = facts.clone();
         let log_dir = state_dir.join("logs");
         let capture = Capture::start(CaptureOptions {
@@ -286,6 +294,7 @@ impl Builder {
                 let _ = log_facts.send(Fact::Log(fact));
             }),
         })?;
+        capture.live_in(holder.home());
         let plugin_facts = facts.clone();
         let tell = Arc::new(move |fact| drop(plugin_facts.send(Fact::Plugin(fact))));
         let plugins = Plugins::new(state_dir.clone(), plugin_traps, tell);
@@ -327,12 +336,12 @@ impl Builder {
             cgroups,
             table,
             task_runtime: None,
-            lock: None,
+            holder: None,
             gate,
             hooks: Vec::new(),
             clock: None,
         };
-        Ok(Prepared { handle, parts, left, lock })
+        Ok(Prepared { handle, parts, left, holder })
     }
 
     /// [`Builder::prepare`] and [`Prepared::start`] in one.
@@ -349,16 +358,13 @@ pub struct Prepared {
     handle: Handle,
     parts: Parts,
     left: Left,
-    lock: StateLock,
+    holder: Holder,
 }
 
 impl Prepared {
-    /// Another descriptor of the lock on the state directory, to be passed on.
-    ///
-    /// # Errors
-    /// `EMFILE`.
-    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
-        self.lock.as_fd().try_clone_to_owned()
+    /// The lock on the state directory, to be passed on.
+    pub(crate) fn lock(&self) -> LockSource {
+        self.holder.lock_source()
     }
 
     /// The program can replace itself.
@@ -372,7 +378,7 @@ impl Prepared {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Running {
-        let Prepared { handle, parts, left, lock } = self;
+        let Prepared { handle, parts, left, holder } = self;
         let driver = tokio::spawn(async move {
             let restoring = tokio::task::spawn_blocking(move || {
                 let restored = left.restore(&parts);
@@ -382,7 +388,7 @@ impl Prepared {
             if let Ok((parts, restored)) = restoring.await {
                 Driver::new(parts, restored).run().await;
             }
-            lock
+            holder
         });
         Running { handle, driver }
     }
@@ -418,9 +424,9 @@ impl Prepared {
 
     /// Supervises to the end. The state directory is free when that is told.
     pub(crate) async fn run(self) {
-        let Prepared { handle, mut parts, left, lock } = self;
+        let Prepared { handle, mut parts, left, holder } = self;
         drop(handle);
-        parts.lock = Some(lock);
+        parts.holder = Some(holder);
         // On the thread that supervises, which has nothing else to do yet.
         let restored = left.restore(&parts);
         Driver::new(parts, restored).run().await;
@@ -436,12 +442,15 @@ impl Running {
     /// Returns when it has ended and no process of it is left.
     pub async fn ended(self) -> Ended {
         let code = self.handle.ended().await;
-        Ended { code, _lock: self.driver.await.ok() }
+        Ended { code, _holder: self.driver.await.ok() }
     }
 }
 
 /// Writes down whose state this is, unless it is that of another file of the same name.
-fn take_place(settings: &SupervisorSettings, source: Option<&Source>) -> Result<(), OtherConfig> {
+fn take_place(
+    settings: &SupervisorSettings,
+    source: Option<&Source>,
+) -> Result<Place, OtherConfig> {
     let dir = &settings.state_dir;
     let file = source.and_then(|source| source.file.as_deref());
     let config = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
@@ -457,7 +466,7 @@ fn take_place(settings: &SupervisorSettings, source: Option<&Source>) -> Result<
         let cause = Cause::from_io(&error);
         tracing::warn!("cannot write \"{}\": {cause}", dir.join("place").display());
     }
-    Ok(())
+    Ok(place)
 }
 
 /// A seed for jitter that differs between supervisors: std's hasher is keyed at random.

@@ -250,7 +250,7 @@ async fn serve(
         Some(_) | None => Server::bind(&settings.socket)?,
     };
     let own = OwnProcess {
-        lock: prepared.lock()?,
+        lock: prepared.lock(),
         listener: server.descriptor()?,
         socket: settings.socket.clone(),
         state_dir: settings.state_dir.clone(),

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::os::{self, Cause, ExitStatus, Launch, Output, Process};
-use crate::state::{HANDOVER_FORMAT, Handover, Parcel, UPGRADE_VARIABLE};
+use crate::state::{HANDOVER_FORMAT, Handover, LockSource, Parcel, UPGRADE_VARIABLE};
 use crate::upgrade::{Successor, UpgradeError};
 
 /// How often it is looked whether it has ended.
@@ -28,7 +28,7 @@ pub(super) const WORD: &str = "kennel";
 
 /// This process, as far as it can be passed on.
 pub(super) struct OwnProcess {
-    pub(super) lock: OwnedFd,
+    pub(super) lock: LockSource,
     pub(super) listener: OwnedFd,
     pub(super) socket: PathBuf,
     pub(super) state_dir: PathBuf,
@@ -63,7 +63,7 @@ impl OwnProcess {
     fn try_to_give_way(&self, program: &Path, parcel: Parcel) -> io::Result<io::Error> {
         let handover = Handover {
             from: env!("CARGO_PKG_VERSION").to_owned(),
-            lock: self.lock.try_clone()?,
+            lock: self.lock.descriptor()?,
             listener: (self.socket.clone(), self.listener.try_clone()?),
             parcel,
         };

@@ -52,7 +52,7 @@ impl Driver {
             }
         })
         .await;
-        drop(self.lock.take());
+        drop(self.holder.take());
         let _ = self.ended.send(Some(code));
     }
 
@@ -78,6 +78,7 @@ impl Driver {
                 | Fact::Loaded(_)
                 | Fact::Prepared(..)
                 | Fact::Table(_)
+                | Fact::Home(_)
                 | Fact::HookEnded(_)
                 | Fact::HooksOver
                 | Fact::SinksReady(_) => {}

@@ -65,11 +65,11 @@ use crate::handle::Request;
 use crate::hooks::{Hook, HookEnd};
 use crate::journal::Journal;
 use crate::logs::{Capture, LogFact};
-use crate::os::{Cgroups, NoCgroups, StateId, StateLock, Unlimited};
+use crate::os::{Cgroups, NoCgroups, StateId, Unlimited};
 use crate::plugins::{PluginFact, Plugins, Requirer};
 use crate::service_manager::ServiceManager;
 use crate::sinks::Sinks;
-use crate::state::{Durability, Record, RunTable, TableNotice};
+use crate::state::{Durability, Holder, HomeNotice, Record, RunTable, TableNotice};
 use crate::tallies::CheckTallies;
 use crate::usage::Meter;
 
@@ -126,6 +126,8 @@ pub(crate) enum Fact {
     Plugin(PluginFact),
     /// Something happened to the run table.
     Table(TableNotice),
+    /// Something happened to the state directory.
+    Home(HomeNotice),
     /// The plugins that sinks require are there, or why they will not come.
     SinksReady(Result<(), String>),
     /// A shutdown hook has ended.
@@ -162,7 +164,7 @@ pub(crate) struct Parts {
     /// The runtime of the program, for its tasks.
     pub(crate) task_runtime: Option<tokio::runtime::Handle>,
     /// Given up before the end is told.
-    pub(crate) lock: Option<StateLock>,
+    pub(crate) holder: Option<Holder>,
     pub(crate) gate: Gate,
     /// What the program wants done before anything is stopped.
     pub(crate) hooks: Vec<Hook>,
@@ -206,7 +208,7 @@ pub(crate) struct Driver {
     reads: Reads,
     changes: Changes,
     task_runtime: Option<tokio::runtime::Handle>,
-    lock: Option<StateLock>,
+    holder: Option<Holder>,
     hooks: Hooks,
     news: News,
     capture: Capture,
@@ -245,7 +247,7 @@ impl Driver {
             cgroups,
             table,
             task_runtime,
-            lock,
+            holder,
             gate,
             hooks,
             clock,
@@ -272,7 +274,7 @@ impl Driver {
             reads: Reads::default(),
             changes: Changes::default(),
             task_runtime,
-            lock,
+            holder,
             hooks: Hooks::Waiting(hooks),
             news: News::new(journal, status_lines),
             source,
@@ -544,6 +546,7 @@ impl Driver {
             Fact::Log(fact) => self.news.log_fact(&fact),
             Fact::Plugin(fact) => self.news.plugin_fact(&fact),
             Fact::Table(notice) => self.news.table(notice),
+            Fact::Home(notice) => self.take_home(notice),
             Fact::SinksReady(required) => self.begin_with_sinks(required),
             Fact::HookEnded(end) => self.hook_ended(&end),
             Fact::HooksOver => self.hooks_over(),

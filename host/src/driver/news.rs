@@ -22,7 +22,7 @@ use crate::journal::{Journal, NewRecord};
 use crate::logs::LogFact;
 use crate::os::Unlimited;
 use crate::plugins::PluginFact;
-use crate::state::TableNotice;
+use crate::state::{HomeNotice, TableNotice};
 use crate::status::plain_line;
 use crate::task::TaskEnd;
 
@@ -129,6 +129,23 @@ impl News {
             TableNotice::Resumed => {
                 "the run table is written again, with all that this supervisor knows".to_owned()
             }
+        };
+        self.restored(Note::of_state(message));
+    }
+
+    /// The state directory was removed or replaced under us, or is there again.
+    pub(super) fn home(&mut self, notice: HomeNotice) {
+        let message = match notice {
+            HomeNotice::Anew => {
+                "the state directory was removed; it was made anew with what is remembered, and \
+                 what was logged before is gone with it"
+                    .to_owned()
+            }
+            HomeNotice::Lost(reason) => format!(
+                "the state directory was removed or replaced ({reason}); services go on, and \
+                 nothing is remembered until it is there again"
+            ),
+            HomeNotice::Back => "the state directory is there again".to_owned(),
         };
         self.restored(Note::of_state(message));
     }

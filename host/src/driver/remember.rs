@@ -11,7 +11,7 @@ use kennel_core::MemoryChange;
 
 use super::Driver;
 use super::end::{LAST_WRITES, aside};
-use crate::state::{Durability, Instance, Named, Record, Scaled, Who};
+use crate::state::{Durability, HomeNotice, Instance, Named, Record, Scaled, Who};
 
 /// A record of what the core remembers.
 fn record(change: MemoryChange) -> Record {
@@ -31,6 +31,14 @@ impl Driver {
             records.push(record(change));
         }
         self.table.post(records, durability);
+    }
+
+    /// The state directory was removed or replaced, or is back: all is written again where it
+    /// can be.
+    pub(super) fn take_home(&mut self, notice: HomeNotice) {
+        self.news.home(notice);
+        self.table.look();
+        self.capture.move_in();
     }
 
     /// The last word: everything has ended, unless the kernel does not let go of something.

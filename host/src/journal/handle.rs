@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::record::{NewRecord, Record};
 use super::segment::{self, Reopened, Segment, SegmentInfo};
 use super::writer::Writer;
+use crate::state::Home;
 
 /// How long a journal that is being closed tries to write what waits.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -117,13 +118,14 @@ pub(crate) struct Shared {
     last: watch::Sender<u64>,
     pub(super) thread_id: AtomicI32,
     pub(crate) hints: super::read::Hints,
+    pub(super) home: OnceLock<Arc<Home>>,
 }
 
 pub(crate) struct State {
     pub(crate) next_seq: u64,
     /// Everything up to here is on disk, or lost.
     pub(crate) written: u64,
-    recent: VecDeque<Arc<Record>>,
+    pub(super) recent: VecDeque<Arc<Record>>,
     pub(super) pending: VecDeque<Arc<Record>>,
     /// So many at the front of `pending` are being written.
     pub(super) in_flight: usize,
@@ -183,10 +185,18 @@ impl Journal {
             last: watch::Sender::new(last_seq),
             thread_id: AtomicI32::new(0),
             hints: super::read::Hints::default(),
+            home: OnceLock::new(),
         });
-        let writer = Writer { shared: Arc::clone(&shared), current, synced_at: None };
+        let writer =
+            Writer { shared: Arc::clone(&shared), current, synced_at: None, generation: 0 };
         thread::Builder::new().name("kennel-journal".to_owned()).spawn(move || writer.run())?;
         Ok(Journal { _handle: Arc::new(Closer(Arc::clone(&shared))), shared })
+    }
+
+    /// Asks `home` from now on whether the directory is still the same. Only the first one
+    /// counts.
+    pub(crate) fn live_in(&self, home: Arc<Home>) {
+        let _ = self.shared.home.set(home);
     }
 
     /// What had to be cut off when the journal was opened.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::handle::{JournalOptions, Shared, State};
 use super::record::{NewRecord, Record, push_line};
-use super::segment::{Segment, segment_path};
+use super::segment::{self, Segment, segment_path};
 
 /// Records are synced this long after they were written, at the latest.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ pub(super) struct Writer {
     /// When the last sync was, or when the first write after it happened; `None` while
     /// everything is synced.
     pub(super) synced_at: Option<Instant>,
+    /// Which one of the directories at its path is written to.
+    pub(super) generation: u64,
 }
 
 impl Writer {
@@ -120,6 +122,7 @@ impl Writer {
 
     /// Writes the first records of `batch` that go into one segment; how many.
     fn write_some(&mut self, batch: &[Arc<Record>]) -> io::Result<usize> {
+        self.move_in(batch[0].seq)?;
         let JournalOptions { max_bytes, segment_bytes, .. } = self.shared.options;
         let segment_bytes = segment_bytes.min(max_bytes / 2).max(1);
         let mut lines = Vec::new();
@@ -150,6 +153,35 @@ impl Writer {
         }
         self.synced_at.get_or_insert_with(Instant::now);
         Ok(count)
+    }
+
+    /// Begins anew where the directory was made anew, with the records before `next` that are
+    /// still in memory.
+    fn move_in(&mut self, next: u64) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let Some(home) = shared.home.get() else { return Ok(()) };
+        let generation = home.generation()?;
+        if generation == self.generation {
+            return Ok(());
+        }
+        self.current = None;
+        let found = segment::list(&shared.dir)?;
+        let is_empty = found.is_empty();
+        let recent: Vec<Arc<Record>> = {
+            let mut state = shared.lock();
+            state.segments = found.into();
+            state.recent.iter().take_while(|record| record.seq < next).cloned().collect()
+        };
+        if let (true, Some(first)) = (is_empty, recent.first()) {
+            let mut segment = Segment::create(&shared.dir, first.seq)?;
+            let mut lines = Vec::new();
+            recent.iter().for_each(|record| push_line(&mut lines, record));
+            segment.append(&lines)?;
+            shared.lock().segments.push_back(segment.info);
+            self.current = Some(segment);
+        }
+        self.generation = generation;
+        Ok(())
     }
 
     /// Goes on in a new segment; deletes old ones until `room` holds those that stay.

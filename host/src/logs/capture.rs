@@ -21,6 +21,7 @@ use super::registry::{LogCounters, Registry};
 use super::settings::{Destination, LogSettings};
 use super::spool::SpoolPlace;
 use super::worker::{Sink, Worker};
+use crate::state::Home;
 
 /// Is shown every line of a run as it is read, without its newline and before any rate
 /// limit; a line longer than [`PIECE_MAX`](super::line::PIECE_MAX) comes in pieces. Runs on
@@ -197,6 +198,17 @@ impl Capture {
     /// output is read of services that an earlier supervisor has left something of.
     pub fn begin(&self) {
         self.lanes.files.post(Command::Begin);
+    }
+
+    /// Asks `home` whether the directory is still the same, whenever
+    /// [`move_in`](Capture::move_in) is called.
+    pub(crate) fn live_in(&self, home: Arc<Home>) {
+        self.lanes.files.post(Command::LiveIn(home));
+    }
+
+    /// Has files made anew if the directory was.
+    pub(crate) fn move_in(&self) {
+        self.lanes.files.post(Command::MoveIn);
     }
 
     /// Changes how the output of a service is kept, while it runs.

@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::capture::{OpenStream, Source};
 use super::feed::Feed;
 use super::settings::LogSettings;
+use crate::state::Home;
 
 /// What a log thread can be asked for.
 pub(crate) enum Command {
@@ -21,6 +22,10 @@ pub(crate) enum Command {
     Adopt(Box<Feed>, LogSettings),
     /// Finish what an earlier supervisor left; who was to be added again was.
     Begin,
+    /// Ask this from now on whether the directory is still the same.
+    LiveIn(Arc<Home>),
+    /// Look whether it is.
+    MoveIn,
     /// New settings of a service.
     Update(Arc<str>, LogSettings),
     /// Read what is there and forget the service.

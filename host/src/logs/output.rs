@@ -18,6 +18,7 @@ use super::line::{self, Ending, STAMP_LEN, Stream};
 use super::registry::{Entry, LogCounters};
 use super::settings::{Destination, LogSettings};
 use super::spool::{Spool, SpoolPlace};
+use crate::state::Home;
 
 /// The owner of an unfinished line that was found on disk.
 const UNKNOWN_OWNER: u64 = u64::MAX;
@@ -101,10 +102,11 @@ impl Output {
     /// file ends decides how the first line is written.
     ///
     /// # Errors
-    /// The file cannot be opened.
-    pub(crate) fn prepare(&mut self, dir: &Path) -> io::Result<()> {
+    /// The file cannot be opened, or `home` is not ours.
+    pub(crate) fn prepare(&mut self, dir: &Path, home: &Home) -> io::Result<()> {
         let wanted = self.settings.to == Destination::File || !self.backlog.is_empty();
         if self.file.is_none() && wanted {
+            home.generation()?;
             let LogSettings { max_size, keep, .. } = self.settings;
             let file = LogFile::open(dir, &self.service, max_size, keep)?;
             if self.backlog.is_empty() {
@@ -123,8 +125,8 @@ impl Output {
     ///
     /// # Errors
     /// The first one; what is not written stays.
-    pub(crate) fn write(&mut self, dir: &Path) -> io::Result<()> {
-        self.prepare(dir)?;
+    pub(crate) fn write(&mut self, dir: &Path, home: &Home) -> io::Result<()> {
+        self.prepare(dir, home)?;
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut spool = self.spool.as_mut();
         if let Some(spool) = &mut spool
@@ -133,9 +135,12 @@ impl Output {
         {
             spool.announce(file.place())?;
         }
-        let result = file.append(&mut self.backlog, || match &mut spool {
-            Some(spool) => spool.announce_rotation(),
-            None => Ok(()),
+        let result = file.append(&mut self.backlog, || {
+            home.generation()?;
+            match &mut spool {
+                Some(spool) => spool.announce_rotation(),
+                None => Ok(()),
+            }
         });
         self.counted.rotations += file.take_rotations();
         result
@@ -216,6 +221,15 @@ impl Output {
                 self.spool = Some(Spool::create(&place.dir, ledger(self))?);
                 Ok(())
             }
+        }
+    }
+
+    /// Lets go of files that are in another directory now. What one of them still has to give
+    /// is taken first.
+    pub(crate) fn move_in(&mut self) {
+        self.file = None;
+        if self.spool.as_ref().is_some_and(|spool| !spool.is_open()) {
+            self.spool = None;
         }
     }
 

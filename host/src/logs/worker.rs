@@ -43,6 +43,7 @@ use super::output::Output;
 use super::registry::Registry;
 use super::settings::{Destination, LogSettings};
 use super::spool::SpoolPlace;
+use crate::state::Home;
 
 /// How much of one stream is read in one turn: what a pipe holds by default.
 const READ: usize = 64 * 1024;
@@ -95,6 +96,9 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
     flushes: Vec<SyncSender<()>>,
     closing: Option<SyncSender<()>>,
+    home: Arc<Home>,
+    /// Which one of the directories at its path is written to.
+    generation: u64,
 }
 
 impl Worker {
@@ -124,6 +128,8 @@ impl Worker {
             buffer: vec![0; READ],
             flushes: Vec::new(),
             closing: None,
+            home: Arc::default(),
+            generation: 0,
         })
     }
 
@@ -149,6 +155,18 @@ impl Worker {
         self.abandon_all();
     }
 
+    /// Goes on in new files where the directory was made anew.
+    fn move_in(&mut self) {
+        match self.home.generation() {
+            Ok(generation) if generation != self.generation => {
+                self.generation = generation;
+                self.outputs.values_mut().for_each(Output::move_in);
+            }
+            // What is still written to the old files can be found there.
+            Ok(_) | Err(_) => {}
+        }
+    }
+
     /// How long to sleep, rounded up to the milliseconds that epoll knows.
     fn timeout(&self) -> EpollTimeout {
         let timer = self.timers.first().map(|(at, _)| *at);
@@ -166,6 +184,8 @@ impl Worker {
                 Command::Add(source) => self.add(source),
                 Command::Adopt(feed, settings) => self.adopt(*feed, settings),
                 Command::Begin => self.begin(),
+                Command::LiveIn(home) => self.home = home,
+                Command::MoveIn => self.move_in(),
                 Command::Update(service, settings) => self.update(&service, settings),
                 Command::Remove(service) => self.remove(&service),
                 Command::Rest(reply, until) => {

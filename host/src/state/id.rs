@@ -87,8 +87,13 @@ pub(crate) fn state_id(
         Some(id) => (id, IdSource::Table),
         None => (random().map_err(system)?, IdSource::New),
     };
-    aside::replace(&path, format!("{id}\n").as_bytes()).map_err(system)?;
+    write(dir, id).map_err(system)?;
     Ok((id, source))
+}
+
+/// Has the file say `id`, whatever it says. To be called by who holds the lock.
+pub(super) fn write(dir: &Path, id: StateId) -> io::Result<()> {
+    aside::replace(&dir.join("id"), format!("{id}\n").as_bytes())
 }
 
 /// What the file says, which changes nothing.

@@ -6,10 +6,12 @@
 //!   lock held ──► state_id ──► id   (the id of the directory, which processes bear; in the
 //!                                    table too)
 //!   lock held ──► Place ──► place   (of which configuration it is, and the socket)
+//!   Holder ──► lock   (held, and looked at: all that write here ask Home whether it is theirs)
 //! ```
 
 mod aside;
 mod handover;
+mod home;
 mod id;
 mod memory;
 mod place;
@@ -26,6 +28,7 @@ pub(crate) use handover::{
     CarriedSocket, CarriedStream, FORMAT as HANDOVER_FORMAT, Handover, Parcel,
     VARIABLE as UPGRADE_VARIABLE, try_list,
 };
+pub(crate) use home::{Holder, Home, HomeNotice, LockSource};
 pub use id::StateIdError;
 pub(crate) use id::{IdSource, check_id, state_id, try_id};
 pub use place::OtherConfig;

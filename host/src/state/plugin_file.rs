@@ -126,7 +126,9 @@ impl PluginFile {
         let mut bytes = Vec::new();
         changes.iter().for_each(|change| record::push(&mut bytes, change));
         let live: u64 = entries.values().map(|saved| 256 + saved.bytes.len() as u64).sum();
-        if self.bytes == 0 || self.bytes + bytes.len() as u64 > SMALL + 2 * live {
+        // Its directory may have been removed, and made anew.
+        let is_gone = fs::symlink_metadata(&self.path).is_err();
+        if is_gone || self.bytes == 0 || self.bytes + bytes.len() as u64 > SMALL + 2 * live {
             return self.rewrite(entries);
         }
         self.append(&bytes)

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::home::Home;
 use super::table::{Record, Table};
 use super::table_file::{self, Damage, TableError, TableFile};
 use crate::os::Cause;
@@ -125,6 +126,18 @@ impl RunTable {
     /// As [`RunTable::open`].
     pub(crate) fn check(dir: &Path) -> Result<Table, TableError> {
         table_file::check(&path_in(dir))
+    }
+
+    /// Asks `home` from now on whether the directory is still the same. Blocks as long as the
+    /// disk does.
+    pub(crate) fn live_in(&self, home: Arc<Home>) {
+        self.shared.lock_file().live_in(home);
+    }
+
+    /// Has the thread look whether all is written. Never blocks.
+    pub(crate) fn look(&self) {
+        self.shared.lock_waiting().wants_sync = true;
+        self.shared.wake.notify_all();
     }
 
     /// Has records written soon. Never blocks.

@@ -20,10 +20,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 
 use super::aside::room_for_damaged;
+use super::home::Home;
 use super::table::{Record, Table};
 
 /// The version of the form. A file of a higher one is of a newer Kennel.
@@ -91,6 +93,9 @@ pub(super) struct TableFile {
     table: Table,
     /// What is on disk is not all that was to be written.
     is_behind: bool,
+    /// The directory that it is in, and which one of them it was written to.
+    home: Arc<Home>,
+    generation: u64,
 }
 
 impl TableFile {
@@ -114,7 +119,21 @@ impl TableFile {
             }
         };
         let path = path.to_owned();
-        Ok((TableFile { path, file: None, bytes: 0, table, is_behind: false }, damage))
+        let file = TableFile {
+            path,
+            file: None,
+            bytes: 0,
+            table,
+            is_behind: false,
+            home: Arc::default(),
+            generation: 0,
+        };
+        Ok((file, damage))
+    }
+
+    /// Asks `home` from now on whether its directory is still the same.
+    pub(super) fn live_in(&mut self, home: Arc<Home>) {
+        self.home = home;
     }
 
     /// What all records add up to.
@@ -131,7 +150,7 @@ impl TableFile {
         records.iter().for_each(|record| push(&mut bytes, record));
         records.into_iter().for_each(|record| self.table.apply(record));
         let live = 512 * (self.table.runs.len() + self.table.instances.len()) as u64;
-        if self.is_behind || self.bytes + bytes.len() as u64 > SMALL + 4 * live {
+        if self.is_behind() || self.bytes + bytes.len() as u64 > SMALL + 4 * live {
             return self.rewrite();
         }
         let Some(file) = &mut self.file else { return self.rewrite() };
@@ -146,7 +165,10 @@ impl TableFile {
 
     /// Whether the disk has less than the table.
     pub(super) fn is_behind(&self) -> bool {
+        let is_gone = |file: &File| file.metadata().is_ok_and(|found| found.nlink() == 0);
         self.is_behind
+            || !self.home.generation().is_ok_and(|generation| generation == self.generation)
+            || self.file.as_ref().is_some_and(is_gone)
     }
 
     /// The file, to wait for the disk without holding up writers.
@@ -157,6 +179,7 @@ impl TableFile {
     /// Writes all of the table beside the file, and puts it in its place.
     fn rewrite(&mut self) -> io::Result<()> {
         self.is_behind = true;
+        let generation = self.home.generation()?;
         let mut bytes = format!("{MAGIC}{FORMAT}\n").into_bytes();
         self.table.records().iter().for_each(|record| push(&mut bytes, record));
         let beside = self.path.with_extension("new");
@@ -171,6 +194,7 @@ impl TableFile {
         self.file = Some(file);
         self.bytes = bytes.len() as u64;
         self.is_behind = false;
+        self.generation = generation;
         Ok(())
     }
 }

@@ -108,7 +108,7 @@ impl Worker {
                 file::take_back(logs, service, *log, *rotations, settings.keep)?;
             }
         }
-        output.prepare(logs)?;
+        output.prepare(logs, &self.home)?;
         let log = output.place();
         let mut taking = None;
         if let Some(spool) = &mut output.spool {

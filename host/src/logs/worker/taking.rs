@@ -64,10 +64,13 @@ impl Worker {
         match &mut self.sink {
             Sink::Console(console) => output.label = console.label(&feed.service),
             Sink::Files { logs, spool: place } => {
-                output.prepare(logs)?;
+                output.prepare(logs, &self.home)?;
                 if !output.reads_directly {
                     if output.spool.as_ref().is_some_and(|spool| spool.owes_another(feed.key)) {
                         return Ok(Turn::Nothing);
+                    }
+                    if output.spool.is_none() {
+                        self.home.generation()?;
                     }
                     output.announce(&self.feeds, place, feed.key)?;
                 }
@@ -143,7 +146,9 @@ impl Worker {
         self.watch_limit(service);
         let Some(output) = self.outputs.get_mut(service) else { return Ok(()) };
         let result = match &mut self.sink {
-            Sink::Files { logs, .. } => output.write(logs).and_then(|()| output.note(&self.feeds)),
+            Sink::Files { logs, .. } => {
+                output.write(logs, &self.home).and_then(|()| output.note(&self.feeds))
+            }
             Sink::Console(console) => {
                 let lost = console.write(&mut output.backlog, &self.mailbox);
                 if let Some(error) = lost {
