@@ -11,6 +11,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("autostart", "write \"enabled: true\""),
     ("cmd", "write \"command\""),
     ("cwd", "write \"working_dir\""),
+    ("dir", "write \"working_dir\""),
     ("directory", "write \"working_dir\""),
     ("entrypoint", "write \"command\""),
     ("environment", "write \"env\""),
@@ -87,12 +88,16 @@ pub(super) fn for_key(key: &str, known: &[&str], here: &str) -> Option<String> {
     if let Some(hint) = did_you_mean(key, known.iter().copied()) {
         return Some(hint);
     }
-    if let Some(path) = elsewhere(key, here) {
-        return Some(path);
-    }
     let lower = key.to_lowercase().replace('-', "_");
-    if let Some((_, hint)) = ELSEWHERE.iter().find(|(word, _)| *word == lower) {
-        return Some((*hint).to_owned());
+    let of_others = ELSEWHERE.iter().find(|(word, _)| *word == lower);
+    let of_others = of_others.map(|(_, hint)| (*hint).to_owned());
+    // What other tools call so in a service is meant there, rather than our key of that name.
+    let is_service = here.is_empty() && known.contains(&"command");
+    if let Some(hint) = of_others.clone().filter(|_| is_service) {
+        return Some(hint);
+    }
+    if let Some(hint) = elsewhere(key, here).or(of_others) {
+        return Some(hint);
     }
     if known.len() <= 12 && !known.is_empty() {
         return Some(format!("known here: {}", known.join(", ")));
@@ -222,5 +227,9 @@ mod tests {
         ] {
             assert_eq!(for_key(key, &[], here).as_deref(), expected, "{key}");
         }
+        let of_a_service = ["command", "env", "working_dir", "replicas", "restart", "logs"];
+        assert_eq!(for_key("dir", &of_a_service, "").as_deref(), Some("write \"working_dir\""));
+        let elsewhere = Some("\"policy\" belongs under \"restart\"");
+        assert_eq!(for_key("policy", &of_a_service, "").as_deref(), elsewhere);
     }
 }
