@@ -45,6 +45,24 @@ fn a_program_that_cannot_go_on_here_leaves_everything_as_it_is() {
 }
 
 #[test]
+fn a_program_that_ends_in_the_place_of_the_supervisor_is_told_of_and_costs_no_service() {
+    let mut kennel = Kennel::running(COUNTING);
+    kennel.wait_for_state("count", "up");
+    let count = kennel.process("count");
+    // Tried out, it goes on as this version.
+    let next = wrapper(&kennel, "ends", "[ -z \"$KENNEL_UPGRADE\" ] || exit 7");
+    let said = kennel.cli(&["upgrade", "--binary", next.to_str().unwrap()]);
+    said.fails_saying(3, &["no supervisor listens", "it has ended meanwhile", "kennel run"]);
+    assert_eq!(kennel.supervisor_exit(BOUND), Some(7));
+    assert!(count.is_alive());
+    kennel.start();
+    kennel.wait_for_state("count", "up");
+    assert_eq!(kennel.process("count"), count);
+    assert_eq!(kennel.terminate(), 0);
+    kennel.assert_nothing_is_left();
+}
+
+#[test]
 fn a_version_that_does_not_know_the_state_says_so_and_touches_nothing() {
     let mut kennel = Kennel::running(COUNTING);
     kennel.wait_for_state("count", "up");

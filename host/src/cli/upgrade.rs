@@ -13,6 +13,9 @@ use crate::api::{Client, ClientError};
 
 /// How long the new program may take to answer. It takes over thousands of services in less.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nobody may listen on the socket, which goes from one program to the next: for longer,
+/// it has ended.
+const GONE: Duration = Duration::from_secs(2);
 /// How often it is looked whether it answers.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -41,9 +44,20 @@ pub(super) fn upgrade(global: &Global, args: &UpgradeArgs) -> Outcome {
             Err(error) => return Err(failed(error)),
         }
         let deadline = Instant::now() + PATIENCE;
+        let mut heard = Instant::now();
         loop {
             tokio::time::sleep(POLL).await;
             let now = client.status(&[]).await;
+            match now {
+                Err(error @ ClientError::NotRunning { .. }) if heard.elapsed() >= GONE => {
+                    return Err(failed(error).hint(
+                        "it has ended meanwhile; its services go on, and \"kennel run\" \
+                         takes them over",
+                    ));
+                }
+                Err(ClientError::NotRunning { .. }) => {}
+                Ok(_) | Err(_) => heard = Instant::now(),
+            }
             if let Ok(status) = &now
                 && status.supervisor.started_at != before.started_at
             {
