@@ -83,6 +83,40 @@ fn a_state_directory_that_is_removed_is_told_of_and_made_anew_and_nothing_is_sta
     assert_all_goes_on(&mut kennel);
 }
 
+/// The thread "kennel-home" and how many times it went to sleep.
+fn sleeps(kennel: &Kennel) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", kennel.supervisor_pid())).unwrap().flatten();
+    let file = |task: &fs::DirEntry, name| fs::read_to_string(task.path().join(name)).unwrap();
+    let thread = tasks.into_iter().find(|task| file(task, "comm").trim() == "kennel-home").unwrap();
+    let status = file(&thread, "status");
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn nobody_looks_at_a_state_directory_to_which_nothing_happens() {
+    let kennel = counting();
+    let before = sleeps(&kennel);
+    // Longer than between two looks where the kernel does not tell.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!(sleeps(&kennel), before);
+}
+
+#[test]
+fn a_state_directory_that_is_moved_with_what_it_is_in_is_made_anew_too() {
+    let yaml = COUNTING
+        .replace("\nservices:", "\nkennel: { state_dir: ./in/state, socket: ./k.sock }\nservices:");
+    let mut kennel = Kennel::new(&yaml);
+    fs::create_dir(kennel.path("in")).unwrap();
+    kennel.start();
+    kennel.wait_for_state("web", "up");
+    let web = kennel.process("web");
+    fs::rename(kennel.path("in"), kennel.path("out")).unwrap();
+    wait_until_told(&kennel, "it was made anew");
+    assert_eq!(kennel.process("web"), web);
+    assert!(kennel.path("in/state/table").exists());
+}
+
 #[test]
 fn a_state_directory_that_is_moved_away_is_made_anew_too() {
     let mut kennel = counting();

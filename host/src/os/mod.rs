@@ -26,6 +26,7 @@ mod cgroup_limits;
 mod children;
 mod clone;
 mod credentials;
+mod departures;
 mod fds;
 mod held_socket;
 mod init;
@@ -60,6 +61,7 @@ pub use cgroup::{Cgroup, CgroupOfRun, Cgroups, NoCgroups, cgroups_of_runs};
 pub use cgroup_limits::{CgroupLimits, SUPERVISOR_CGROUP, Unlimited};
 pub use children::has_company;
 pub use credentials::{Credentials, CredentialsError};
+pub(crate) use departures::Departures;
 pub use fds::{open_count, original_nofile, raise_nofile};
 pub use held_socket::{HeldSocket, ListenError, SocketAddress, SocketOptions};
 pub use init::{

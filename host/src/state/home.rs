@@ -1,7 +1,8 @@
 //! The state directory under a supervisor that works: held by its lock, and looked at.
 //!
 //! It may be removed, moved away, or replaced by another one. The lock keeps nobody out then,
-//! and what is written to files that are gone is lost. So it is looked at every two seconds:
+//! and what is written to files that are gone is lost. So it is looked at when the kernel says
+//! that the lock's file may have gone:
 //!
 //! ```text
 //!   ours ──removed, moved away──► made anew: lock, id, place; each writer begins its file anew
@@ -9,28 +10,30 @@
 //!     └────────────────────it is there again───────────────────────────┘
 //! ```
 //!
-//! Looking is a `stat(2)`, on a thread of its own: the file system may not answer.
+//! Looking is a `stat(2)`, on a thread of its own: the file system may not answer. Where the
+//! kernel cannot say it, and while it is lost, it is looked at every two seconds.
 
 use std::fs;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::id::{self, check_id};
 use super::place::Place;
 use super::run_table;
-use crate::os::{StateId, StateLock};
+use crate::os::{Departures, StateId, StateLock};
 use crate::state_dir;
 
-/// How often it is looked at.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked at where nobody says that it may have gone, in milliseconds.
+const EVERY: u16 = 2000;
 
-/// Whoever removes it may not be done yet: it is looked at again after this.
-const AGAIN: Duration = Duration::from_millis(300);
+/// Whoever removes it may not be done yet: it is looked at again after this, in milliseconds.
+const AGAIN: u16 = 300;
 
 /// Something that the operator is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,7 +69,11 @@ impl Home {
 
 /// Holds the state directory until dropped.
 #[derive(Debug)]
-pub(crate) struct Holder(Arc<Shared>);
+pub(crate) struct Holder {
+    shared: Arc<Shared>,
+    /// Closed with it, which ends the thread.
+    end: OnceLock<PipeWriter>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -74,7 +81,6 @@ struct Shared {
     home: Arc<Home>,
     /// None: it is given up.
     lock: Mutex<Option<StateLock>>,
-    wake: Condvar,
 }
 
 /// Finds the lock that holds the directory at present.
@@ -92,43 +98,44 @@ impl Holder {
     /// Holds `dir` by its lock.
     pub(crate) fn new(dir: &Path, lock: StateLock) -> Holder {
         let lock = Mutex::new(Some(lock));
-        let (home, wake) = (Arc::default(), Condvar::new());
-        Holder(Arc::new(Shared { dir: dir.to_owned(), home, lock, wake }))
+        let shared = Shared { dir: dir.to_owned(), home: Arc::default(), lock };
+        Holder { shared: Arc::new(shared), end: OnceLock::new() }
     }
 
     /// What writers ask.
     pub(crate) fn home(&self) -> Arc<Home> {
-        Arc::clone(&self.0.home)
+        Arc::clone(&self.shared.home)
     }
 
     /// The lock, to be passed on.
     pub(crate) fn lock_source(&self) -> LockSource {
-        LockSource(Arc::clone(&self.0))
+        LockSource(Arc::clone(&self.shared))
     }
 
     /// Looks at it from now on, on the thread "kennel-home". `id` and `place` are what stands
     /// in it.
     ///
     /// # Errors
-    /// There can be no thread.
+    /// There can be no thread or no pipe.
     pub(crate) fn watch(
         &self,
         id: StateId,
         place: Place,
         tell: impl Fn(HomeNotice) + Send + 'static,
     ) -> io::Result<()> {
-        let shared = Arc::clone(&self.0);
+        let shared = Arc::clone(&self.shared);
+        let (end, ends) = io::pipe()?;
         thread::Builder::new()
             .name("kennel-home".to_owned())
-            .spawn(move || shared.watch(id, &place, &tell))?;
+            .spawn(move || shared.watch(&end, id, &place, &tell))?;
+        let _ = self.end.set(ends);
         Ok(())
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        drop(self.0.lock().take());
-        self.0.wake.notify_all();
+        drop(self.shared.lock().take());
     }
 }
 
@@ -147,29 +154,35 @@ impl Shared {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits so long; false when it is given up.
-    fn goes_on(&self, time: Duration) -> bool {
-        let is_held = |lock: &mut Option<StateLock>| lock.is_some();
-        let waited = self.wake.wait_timeout_while(self.lock(), time, is_held);
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_some()
-    }
-
-    fn watch(&self, id: StateId, place: &Place, tell: &dyn Fn(HomeNotice)) {
-        while self.goes_on(EVERY) {
-            if !self.is_ours() && !self.goes_on(AGAIN) {
+    fn watch(&self, end: &PipeReader, id: StateId, place: &Place, tell: &dyn Fn(HomeNotice)) {
+        let lock = self.dir.join("lock");
+        loop {
+            // Before the look, so that nothing falls between.
+            let departures = Departures::of(&lock);
+            if !self.is_ours() && !goes_on(end, None, AGAIN.into()) {
                 return;
             }
             let found = self.look(id, place);
             let was_lost = self.home.is_lost.swap(found.is_err(), SeqCst);
+            let is_ours = found.is_ok();
             match found {
                 Ok(Found::Anew) => {
                     self.home.generation.fetch_add(1, SeqCst);
                     tell(HomeNotice::Anew);
+                    // What was asked for are departures of the one before.
+                    continue;
                 }
                 Ok(Found::Ours) if was_lost => tell(HomeNotice::Back),
                 Ok(Found::Ours) => {}
                 Err(reason) if !was_lost => tell(HomeNotice::Lost(reason)),
                 Err(_) => {}
+            }
+            let patience = match departures {
+                Some(_) if is_ours => PollTimeout::NONE,
+                Some(_) | None => EVERY.into(),
+            };
+            if !goes_on(end, departures.as_ref(), patience) {
+                return;
             }
         }
     }
@@ -216,4 +229,13 @@ impl Shared {
         }
         Err(format!("another one stands at \"{}\"", self.dir.display()))
     }
+}
+
+/// Waits so long, or until a departure is told; false when it is given up.
+fn goes_on(end: &PipeReader, departures: Option<&Departures>, patience: PollTimeout) -> bool {
+    let mut waited = vec![PollFd::new(end.as_fd(), PollFlags::empty())];
+    waited.extend(departures.map(|told| PollFd::new(told.as_fd(), PollFlags::POLLIN)));
+    // Where a signal ends it, it is looked at once more than needed.
+    let _ = poll(&mut waited, patience);
+    !waited[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
