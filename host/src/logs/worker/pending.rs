@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::super::capture::LogFact;
 use super::super::feed::{HOLD, Piece};
 use super::super::line::Ending;
+use super::super::output::Output;
 use super::{Timer, Worker};
 
 /// When an output that could not be written is tried again.
@@ -43,9 +44,12 @@ impl Worker {
         let Some(feed) = self.feeds.get_mut(&token) else { return };
         feed.timer = false;
         let Some(held_at) = feed.held_at else { return };
-        if held_at + HOLD > now {
+        // While nothing is read, the rest of the line may have been there for long.
+        let is_read = !self.outputs.get(&feed.service).is_some_and(Output::rests);
+        let at = if is_read { held_at + HOLD } else { now + HOLD };
+        if at > now {
             feed.timer = true;
-            self.timers.insert((held_at + HOLD, Timer::Held(token)));
+            self.timers.insert((at, Timer::Held(token)));
             return;
         }
         let service = Arc::clone(&feed.service);
