@@ -1,13 +1,17 @@
 //! Kennel: an embeddable process supervisor.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use kennel::{Http, Seen, Service, Supervisor};
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let state = tempfile::tempdir()?;
+//! use kennel::{Check, Seen, Service, Supervisor};
 //!
 //! let supervisor = Supervisor::builder()
+//! #   .state_dir(state.path())
 //!     .service(
-//!         Service::command("web", ["nginx", "-g", "daemon off;"])
-//!             .health(Http::get("http://127.0.0.1:8080/")),
+//!         Service::shell("worker", "while sleep 1; do date > alive; done")
+//! #           .working_dir(state.path())
+//!             .health(Check::command(["test", "-e", "alive"])),
 //!     )
 //!     .task("indexer", |context| async move {
 //!         while !context.is_cancelled() {
@@ -18,7 +22,7 @@
 //!     .start()
 //!     .await?;
 //! let mut events = supervisor.subscribe();
-//! supervisor.handle().restart("web").await?;
+//! supervisor.handle().restart("worker").await?;
 //! if let Some(Seen::Event(event)) = events.next().await {
 //!     println!("{}", event.message);
 //! }

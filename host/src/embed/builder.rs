@@ -154,25 +154,31 @@ impl SupervisorBuilder {
     /// since a service gives up. They do not when the supervisor is dropped, or when somebody
     /// wants everything killed at once, which aborts the one that runs.
     ///
-    /// ```no_run
-    /// # async fn example(listener: tokio::net::TcpListener, app: axum::Router)
-    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let state = tempfile::tempdir()?;
     /// use std::time::Duration;
     /// use kennel::{Service, Supervisor};
     ///
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let app = axum::Router::new();
     /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     /// let server = tokio::spawn(async move {
     ///     let until = async { drop(stopped.await) };
     ///     axum::serve(listener, app).with_graceful_shutdown(until).await
     /// });
     /// let supervisor = Supervisor::builder()
-    ///     .service(Service::command("database", ["postgres", "-D", "data"]))
+    /// #   .state_dir(state.path())
+    ///     .service(Service::command("database", ["sleep", "1000"]))
     ///     .on_shutdown("http", Duration::from_secs(30), async move || {
     ///         drop(stop);
     ///         server.await?
     ///     })
     ///     .start()
     ///     .await?;
+    /// // Requests that are under way are finished, then the database is stopped.
+    /// supervisor.shutdown().await?;
     /// # Ok(())
     /// # }
     /// ```

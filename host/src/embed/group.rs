@@ -32,21 +32,28 @@ use crate::task::{TaskContext, TaskOutput};
 /// the one before it while that one has failed and waits to be tried again. All members of a
 /// group, with those of groups in it, are at most 1000.
 ///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let state = tempfile::tempdir()?;
 /// use std::time::Duration;
 /// use kennel::{Group, Service, Supervisor};
 ///
 /// let storage = Group::new("storage")
 ///     .rest_for_one()
-///     .service(Service::command("database", ["postgres", "-D", "data"]))
-///     .service(Service::command("pool", ["pgbouncer", "pool.ini"]));
+///     .service(Service::command("database", ["sleep", "1000"]))
+///     .service(Service::command("pool", ["sleep", "1000"]));
 /// let shop = Group::new("shop")
 ///     .one_for_all()
 ///     .intensity(3, Duration::from_secs(60))
 ///     .group(storage)
 ///     .task("orders", |context| async move { context.cancelled().await });
-/// let supervisor = Supervisor::builder().group(shop).start().await?;
+/// let supervisor = Supervisor::builder()
+/// #   .state_dir(state.path())
+///     .group(shop)
+///     .start()
+///     .await?;
+/// # supervisor.shutdown().await?;
 /// # Ok(())
 /// # }
 /// ```

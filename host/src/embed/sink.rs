@@ -17,11 +17,14 @@ impl Sink {
     /// Gives all events to this sink, which is given the name for its cursor and its status. A
     /// new one begins with the start of the supervisor.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), kennel::StartError> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let state = tempfile::tempdir()?;
     /// use kennel::{EventBatch, Sink, Supervisor};
     ///
     /// let supervisor = Supervisor::builder()
+    /// #   .state_dir(state.path())
     ///     .sink(Sink::new("alerts", async |batch: EventBatch| {
     ///         for event in &batch.events {
     ///             eprintln!("{}: {}", event.kind, event.message);
@@ -30,6 +33,7 @@ impl Sink {
     ///     }).events(["service.failed", "health.*"]))
     ///     .start()
     ///     .await?;
+    /// # supervisor.shutdown().await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -43,21 +43,21 @@ pub(super) struct Extras {
 /// A supervisor inside a program. What becomes of everything that runs when this is dropped
 /// is what [`SupervisorBuilder::on_drop`] says.
 ///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use kennel::{Http, Service, Supervisor};
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let state = tempfile::tempdir()?;
+/// use kennel::{Service, Supervisor};
 ///
 /// let supervisor = Supervisor::builder()
-///     .service(
-///         Service::command("web", ["nginx", "-g", "daemon off;"])
-///             .health(Http::get("http://127.0.0.1:8080/")),
-///     )
+/// #   .state_dir(state.path())
+///     .service(Service::command("worker", ["sleep", "1000"]))
 ///     .task("indexer", |context| async move {
 ///         context.cancelled().await;
 ///     })
 ///     .start()
 ///     .await?;
-/// supervisor.handle().restart("web").await?;
+/// supervisor.handle().restart("worker").await?;
 /// supervisor.shutdown().await?;
 /// # Ok(())
 /// # }
