@@ -24,6 +24,8 @@ fn a_service_that_has_failed_stays_failed_and_counters_go_on() {
     let worker = kennel.wait_for_state("worker", "failed");
     assert_eq!(worker["restarts"], 2, "{worker}");
     assert_eq!(worker["exit"]["code"], 3, "{worker}");
+    let why = kennel.cli(&["why", "worker"]).ok();
+    assert_eq!(why.matches("exited with code 3 after").count(), 3, "what led there: {why}");
     let slow = kennel.wait_for_state("slow", "backoff");
     assert!(slow["next_restart_in_ms"].as_u64().unwrap() > 3_000_000, "{slow}");
     kennel.wait_for_state("job", "done");
