@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use kennel_wasm::probe::{HttpRequest, HttpResponse};
@@ -47,11 +48,18 @@ fn find(program: &str) -> Option<PathBuf> {
     places.map(|place| place.join(program)).find(|file| file.is_file())
 }
 
-/// A port that nobody listens on. Somebody else may take it meanwhile; then the server
-/// that was to have it does not come up, and another one is tried.
+/// A port that nobody listens on, below those that the kernel gives to whoever asks for any, as other
+/// tests do at the same time; different for each test program. Where somebody takes it all the
+/// same, the server that was to have it does not come up, and another one is tried.
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 8_000 + (std::process::id() % 100) as u16 * 20;
+    loop {
+        let port = base + NEXT.fetch_add(1, Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A port that is taken, so that nobody else can listen there, and where nobody does.
