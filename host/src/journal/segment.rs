@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use super::record::{LINE_MAX, Record, parse_line, peek_seq};
+use crate::os::fresh_file;
 
 /// How much is read at once.
 const BLOCK: usize = 128 * 1024;
@@ -234,13 +235,9 @@ impl Lines {
 /// Copies what stands in the file behind `from`; one that was kept by this name is replaced.
 fn keep(dir: &Path, first: u64, file: &File, from: u64) -> io::Result<PathBuf> {
     let path = segment_path(dir, first).with_extension("corrupt");
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
     let mut damaged = file.try_clone()?;
     damaged.seek(SeekFrom::Start(from))?;
-    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let mut copy = fresh_file(&path, 0o600)?;
     io::copy(&mut damaged, &mut copy)?;
     copy.sync_all()?;
     Ok(path)

@@ -28,6 +28,7 @@ mod clone;
 mod credentials;
 mod departures;
 mod fds;
+mod fresh_file;
 mod held_socket;
 mod init;
 mod launch;
@@ -63,6 +64,7 @@ pub use children::has_company;
 pub use credentials::{Credentials, CredentialsError};
 pub(crate) use departures::Departures;
 pub use fds::{open_count, original_nofile, raise_nofile};
+pub(crate) use fresh_file::fresh_file;
 pub use held_socket::{HeldSocket, ListenError, SocketAddress, SocketOptions};
 pub use init::{
     ChildNews, Incoming, give_terminal_to, next_child, signal_group_of_child, stop_ourselves,

@@ -4,13 +4,13 @@
 //! and what stands in its place is replaced rather than written to: a link put there leads
 //! nowhere.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::cause::Cause;
+use super::fresh_file::fresh_file;
 
 /// No pid file is longer. Whatever is, was named by mistake.
 const MAX_BYTES: u64 = 64;
@@ -104,12 +104,7 @@ fn beside(path: &Path) -> PathBuf {
 
 fn write_new(path: &Path) -> io::Result<()> {
     // One that a dead process of our number left.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
-    file.write_all(text_of_ours().as_bytes())
+    fresh_file(path, 0o644)?.write_all(text_of_ours().as_bytes())
 }
 
 #[cfg(test)]

@@ -1,20 +1,16 @@
 //! Files that are put in the place of others, or out of the way.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::os::fresh_file;
 
 /// Writes `bytes` beside `path`, to a file of mode 0600, and puts that in its place. What an
 /// earlier attempt has left there is removed first.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
-    match fs::remove_file(&aside) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let mut file = fresh_file(&aside, 0o600)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)

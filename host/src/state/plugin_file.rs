@@ -21,6 +21,7 @@ use nix::fcntl::OFlag;
 
 use super::aside::room_for_damaged;
 use super::plugin_record::{self as record, Change, Key, Next};
+use crate::os::fresh_file;
 
 /// The first line of the file: what it is, and the version of its form.
 const MAGIC: &[u8] = b"kennel plugin state 1\n";
@@ -190,16 +191,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(OFlag::O_CLOEXEC.bits())
-        .open(path)?;
+    let mut file = fresh_file(path, 0o600)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

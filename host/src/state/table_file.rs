@@ -27,6 +27,7 @@ use nix::fcntl::OFlag;
 use super::aside::room_for_damaged;
 use super::home::Home;
 use super::table::{Record, Table};
+use crate::os::fresh_file;
 
 /// The version of the form. A file of a higher one is of a newer Kennel.
 pub(crate) const FORMAT: u32 = 1;
@@ -318,18 +319,9 @@ pub(crate) fn try_table(lines: &[u8]) -> bool {
     matches!(wrong, Ok(None))
 }
 
-/// Makes the file new, so that no link is followed; open for appending afterwards.
+/// Makes the file new; open for appending afterwards.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags((OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW).bits())
-        .open(path)?;
+    let mut file = fresh_file(path, 0o600)?;
     file.write_all(bytes)?;
     Ok(file)
 }
