@@ -25,7 +25,7 @@
 //! - *Killed or out of power in the middle of a write*: the torn tail fails its checksum
 //!   and is cut off at the next start ([`Repaired`]). Records that were appended but not
 //!   written are lost, and their numbers are given again; a cursor beyond the last record
-//!   is therefore taken for "at the end".
+//!   is therefore taken for "at the end" here. Who asks the API with one is told, and given all.
 //! - *A record rots*: readers pass over it and count it as missed. When it is all of the end of
 //!   the youngest segment, that is kept in `<number>.corrupt`, and told.
 //! - *The disk is full*: records wait in memory and are tried again twice a second. Past a
