@@ -53,6 +53,23 @@ fn strays(kennel: &Kennel, count: usize) -> Vec<Process> {
     })
 }
 
+/// A house with a service that has left this daemon behind.
+fn with_a_stray(way: &[&str], daemon: &str) -> (Kennel, Process) {
+    let kennel = kennel(
+        way,
+        daemon,
+        r#"
+        services:
+          web:
+            shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
+            stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
+        "#,
+    );
+    kennel.wait_for_state("web", "up");
+    let daemon = strays(&kennel, 1).remove(0);
+    (kennel, daemon)
+}
+
 fn swept(kennel: &Kennel) -> Vec<Value> {
     kennel.events().into_iter().filter(|event| event["kind"] == "service.swept").collect()
 }
@@ -69,18 +86,7 @@ fn listed(event: &Value) -> Vec<(i64, String)> {
 #[test]
 fn a_daemon_that_ignores_sigterm_in_a_session_of_its_own_is_gone_after_a_stop() {
     for way in WAYS {
-        let mut kennel = kennel(
-            way,
-            STUBBORN,
-            r#"
-            services:
-              web:
-                shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
-                stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
-            "#,
-        );
-        kennel.wait_for_state("web", "up");
-        let daemon = strays(&kennel, 1).remove(0);
+        let (mut kennel, daemon) = with_a_stray(way, STUBBORN);
         assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
         assert!(!daemon.is_alive(), "{way:?}");
         assert_eq!(kennel.processes(), [], "{way:?}");
@@ -147,17 +153,7 @@ fn what_a_crash_leaves_in_other_sessions_is_gone_before_the_new_run_starts() {
 #[test]
 fn who_wipes_its_mark_when_it_is_told_to_end_is_not_forgotten() {
     for way in WAYS {
-        let kennel = kennel(
-            way,
-            WIPED,
-            r#"
-            services:
-              web:
-                shell: "(setsid sh ./daemon.sh &); exec sleep 1000"
-                stop: { steps: [{ signal: SIGTERM, wait: 300ms }] }
-            "#,
-        );
-        let daemon = strays(&kennel, 1).remove(0);
+        let (kennel, daemon) = with_a_stray(way, WIPED);
         assert_eq!(kennel.cli(&["stop", "web"]).code, 0);
         assert!(!daemon.is_alive(), "{way:?}");
         assert_eq!(kennel.processes(), [], "{way:?}");

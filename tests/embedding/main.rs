@@ -13,6 +13,9 @@ mod groups;
 mod guide;
 mod hooks;
 mod own;
+#[cfg(feature = "plugins")]
+#[path = "../support/ports.rs"]
+mod ports;
 mod start;
 mod stop;
 mod support;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "plugins")]
+pub(crate) use crate::ports::free_port;
 use kennel::logs::Console;
 use kennel::{Handle, Seen, Service, ServiceStatus, Supervisor, SupervisorBuilder};
 
@@ -82,19 +84,4 @@ pub(crate) async fn event(
         }
     })
     .await
-}
-
-/// A port of the loopback interface that nobody uses. Below the ephemeral ones, so that no
-/// outgoing connection takes it meanwhile; different for each test program.
-#[cfg(feature = "plugins")]
-pub(crate) fn free_port() -> u16 {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 10_000 + (std::process::id() % 200) as u16 * 10;
-    loop {
-        let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -25,6 +25,7 @@ pub(crate) mod kennel;
 pub(crate) mod moody;
 pub(crate) mod openmetrics;
 pub(crate) mod output;
+mod ports;
 pub(crate) mod process;
 pub(crate) mod servers;
 pub(crate) mod skip;

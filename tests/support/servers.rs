@@ -2,28 +2,15 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+pub(crate) use super::ports::free_port;
 use super::skip::find;
 use super::{is_root, needs_program};
-
-/// A port of the loopback interface that nobody uses. Below the ephemeral ones, so that
-/// no outgoing connection takes it meanwhile; different for each test program.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 12_000 + (std::process::id() % 200) as u16 * 100;
-    loop {
-        let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// Whether one of the servers is missing.
 pub(crate) fn needs_nginx() -> bool {

@@ -7,5 +7,7 @@ mod connecting;
 mod cost;
 mod http;
 mod https;
+#[path = "../../../../tests/support/ports.rs"]
+mod ports;
 mod redirects;
 mod support;

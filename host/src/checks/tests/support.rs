@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use kennel_wasm::probe::{HttpRequest, HttpResponse};
@@ -17,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::{AllowAll, Deadline, ProbeError, http};
+use super::ports::free_port;
 
 /// How long a step may take on a busy machine that should take a moment.
 pub(super) const BOUND: Duration = Duration::from_secs(30);
@@ -48,20 +48,6 @@ fn find(program: &str) -> Option<PathBuf> {
     places.map(|place| place.join(program)).find(|file| file.is_file())
 }
 
-/// A port that nobody listens on, below those that the kernel gives to whoever asks for any, as other
-/// tests do at the same time; different for each test program. Where somebody takes it all the
-/// same, the server that was to have it does not come up, and another one is tried.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 8_000 + (std::process::id() % 100) as u16 * 20;
-    loop {
-        let port = base + NEXT.fetch_add(1, Relaxed);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// A port that is taken, so that nobody else can listen there, and where nobody does.
 pub(super) fn nobody() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
@@ -87,7 +73,8 @@ impl Drop for Server {
 
 impl Server {
     /// Starts `program` on a free port, with the arguments that `prepare` makes of its
-    /// folder and port; waits until it takes connections.
+    /// folder and port; waits until it takes connections. Where somebody takes the port
+    /// meanwhile it does not come up, and another one is tried.
     fn start(program: &str, prepare: impl Fn(&Path, u16) -> Vec<String>) -> Server {
         for _ in 0..5 {
             let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
