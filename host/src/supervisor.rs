@@ -525,6 +525,25 @@ mod tests {
         assert_eq!(supervisor.ended().await.code, 0);
     }
 
+    #[tokio::test]
+    async fn a_panic_of_the_thread_that_supervises_is_an_end_for_who_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "services:\n  web: { command: [sleep, \"1000\"] }\n";
+        let prepared = builder(dir.path(), text).prepare().unwrap();
+        let handle = prepared.handle.clone();
+        let thread = std::thread::spawn(move || {
+            let _prepared = prepared;
+            panic!("a defect");
+        });
+        assert!(thread.join().is_err());
+        let ended = tokio::time::timeout(Duration::from_secs(20), handle.ended()).await;
+        assert_eq!(ended, Ok(1));
+        let order = handle.act(Verb::Stop, vec!["web".to_owned()], Wait::No).await;
+        assert_eq!(order, Err(VerbError::Stopped));
+        // The state directory is free again.
+        builder(dir.path(), text).prepare().unwrap();
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_loop_that_is_stuck_gives_no_sign_of_life() {
         const WANTED: Duration = Duration::from_millis(100);
